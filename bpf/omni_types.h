@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Everything that user space and the BPF programs share: map keys and values,
+ * the wire header, drop reasons, events. One owner: this file. The TypeScript
+ * layout (src/dataplane/kernel/layout.ts) is generated from its BTF.
+ *
+ * Fixed widths, explicit padding, no bit-fields. Byte order is in the type
+ * (__be16/__be32) or said beside the field; all else is host order in maps and
+ * little-endian on the wire.
+ *
+ * Who writes what: a map row has one writer. User space writes peer_map,
+ * fdb_map, neigh_map and inserts or deletes session_map rows; the programs
+ * write what happens to a session (counter, window, statistics), the send_map
+ * flip of a confirmed session, source_map, and the counters.
+ */
+#ifndef OMNI_TYPES_H
+#define OMNI_TYPES_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+/* Bump when a map's key or value changes shape; an agent refuses other layouts. */
+#define OMNI_LAYOUT_VERSION 1
+
+#define OMNI_KEY_WORDS 8	/* 256-bit ChaCha20 key, RFC 8439 section 2.3 */
+#define OMNI_TAG_LEN 16
+#define OMNI_REPLAY_WORDS 64	/* ring of 64 x u64 bits; 4,032 usable (RFC 6479) */
+
+/* --- the wire ---------------------------------------------------------- */
+
+/* Precedes the ciphertext of every data datagram. docs/protocol.md */
+struct omni_header {
+	__u64 session_id;	/* little-endian; chosen by the receiver; 0 = control */
+	__u64 counter;		/* little-endian; the nonce's last 8 bytes */
+	__u8 tag[OMNI_TAG_LEN];
+};
+
+/* First 16 bytes of every control datagram. */
+struct omni_control_header {
+	__u64 zero;
+	__u8 type;		/* enum omni_control */
+	__u8 version;		/* OMNI_PROTOCOL_VERSION */
+	__u8 reserved[6];	/* zero */
+};
+
+#define OMNI_PROTOCOL_VERSION 1
+
+enum omni_control {
+	OMNI_CONTROL_INITIATION = 1,
+	OMNI_CONTROL_RESPONSE = 2,
+	OMNI_CONTROL_COOKIE = 3,		/* reserved */
+	OMNI_CONTROL_PATH_CHALLENGE = 4,	/* reserved */
+	OMNI_CONTROL_PATH_RESPONSE = 5,		/* reserved */
+	OMNI_CONTROL_DISCOVERY = 6,		/* reserved */
+};
+
+#define OMNI_INITIATION_LEN 160	/* UDP payload bytes, control header included */
+#define OMNI_RESPONSE_LEN 112
+#define OMNI_MAC1_LEN 16	/* mac1 is at len - 32, mac2 at len - 16 */
+
+/*
+ * Ethertype (IEEE 802 local experimental 1) of a frame that the agent sends on
+ * omni0 to make the egress program emit a keepalive: an empty ciphertext on
+ * the destination MAC's current session. It never reaches the wire.
+ */
+#define OMNI_ETHERTYPE_KEEPALIVE 0x88b5
+
+/* --- identifiers ------------------------------------------------------- */
+
+/*
+ * peer: u64, little-endian first 8 bytes of BLAKE2s-256("omni peer id" ||
+ * Ed25519 public key): every node computes it from git alone. 0 = nobody.
+ */
+
+struct omni_address {		/* IPv4 is held as ::ffff:a.b.c.d */
+	__u8 bytes[16];		/* network order */
+};
+
+struct omni_endpoint {
+	struct omni_address remote;
+	struct omni_address local;	/* source address of what we send; all zero = unknown */
+	__be16 remote_port;
+	__be16 local_port;
+	__u32 pad;
+};
+
+/* --- session_map: HASH  u64 local session id -> session_entry ----------- */
+
+enum omni_session_flags {
+	OMNI_SESSION_INITIATOR = 1 << 0,	/* we initiated it: we rekey it */
+	OMNI_SESSION_UNCONFIRMED = 1 << 1,	/* responder's "next": receive only, until the first authentic datagram */
+	OMNI_SESSION_REKEY_SENT = 1 << 2,	/* the REKEY_DUE event went out once */
+};
+
+struct session_entry {
+	struct bpf_spin_lock lock;	/* guards rx_* and replay_*; never held across a helper */
+	__u32 flags;			/* enum omni_session_flags; atomic */
+	__u64 peer;
+	__u64 remote_id;		/* goes out as session_id */
+	__u64 created_ns;		/* CLOCK_BOOTTIME, like every _ns here */
+	__u64 rekey_after_ns;		/* absolute; initiator: first send after it raises REKEY_DUE */
+	__u64 expires_ns;		/* absolute; nothing is sent or accepted from then on */
+	__u32 rx_key[OMNI_KEY_WORDS];	/* little-endian words of the key */
+	__u32 tx_key[OMNI_KEY_WORDS];
+
+	__u64 rx_packets;		/* authentic datagrams, keepalives included */
+	__u64 rx_bytes;			/* inner bytes */
+	__u64 rx_last_ns;		/* last authentic datagram */
+	__u64 rx_data_last_ns;		/* last one that carried a frame */
+	__u64 replay_latest;		/* highest counter accepted so far */
+	__u64 replay_window[OMNI_REPLAY_WORDS];
+
+	__u64 tx_counter;		/* the next counter; atomic fetch-and-add; = datagrams sent */
+	__u64 tx_bytes;			/* inner bytes; atomic */
+	__u64 tx_last_ns;
+	__u64 tx_data_last_ns;
+};
+
+/* --- peer_map: HASH  u64 peer -> peer_entry (written by user space only) - */
+
+enum omni_peer_flags {
+	OMNI_PEER_ENDPOINT = 1 << 0,		/* endpoint is set */
+	OMNI_PEER_ENDPOINT_OBSERVED = 1 << 1,	/* by an authenticated handshake, not only a manifest's hint */
+};
+
+struct peer_entry {
+	__u8 public_key[32];	/* Ed25519: what the id was made from, for adoption */
+	struct omni_endpoint endpoint;
+	__u32 flags;		/* enum omni_peer_flags */
+	__u32 pad;
+};
+
+/* --- send_map: HASH  u64 peer -> u64 local id of the session to send on -- */
+
+/* --- fdb_map: HASH  fdb_key -> fdb_entry -------------------------------- */
+
+struct fdb_key {
+	__u8 mac[6];
+	__u16 pad;
+};
+
+enum omni_fdb_flags {
+	OMNI_FDB_DECLARED = 1 << 0,	/* from a manifest; a learned row never displaces it */
+};
+
+struct fdb_entry {
+	__u64 peer;
+	__u32 flags;
+	__u32 pad;
+};
+
+/* --- neigh_map: HASH  omni_address -> neigh_entry ------------------------ */
+
+struct neigh_entry {
+	__u8 mac[6];
+	__u16 flags;
+};
+
+/* --- source_map: LRU_HASH  omni_address (IPv6: /64) -> source_entry ------ */
+
+struct source_entry {
+	__u64 updated_ns;
+	__u64 tokens_milli;	/* thousandths of a token */
+};
+
+/* --- drop_map: PERCPU_ARRAY  enum omni_drop -> u64 ----------------------- */
+
+enum omni_drop {
+	OMNI_DROP_NONE = 0,
+	/* egress */
+	OMNI_DROP_FRAME_MALFORMED,	/* shorter than an Ethernet header, or longer than a program can seal */
+	OMNI_DROP_FDB_MISS,		/* no row for the destination MAC */
+	OMNI_DROP_MULTICAST,		/* group address, and nothing answers or replicates it */
+	OMNI_DROP_NEIGH_MISS,		/* ARP or ND for an address that no manifest declares */
+	OMNI_DROP_NO_ENDPOINT,		/* the peer has no endpoint yet */
+	OMNI_DROP_COUNTER_EXHAUSTED,
+	OMNI_DROP_MTU,			/* larger than the path allows */
+	OMNI_DROP_NO_ROUTE,		/* the underlay has no route to the endpoint */
+	OMNI_DROP_HEADROOM,		/* the driver gave no room for the outer headers */
+	/* ingress */
+	OMNI_DROP_TRUNCATED,		/* to our port, shorter than a header or than its own length fields */
+	OMNI_DROP_CONTROL_INVALID,	/* id 0 with an unknown type, version or length */
+	OMNI_DROP_MAC1,			/* handshake by somebody who is no member */
+	OMNI_DROP_RATELIMIT,		/* per-source token bucket empty */
+	OMNI_DROP_SESSION_UNKNOWN,
+	OMNI_DROP_SESSION_EXPIRED,
+	OMNI_DROP_AUTH,			/* tag does not verify */
+	OMNI_DROP_REPLAY,
+	OMNI_DROP_INNER_MALFORMED,	/* authentic, but no Ethernet frame inside */
+	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC or VIP is not this peer's */
+	OMNI_DROP_INTERNAL,		/* a helper failed where it never should */
+	OMNI_DROP_MAX,
+};
+
+/* --- stats_map: PERCPU_ARRAY  enum omni_stat -> u64; survives the agent --- */
+
+enum omni_stat {
+	OMNI_STAT_TX_PACKETS = 0,	/* datagrams sealed and handed to the underlay */
+	OMNI_STAT_TX_BYTES,		/* inner bytes */
+	OMNI_STAT_RX_PACKETS,		/* datagrams authenticated, in the window, accepted */
+	OMNI_STAT_RX_BYTES,
+	OMNI_STAT_QUEUED,		/* frames handed to the agent for want of a session */
+	OMNI_STAT_CONTROL_PASSED,	/* handshake messages passed to the agent's socket */
+	OMNI_STAT_NEIGH_ANSWERED,	/* ARP and ND answered here */
+	OMNI_STAT_NEIGH_RESOLVE,	/* datagrams that took the stack's path to resolve the underlay's neighbour */
+	OMNI_STAT_MAX,
+};
+
+/* --- event_map: RINGBUF of omni_event ------------------------------------ */
+
+enum omni_event_type {
+	OMNI_EVENT_REKEY_DUE = 1,	/* initiator sent on a session older than rekey_after_ns */
+	OMNI_EVENT_CONFIRMED = 2,	/* first authentic datagram on an unconfirmed session; send_map was flipped */
+};
+
+struct omni_event {
+	__u32 type;		/* enum omni_event_type */
+	__u32 pad;
+	__u64 session_id;	/* local id */
+	__u64 peer;
+};
+
+/* --- meta_map: ARRAY[1] of meta_entry: what is loaded, for adoption -------- */
+
+struct meta_entry {
+	__u32 layout_version;	/* OMNI_LAYOUT_VERSION */
+	__u32 pad;
+	__u8 build_id[32];	/* BLAKE2s-256 of object files and .rodata: equal = nothing to reload */
+};
+
+/* --- .rodata: `const volatile struct omni_config config` in each program ---- */
+
+struct omni_config {
+	__u8 mac1_key[32];	/* BLAKE2s key of mac1 for messages to this node */
+	__u8 local_mac[6];	/* omni0's */
+	__be16 port;		/* our UDP port */
+	__u32 ifindex_outer;	/* omni0x: ingress redirects here, the frame comes out of omni0 */
+	__u32 new_sessions_per_second;	/* token bucket rate and burst, per source */
+	__u32 mtu;		/* of omni0 */
+	__u32 arp_suppression;	/* 0 or 1 */
+	__u32 pad;
+};
+
+#endif /* OMNI_TYPES_H */

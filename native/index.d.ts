@@ -1,0 +1,180 @@
+/**
+ * The addon's whole surface: libbpf, rtnetlink, packet socket. Thin: no retry, no default, no log, no policy.
+ * One options record per call; unknown or ill-typed input throws `TypeError`, never aborts.
+ * Only `src/dataplane/kernel/native.ts` loads it.
+ *
+ * Failures of the kernel throw a `NativeError`: an `Error` with these own properties.
+ * Calls are synchronous unless they return a Promise: each is one bounded system call or a short batch of them;
+ * `loadObject` verifies programs (hundreds of milliseconds) and runs off-thread.
+ */
+export interface NativeError extends Error {
+  /** `EPERM`, … */
+  code: string;
+  /** Positive. */
+  errno: number;
+  /** `bpf(BPF_MAP_UPDATE_ELEM)`, `RTM_NEWADDR`, `bind`, … */
+  syscall: string;
+  /** What it concerned: a pin path, an interface, an address. */
+  object: string;
+  /** The verifier's log, where a program was refused; the extended ack's text, where netlink gave one. */
+  log?: string;
+}
+
+// --- BPF ------------------------------------------------------------------
+
+export interface LoadOptions {
+  /** Path of the `.bpf.o`. */
+  object: string;
+  /** Folder on bpffs. Maps pinned there already are reused if compatible (else EINVAL naming the map); others are created and pinned by name. */
+  pinMaps: string;
+  /** Where to pin each program of the object: program name -> path. Existing pins are replaced. */
+  pinPrograms: Record<string, string>;
+  /** Bytes of `.rodata` variables, by variable name; the size must match. */
+  rodata: Record<string, Uint8Array>;
+  /** max_entries by map name; a reused map keeps its own. */
+  maxEntries?: Record<string, number>;
+  /** Collect the verifier's statistics (log level 4) into `log`. */
+  stats?: boolean;
+}
+export interface LoadedProgram {
+  name: string;
+  id: number;
+  /** 16 hex digits. */
+  tag: string;
+  /** After rewriting, and after the JIT. */
+  instructions: number;
+  jitedBytes: number;
+  verifiedInstructions: number;
+}
+export function loadObject(options: LoadOptions): Promise<{ programs: LoadedProgram[]; log: string }>;
+
+export interface ProgramInfo { id: number; name: string; tag: string; loadTimeNs: bigint; runTimeNs: bigint; runCount: bigint; mapIds: number[] }
+export function programInfo(options: { pin: string }): ProgramInfo;
+
+/** Runs a pinned program on `data` (BPF_PROG_TEST_RUN). `ingressIfindex` sets the XDP context; `retval` is the verdict; durationNs the mean of `repeat` runs. */
+export function testRun(options: { pin: string; data: Uint8Array; repeat?: number; ingressIfindex?: number; rxQueue?: number }): {
+  retval: number;
+  data: Buffer;
+  durationNs: number;
+};
+
+/** Attaches a pinned XDP program by a bpf_link and pins that link. `mode` is forced, never guessed. EBUSY: another program is there. */
+export function attachXdp(options: { program: string; ifindex: number; mode: 'native' | 'generic'; pin: string }): { linkId: number };
+/** Attaches a pinned SCHED_CLS program at clsact ingress (`tc` filter, direct action; made with handle 1, priority 1); replaces ours. */
+export function attachTcIngress(options: { program: string; ifindex: number }): void;
+/** Atomically replaces the program behind a pinned XDP link. */
+export function updateLink(options: { link: string; program: string }): void;
+/** Info of a pinned link; undefined if there is no such pin. `ifindex` 0: its device is gone. */
+export function linkInfo(options: { pin: string }): { linkId: number; programId: number; ifindex: number } | undefined;
+/** Detaches a pinned link and unpins it. */
+export function detachLink(options: { pin: string }): void;
+
+export interface MapInfo { id: number; type: number; keySize: number; valueSize: number; maxEntries: number; flags: number; name: string }
+/** A descriptor of a pinned map; closed by `close()`, by garbage collection, and at environment teardown. */
+export class BpfMap {
+  constructor(options: { pin: string });
+  readonly info: MapInfo;
+  /** Value bytes, a new Buffer; per-CPU maps: all CPUs' values in a row, each padded to 8 bytes. undefined: ENOENT. `lock`: copy under the value's spin lock. */
+  lookup(options: { key: Uint8Array; lock?: boolean }): Buffer | undefined;
+  /** flags: `any` creates or replaces, `create` fails with EEXIST, `replace` with ENOENT. */
+  update(options: { key: Uint8Array; value: Uint8Array; mode?: 'any' | 'create' | 'replace' }): void;
+  /** False: it was not there. */
+  delete(options: { key: Uint8Array }): boolean;
+  /** Reads and deletes in one step where the kernel can (hash maps, 5.14), else lookup then delete. */
+  take(options: { key: Uint8Array }): Buffer | undefined;
+  /** All entries. Batched where the kernel can. Keys and values are concatenated: entry i is at i*keySize, i*valueSize. */
+  entries(): { count: number; keys: Buffer; values: Buffer };
+  /** Same layout. Throws with `object` naming the first entry that failed (its index), after writing those before it. */
+  updateBatch(options: { count: number; keys: Uint8Array; values: Uint8Array }): void;
+  close(): void;
+}
+
+/** Reads a pinned RINGBUF; `onRecord` is called on the main thread with a copy of each record. Keeps the event loop alive until closed. */
+export class RingBuffer {
+  constructor(options: { pin: string; onRecord: (record: Buffer) => void });
+  close(): void;
+}
+
+/** Structs and enums of an object's BTF, for generating layouts. Offsets and sizes in bytes; bit-fields throw. */
+export interface BtfStruct { name: string; size: number; members: { name: string; offset: number; size: number; type: string; elements?: number }[] }
+export interface BtfEnum { name: string; values: Record<string, number> }
+export function btfTypes(options: { object: string }): { structs: BtfStruct[]; enums: BtfEnum[] };
+
+/** What this kernel can do, each probed by trying. */
+export function probe(): { kernel: string; btf: boolean; bpf: boolean; xdpProgram: boolean; schedClsProgram: boolean; ringbuf: boolean; spinLock: boolean; jit: boolean; bootTime: boolean; log: string };
+
+// --- rtnetlink --------------------------------------------------------------
+
+export interface LinkInfo {
+  ifindex: number;
+  name: string;
+  kind: string;
+  /** `02:…`; empty if the device has none. */
+  mac: string;
+  mtu: number;
+  maxMtu: number;
+  up: boolean;
+  running: boolean;
+  loopback: boolean;
+  alias: string;
+  /** Peer's ifindex for veth (IFLA_LINK), else 0. */
+  link: number;
+  /** Attached XDP program: 0 = none. */
+  xdpProgramId: number;
+  xdpMode: 'none' | 'native' | 'generic' | 'offload' | 'multi';
+  addrGenMode: number;
+  numRxQueues: number;
+}
+export function links(options: { ifindex?: number; name?: string }): LinkInfo[];
+export function createVeth(options: { name: string; peerName: string; mac: string; peerMac: string; mtu: number }): void;
+export function deleteLink(options: { ifindex: number }): void;
+export function setLink(options: { ifindex: number; up?: boolean; mtu?: number; mac?: string; alias?: string; arp?: boolean; addrGenMode?: number }): void;
+
+export interface AddressInfo { ifindex: number; family: 4 | 6; address: string; prefixLength: number; scope: number; flags: number; /** IFA_PROTO; 0 where the kernel (< 5.18) has none. */ protocol: number }
+export function addresses(options: { ifindex?: number }): AddressInfo[];
+/** `noPrefixRoute` and, for IPv6, `noDad` set the flags of those names. EEXIST is an error here. */
+export function addAddress(options: { ifindex: number; address: string; prefixLength: number; protocol: number; noDad: boolean; noPrefixRoute: boolean }): void;
+export function deleteAddress(options: { ifindex: number; address: string; prefixLength: number }): void;
+
+export interface RouteInfo { family: 4 | 6; destination: string; oif: number; gateway: string; protocol: number; scope: number; table: number; prefSource: string; metric: number; type: number }
+/** Main table. */
+export function routes(options: { protocol?: number; oif?: number }): RouteInfo[];
+/** An on-link route; NLM_F_REPLACE. */
+export function replaceRoute(options: { destination: string; oif: number; protocol: number }): void;
+export function deleteRoute(options: { destination: string; oif: number; protocol: number }): void;
+/** Where a packet to `destination` would go now (RTM_GETROUTE). */
+export function lookupRoute(options: { destination: string }): { oif: number; gateway: string; source: string; mtu: number };
+
+export interface NeighbourInfo { ifindex: number; address: string; mac: string; state: number }
+export function neighbours(options: { ifindex?: number }): NeighbourInfo[];
+
+export interface LinkNotification { type: 'link' | 'address' | 'route' | 'overrun'; deleted: boolean; ifindex: number; /** Address, route destination or link name. */ object: string }
+/** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE. `overrun`: something was lost, read everything. */
+export class NetlinkMonitor {
+  constructor(options: { onNotification: (notification: LinkNotification) => void });
+  close(): void;
+}
+
+/** ETHTOOL_SFEATURES by feature name as `ethtool -k` prints it; unknown names throw, fixed ones are EOPNOTSUPP. */
+export function setFeatures(options: { name: string; features: Record<string, boolean> }): void;
+
+// --- packet socket -----------------------------------------------------------
+
+/** AF_PACKET, SOCK_RAW, bound to one interface. Frames are whole Ethernet frames. */
+export class PacketSocket {
+  /** `onFrame` absent: send only. `outgoing` false: frames that this host sends there are not delivered. Bounded by `receiveBuffer` bytes in the kernel. */
+  constructor(options: { ifindex: number; receiveBuffer: number; outgoing: boolean; onFrame?: (frame: Buffer) => void });
+  send(options: { frame: Uint8Array }): void;
+  close(): void;
+}
+
+// --- the rest ------------------------------------------------------------------
+
+/** CLOCK_BOOTTIME, nanoseconds. */
+export function bootTimeNs(): bigint;
+/** Mounts a bpf file system. */
+export function mountBpffs(options: { path: string }): void;
+/** statfs f_type is BPF_FS_MAGIC. */
+export function isBpffs(options: { path: string }): boolean;
+/** Effective capabilities by name: `CAP_NET_ADMIN`, … */
+export function capabilities(): string[];

@@ -1,0 +1,95 @@
+import type { Diagnostic, ObjectRef, Position } from '../manifest/model.ts';
+import type { DataPlaneCounters, DataPlaneDescription, SessionState } from '../reconcile/dataplane.ts';
+import type { Change } from '../reconcile/rows.ts';
+import type { Revision } from '../source/source.ts';
+
+/**
+ * The control API: HTTP/JSON on a Unix socket (mode 0600). u64 travel as decimal strings (`Json<T>`).
+ *
+ *   GET  /v1/status                   Status
+ *   GET  /v1/objects                  ObjectStatus[]
+ *   GET  /v1/sessions                 SessionState[]
+ *   GET  /v1/rows                     { desired: DesiredRow[], observed: ObservedRow[] }
+ *   POST /v1/diff       DiffRequest   DiffReport      (nothing is written)
+ *   POST /v1/apply      ApplyRequest  ApplyReport     409 where the agent follows a source
+ *   POST /v1/reconcile  {}            ApplyReport     fetches, then one whole pass; waits for it
+ *   GET  /v1/events?watch=1&since=N   Event per line (NDJSON); without watch the backlog only
+ *   GET  /metrics                     the same as on --metrics
+ *
+ * Errors: status 4xx/5xx with ApiError.
+ */
+export type Json<T> = T extends bigint ? string
+  : T extends readonly (infer U)[] ? readonly Json<U>[]
+  : T extends ReadonlyMap<infer _K, infer V> ? Record<string, Json<V>>
+  : T extends object ? { [K in keyof T]: Json<T[K]> }
+  : T;
+
+export interface ApiError {
+  readonly error: { readonly code: string; readonly message: string; readonly fix?: string; readonly exitCode: number; readonly diagnostics?: readonly Diagnostic[] };
+}
+
+export type ConditionStatus = 'True' | 'False' | 'Unknown';
+/** Kubernetes-shaped and kstatus-safe: `Ready` always, `Reconciling` and `Stalled` only while True. */
+export interface Condition {
+  readonly type: 'Ready' | 'Reconciling' | 'Stalled' | 'SourceReady';
+  readonly status: ConditionStatus;
+  /** PascalCase. */
+  readonly reason: string;
+  readonly message: string;
+  /** RFC 3339. */
+  readonly lastTransitionTime: string;
+  /** The revision that it speaks of. */
+  readonly observedRevision: string;
+}
+
+export interface Status {
+  readonly node: { readonly publicKey: string; readonly peer?: string; readonly clusters: readonly string[]; readonly pid: number; readonly version: string; readonly startedAt: string };
+  readonly source: { readonly kind: string; readonly description: string; readonly lastFetch?: string; readonly lastError?: string; readonly nextFetch?: string };
+  readonly revision: { readonly lastApplied?: Revision; readonly lastAttempted?: Revision };
+  readonly conditions: readonly Condition[];
+  readonly objects: { readonly total: number; readonly ready: number; readonly failed: number };
+  readonly rows: { readonly desired: number; readonly observed: number; readonly pending: number };
+  readonly sessions: { readonly active: number };
+  readonly writes: number;
+  readonly dataPlane: DataPlaneDescription;
+  readonly counters: DataPlaneCounters;
+}
+
+export interface ObjectStatus {
+  readonly object: ObjectRef;
+  readonly position: Position;
+  readonly ready: ConditionStatus;
+  readonly reason: string;
+  readonly message: string;
+  readonly revision: string;
+  /** RFC 3339 of the last change of `ready` or `reason`. */
+  readonly since: string;
+  /** Columns for people: a peer's keys and endpoints, a VIP's address. */
+  readonly detail: Readonly<Record<string, string>>;
+  /** For peers: its current session. */
+  readonly session?: SessionState;
+}
+
+/** Files as texts, for nodes that do not follow a source, and for `omni diff -f`. */
+export interface FileSet {
+  readonly files: readonly { readonly path: string; readonly text: string }[];
+}
+export interface DiffRequest { readonly against: 'source' | FileSet }
+export interface DiffReport { readonly revision: Revision; readonly changes: readonly Change[]; readonly sessionsCut: readonly string[] }
+export interface ApplyRequest { readonly set: FileSet; readonly dryRun: boolean; readonly timeoutMs: number }
+export interface ApplyReport {
+  readonly revision: Revision;
+  readonly objects: readonly { readonly object: ObjectRef; readonly verb: 'created' | 'configured' | 'unchanged' | 'pruned' | 'failed'; readonly message?: string }[];
+  readonly changes: readonly Change[];
+  readonly ready: boolean;
+}
+
+export interface Event {
+  readonly sequence: number;
+  readonly time: string;
+  readonly type: 'Normal' | 'Warning';
+  /** PascalCase: `RevisionApplied`, `DriftHealed`, `SessionEstablished`, `FetchFailed`, … */
+  readonly reason: string;
+  readonly object: string;
+  readonly message: string;
+}

@@ -1,0 +1,152 @@
+import type { IpAddress, MacAddress, PublicKey } from '../manifest/model.ts';
+import type { Change, ObservedRow, RowKey, RowSet } from './rows.ts';
+
+/** Undoes a subscription or a start. Idempotent. */
+export type Stop = () => Promise<void>;
+
+/**
+ * What carries packets, seen by the reconciler and the sessions. Two implementations pass one contract suite
+ * (`test/contract/`): `dataplane/memory` and `dataplane/kernel`. Nothing here is particular to XDP.
+ *
+ * All effects are idempotent: creating what is there and deleting what is absent succeed. Failures are `OmniError`s.
+ */
+export interface DataPlane {
+  /** Takes over what an earlier process left (pinned maps, links, sessions) without touching a packet. Call once, first. */
+  adopt(signal: AbortSignal): Promise<AdoptReport>;
+
+  /**
+   * What is really there now: only rows that carry our mark. With `keys`, only those rows are read (absent ones are
+   * left out), at a cost in proportion to `keys`. Without, the whole truth.
+   */
+  observe(signal: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>>;
+
+  /** Carries out one change. Resolves when the kernel took it; the caller verifies by observing again. */
+  apply(change: Change, signal: AbortSignal): Promise<void>;
+
+  /** Calls `wake` after something that we own may have changed behind our back (coalesced); never for our own writes alone. */
+  watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop;
+
+  /** Whole counts since the data plane was created; they survive the agent. */
+  counters(): Promise<DataPlaneCounters>;
+
+  /** For status: `native` or `generic` per attached interface, MTU in force, degraded modes with reasons. */
+  describe(): Promise<DataPlaneDescription>;
+
+  readonly sessions: SessionPlane;
+
+  /** Number of writes to kernel objects since start (`omni_reconcile_writes_total`). */
+  readonly writes: number;
+
+  /** Releases descriptors. Traffic goes on. */
+  close(): Promise<void>;
+  /** Removes everything that is ours: links, pins, routes. Only `omni agent --teardown` and tests call it. */
+  teardown(signal: AbortSignal): Promise<void>;
+}
+
+export interface AdoptReport {
+  /** False: nothing of ours was there. */
+  readonly adopted: boolean;
+  readonly sessions: number;
+  readonly links: readonly string[];
+}
+
+export interface DataPlaneDescription {
+  readonly engine: 'kernel' | 'memory';
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly role: 'overlay' | 'outer' | 'underlay';
+    readonly mode?: 'native' | 'generic';
+    readonly ifindex: number;
+    readonly mtu: number;
+  }[];
+  readonly notes: readonly string[];
+}
+
+export interface DataPlaneCounters {
+  readonly txPackets: bigint;
+  readonly txBytes: bigint;
+  readonly rxPackets: bigint;
+  readonly rxBytes: bigint;
+  readonly queued: bigint;
+  readonly controlPassed: bigint;
+  readonly neighboursAnswered: bigint;
+  readonly neighboursResolved: bigint;
+  /** By reason, the names of `enum omni_drop` in kebab-case: `fdb-miss`, `auth`, `replay`, … ; every reason is present. */
+  readonly drops: Readonly<Record<string, bigint>>;
+}
+
+/** Opaque, chosen by the receiver, never 0. */
+export type SessionId = bigint;
+
+/** An underlay address. IP literal and port. */
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+export interface NewSession {
+  readonly interface: string;
+  readonly localId: SessionId;
+  readonly remoteId: SessionId;
+  readonly peer: PublicKey;
+  readonly initiator: boolean;
+  /** Responder's `next`: receive only until the first authentic datagram flips sending to it (in the data plane itself). */
+  readonly unconfirmed: boolean;
+  /** 32 bytes each. The data plane copies them; the caller wipes its own. */
+  readonly receiveKey: Uint8Array;
+  readonly sendKey: Uint8Array;
+  /** Milliseconds from now. */
+  readonly rekeyAfterMs: number;
+  readonly lifetimeMs: number;
+}
+
+/** What the data plane knows of a session. No keys. Times are milliseconds of `SessionPlane.now()`. */
+export interface SessionState {
+  readonly interface: string;
+  readonly localId: SessionId;
+  readonly remoteId: SessionId;
+  readonly peer: PublicKey;
+  readonly initiator: boolean;
+  readonly unconfirmed: boolean;
+  /** True if frames to the peer go out on this session. */
+  readonly current: boolean;
+  readonly createdMs: number;
+  readonly rekeyAfterMs: number;
+  readonly expiresMs: number;
+  readonly txPackets: bigint;
+  readonly txBytes: bigint;
+  readonly rxPackets: bigint;
+  readonly rxBytes: bigint;
+  /** 0 = never. `Data`: datagrams that carried a frame, keepalives excluded. */
+  readonly txLastMs: number;
+  readonly txDataLastMs: number;
+  readonly rxLastMs: number;
+  readonly rxDataLastMs: number;
+}
+
+export type SessionEvent =
+  /** A frame had no session to go on. `frame` is the whole Ethernet frame, owned by the receiver. */
+  | { readonly type: 'frame-without-session'; readonly interface: string; readonly destination: MacAddress; readonly peer: PublicKey; readonly frame: Uint8Array }
+  | { readonly type: 'rekey-due'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
+  | { readonly type: 'confirmed'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey };
+
+/** The half of the data plane that the session manager drives. */
+export interface SessionPlane {
+  /** Monotonic across suspend (CLOCK_BOOTTIME), milliseconds. The clock of every session time here. */
+  now(): number;
+  /** Inserts keys; sending moves to it at once unless `unconfirmed`. */
+  install(session: NewSession): Promise<void>;
+  /** Deletes; resolves with its last statistics, undefined if it was not there. */
+  remove(localId: SessionId): Promise<SessionState | undefined>;
+  /** All sessions, or those named (absent ones are left out). */
+  list(ids?: readonly SessionId[]): Promise<readonly SessionState[]>;
+  /** Where datagrams to the peer go from now on, proved by an authenticated handshake. No-op for a peer without a row. */
+  setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void>;
+  /** Where they go now. */
+  endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined>;
+  /** Sends an empty ciphertext on the peer's current session. */
+  keepalive(peer: PublicKey): Promise<void>;
+  /** Sends a frame again as if the stack had sent it on `interface`. */
+  resend(interfaceName: string, frame: Uint8Array): Promise<void>;
+  onEvent(listener: (event: SessionEvent) => void): Stop;
+}

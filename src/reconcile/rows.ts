@@ -1,0 +1,111 @@
+import type { Cidr, IpAddress, MacAddress, ObjectRef, Position, PublicKey } from '../manifest/model.ts';
+
+/**
+ * Desired and observed state of one node are sets of rows: small, flat, comparable, printable.
+ * To add something to the data plane: add a row here, produce it in `desired.ts`, carry it out in one
+ * file per data plane, add a fixture.
+ */
+
+/** The cluster's interface: a veth pair in the kernel engine, a TAP in others. */
+export interface LinkRow {
+  readonly kind: 'link';
+  readonly interface: string;
+  readonly cluster: string;
+  readonly mac: MacAddress;
+  /** `auto`: the data plane derives it from the underlay; observed rows carry `auto` while it is right. */
+  readonly mtu: number | 'auto';
+  readonly port: number;
+  readonly newSessionsPerSecondPerSource: number;
+  readonly arpSuppression: boolean;
+}
+
+/** An address of this node (a VIP) on the interface. Prefix length is 32 or 128: reach comes from routes. */
+export interface AddressRow {
+  readonly kind: 'address';
+  readonly interface: string;
+  readonly address: IpAddress;
+}
+
+/** An on-link route of a cluster subnet. */
+export interface RouteRow {
+  readonly kind: 'route';
+  readonly interface: string;
+  readonly destination: Cidr;
+}
+
+/** Somebody else whom this node may talk to. Its sessions live and die with it. */
+export interface PeerRow {
+  readonly kind: 'peer';
+  readonly interface: string;
+  readonly publicKey: PublicKey;
+  /** `ip:port`, `[ip6]:port`; absent: it must call us. In desired rows the observed endpoint has been folded in. */
+  readonly endpoint?: string;
+}
+
+/** Forwarding: frames to this MAC go to this peer. */
+export interface FdbRow {
+  readonly kind: 'fdb';
+  readonly interface: string;
+  readonly mac: MacAddress;
+  readonly publicKey: PublicKey;
+}
+
+/** ARP and ND are answered from this; and only this MAC may use the address as a source. */
+export interface NeighbourRow {
+  readonly kind: 'neighbour';
+  readonly interface: string;
+  readonly address: IpAddress;
+  readonly mac: MacAddress;
+}
+
+export type Row = LinkRow | AddressRow | RouteRow | PeerRow | FdbRow | NeighbourRow;
+export type RowKind = Row['kind'];
+
+/** Unique within a node: `fdb/omni0/02:ab:…`. See `rowKey`. */
+export type RowKey = string & { readonly __brand: 'RowKey' };
+
+/** Where a desired row comes from: for status, `why` and errors; never part of equality. */
+export interface Origin {
+  readonly object: ObjectRef;
+  readonly position: Position;
+}
+
+export interface DesiredRow {
+  readonly row: Row;
+  readonly origin: Origin;
+}
+
+/** `endpoint` of an observed peer row is what the data plane uses now; `observed` says that a handshake proved it. */
+export interface ObservedRow {
+  readonly row: Row;
+  readonly endpointObserved?: boolean;
+}
+
+export type RowSet<T> = ReadonlyMap<RowKey, T>;
+
+export function rowKey(row: Row): RowKey {
+  switch (row.kind) {
+    case 'link':
+      return `link/${row.interface}` as RowKey;
+    case 'address':
+    case 'neighbour':
+      return `${row.kind}/${row.interface}/${row.address}` as RowKey;
+    case 'route':
+      return `route/${row.interface}/${row.destination}` as RowKey;
+    case 'peer':
+      return `peer/${row.interface}/${row.publicKey}` as RowKey;
+    case 'fdb':
+      return `fdb/${row.interface}/${row.mac}` as RowKey;
+  }
+}
+
+/** A difference between desired and observed. `fields` names what differs, for people. */
+export type Change =
+  | { readonly op: 'create'; readonly key: RowKey; readonly to: Row }
+  | { readonly op: 'update'; readonly key: RowKey; readonly from: Row; readonly to: Row; readonly fields: readonly string[] }
+  /** The object must go away and come back (a MAC of a live link): what it carries is cut for a moment. */
+  | { readonly op: 'replace'; readonly key: RowKey; readonly from: Row; readonly to: Row; readonly fields: readonly string[] }
+  | { readonly op: 'delete'; readonly key: RowKey; readonly from: Row };
+
+/** Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace. */
+export type Plan = readonly Change[];

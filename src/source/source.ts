@@ -1,0 +1,37 @@
+import type { ManifestFile } from '../manifest/model.ts';
+
+/** One state of the fleet's files, named so that a person can find it again. */
+export interface Revision {
+  /** Full commit id, or `sha256:…` of a directory's content. */
+  readonly id: string;
+  /** `main@sha1:450796dd…` (Flux RFC-0005 form), or `dir@sha256:…`; shortened only when rendered. */
+  readonly label: string;
+  readonly subject?: string;
+  readonly author?: string;
+  /** RFC 3339. */
+  readonly time?: string;
+}
+
+/** A complete snapshot: every manifest file below the path, or an error; never a part. */
+export interface Snapshot {
+  readonly revision: Revision;
+  readonly files: readonly ManifestFile[];
+}
+
+/**
+ * Where revisions come from. Implementations verify, cache and can read offline.
+ * Failures are `OmniError`s with exit code 3 and class `retry` or `stall`.
+ */
+export interface Source {
+  readonly kind: 'git' | 'directory' | 'applied';
+  /** For people: the URL without credentials, and the ref and path. */
+  readonly description: string;
+  /** Asks the origin (bounded in time and size) and returns its newest snapshot; reads the cache only for content. */
+  fetch(signal: AbortSignal): Promise<Snapshot>;
+  /** The newest snapshot that an earlier fetch left on disk, without any network; undefined if there is none. */
+  cached(signal: AbortSignal): Promise<Snapshot | undefined>;
+  /** A given revision from the cache (`main~1`, a sha, a tag), without any network. */
+  at(rev: string, signal: AbortSignal): Promise<Snapshot>;
+  /** Calls `wake` when there may be something new (file change, poll timer with jitter and backoff); returns a stop. */
+  watch(wake: () => void): () => Promise<void>;
+}
