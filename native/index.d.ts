@@ -48,18 +48,34 @@ export interface LoadedProgram {
 }
 export function loadObject(options: LoadOptions): Promise<{ programs: LoadedProgram[]; log: string }>;
 
-export interface ProgramInfo { id: number; name: string; tag: string; loadTimeNs: bigint; runTimeNs: bigint; runCount: bigint; mapIds: number[] }
+export interface ProgramInfo {
+  id: number;
+  name: string;
+  tag: string;
+  loadTimeNs: bigint;
+  runTimeNs: bigint;
+  runCount: bigint;
+  mapIds: number[];
+}
 export function programInfo(options: { pin: string }): ProgramInfo;
 
 /** Runs a pinned program on `data` (BPF_PROG_TEST_RUN). `ingressIfindex` sets the XDP context; `retval` is the verdict; durationNs the mean of `repeat` runs. */
-export function testRun(options: { pin: string; data: Uint8Array; repeat?: number; ingressIfindex?: number; rxQueue?: number }): {
+export function testRun(options: {
+  pin: string;
+  data: Uint8Array;
+  repeat?: number;
+  ingressIfindex?: number;
+  rxQueue?: number;
+}): {
   retval: number;
   data: Buffer;
   durationNs: number;
 };
 
 /** Attaches a pinned XDP program by a bpf_link and pins that link. `mode` is forced, never guessed. EBUSY: another program is there. */
-export function attachXdp(options: { program: string; ifindex: number; mode: 'native' | 'generic'; pin: string }): { linkId: number };
+export function attachXdp(options: { program: string; ifindex: number; mode: 'native' | 'generic'; pin: string }): {
+  linkId: number;
+};
 /** Attaches a pinned SCHED_CLS program at clsact ingress (`tc` filter, direct action; made with handle 1, priority 1); replaces ours. */
 export function attachTcIngress(options: { program: string; ifindex: number }): void;
 /** Atomically replaces the program behind a pinned XDP link. */
@@ -69,7 +85,15 @@ export function linkInfo(options: { pin: string }): { linkId: number; programId:
 /** Detaches a pinned link and unpins it. */
 export function detachLink(options: { pin: string }): void;
 
-export interface MapInfo { id: number; type: number; keySize: number; valueSize: number; maxEntries: number; flags: number; name: string }
+export interface MapInfo {
+  id: number;
+  type: number;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  name: string;
+}
 /** A descriptor of a pinned map; closed by `close()`, by garbage collection, and at environment teardown. */
 export class BpfMap {
   constructor(options: { pin: string });
@@ -96,12 +120,30 @@ export class RingBuffer {
 }
 
 /** Structs and enums of an object's BTF, for generating layouts. Offsets and sizes in bytes; bit-fields throw. */
-export interface BtfStruct { name: string; size: number; members: { name: string; offset: number; size: number; type: string; elements?: number }[] }
-export interface BtfEnum { name: string; values: Record<string, number> }
+export interface BtfStruct {
+  name: string;
+  size: number;
+  members: { name: string; offset: number; size: number; type: string; elements?: number }[];
+}
+export interface BtfEnum {
+  name: string;
+  values: Record<string, number>;
+}
 export function btfTypes(options: { object: string }): { structs: BtfStruct[]; enums: BtfEnum[] };
 
 /** What this kernel can do, each probed by trying. */
-export function probe(): { kernel: string; btf: boolean; bpf: boolean; xdpProgram: boolean; schedClsProgram: boolean; ringbuf: boolean; spinLock: boolean; jit: boolean; bootTime: boolean; log: string };
+export function probe(): {
+  kernel: string;
+  btf: boolean;
+  bpf: boolean;
+  xdpProgram: boolean;
+  schedClsProgram: boolean;
+  ringbuf: boolean;
+  spinLock: boolean;
+  jit: boolean;
+  bootTime: boolean;
+  log: string;
+};
 
 // --- rtnetlink --------------------------------------------------------------
 
@@ -126,29 +168,84 @@ export interface LinkInfo {
   numRxQueues: number;
 }
 export function links(options: { ifindex?: number; name?: string }): LinkInfo[];
-export function createVeth(options: { name: string; peerName: string; mac: string; peerMac: string; mtu: number }): void;
+export function createVeth(options: {
+  name: string;
+  peerName: string;
+  mac: string;
+  peerMac: string;
+  mtu: number;
+}): void;
 export function deleteLink(options: { ifindex: number }): void;
-export function setLink(options: { ifindex: number; up?: boolean; mtu?: number; mac?: string; alias?: string; arp?: boolean; addrGenMode?: number }): void;
+export function setLink(options: {
+  ifindex: number;
+  up?: boolean;
+  mtu?: number;
+  mac?: string;
+  alias?: string;
+  arp?: boolean;
+  addrGenMode?: number;
+}): void;
 
-export interface AddressInfo { ifindex: number; family: 4 | 6; address: string; prefixLength: number; scope: number; flags: number; /** IFA_PROTO; 0 where the kernel (< 5.18) has none. */ protocol: number }
+export interface AddressInfo {
+  ifindex: number;
+  family: 4 | 6;
+  address: string;
+  prefixLength: number;
+  scope: number;
+  flags: number /** IFA_PROTO; 0 where the kernel (< 5.18) has none. */;
+  protocol: number;
+}
 export function addresses(options: { ifindex?: number }): AddressInfo[];
 /** `noPrefixRoute` and, for IPv6, `noDad` set the flags of those names. EEXIST is an error here. */
-export function addAddress(options: { ifindex: number; address: string; prefixLength: number; protocol: number; noDad: boolean; noPrefixRoute: boolean }): void;
+export function addAddress(options: {
+  ifindex: number;
+  address: string;
+  prefixLength: number;
+  protocol: number;
+  noDad: boolean;
+  noPrefixRoute: boolean;
+}): void;
 export function deleteAddress(options: { ifindex: number; address: string; prefixLength: number }): void;
 
-export interface RouteInfo { family: 4 | 6; destination: string; oif: number; gateway: string; protocol: number; scope: number; table: number; prefSource: string; metric: number; type: number }
+export interface RouteInfo {
+  family: 4 | 6;
+  destination: string;
+  oif: number;
+  gateway: string;
+  protocol: number;
+  scope: number;
+  table: number;
+  prefSource: string;
+  metric: number;
+  type: number;
+}
 /** Main table. */
 export function routes(options: { protocol?: number; oif?: number }): RouteInfo[];
 /** An on-link route; NLM_F_REPLACE. */
 export function replaceRoute(options: { destination: string; oif: number; protocol: number }): void;
 export function deleteRoute(options: { destination: string; oif: number; protocol: number }): void;
 /** Where a packet to `destination` would go now (RTM_GETROUTE). */
-export function lookupRoute(options: { destination: string }): { oif: number; gateway: string; source: string; mtu: number };
+export function lookupRoute(options: { destination: string }): {
+  oif: number;
+  gateway: string;
+  source: string;
+  mtu: number;
+};
 
-export interface NeighbourInfo { ifindex: number; address: string; mac: string; state: number }
+export interface NeighbourInfo {
+  ifindex: number;
+  address: string;
+  mac: string;
+  state: number;
+}
 export function neighbours(options: { ifindex?: number }): NeighbourInfo[];
 
-export interface LinkNotification { type: 'link' | 'address' | 'route' | 'overrun'; deleted: boolean; ifindex: number; /** Address, route destination or link name. */ object: string }
+export interface LinkNotification {
+  type: 'link' | 'address' | 'route' | 'overrun';
+  deleted: boolean;
+  ifindex: number /** Address, route destination or link name. */;
+  object: string;
+}
 /** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE. `overrun`: something was lost, read everything. */
 export class NetlinkMonitor {
   constructor(options: { onNotification: (notification: LinkNotification) => void });
@@ -163,7 +260,12 @@ export function setFeatures(options: { name: string; features: Record<string, bo
 /** AF_PACKET, SOCK_RAW, bound to one interface. Frames are whole Ethernet frames. */
 export class PacketSocket {
   /** `onFrame` absent: send only. `outgoing` false: frames that this host sends there are not delivered. Bounded by `receiveBuffer` bytes in the kernel. */
-  constructor(options: { ifindex: number; receiveBuffer: number; outgoing: boolean; onFrame?: (frame: Buffer) => void });
+  constructor(options: {
+    ifindex: number;
+    receiveBuffer: number;
+    outgoing: boolean;
+    onFrame?: (frame: Buffer) => void;
+  });
   send(options: { frame: Uint8Array }): void;
   close(): void;
 }

@@ -18,14 +18,24 @@ import type { Revision } from '../source/source.ts';
  *
  * Errors: status 4xx/5xx with ApiError.
  */
-export type Json<T> = T extends bigint ? string
-  : T extends readonly (infer U)[] ? readonly Json<U>[]
-  : T extends ReadonlyMap<infer _K, infer V> ? Record<string, Json<V>>
-  : T extends object ? { [K in keyof T]: Json<T[K]> }
-  : T;
+export type Json<T> = T extends bigint
+  ? string
+  : T extends readonly (infer U)[]
+    ? readonly Json<U>[]
+    : T extends ReadonlyMap<infer _K, infer V>
+      ? Record<string, Json<V>>
+      : T extends object
+        ? { [K in keyof T]: Json<T[K]> }
+        : T;
 
 export interface ApiError {
-  readonly error: { readonly code: string; readonly message: string; readonly fix?: string; readonly exitCode: number; readonly diagnostics?: readonly Diagnostic[] };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly fix?: string;
+    readonly exitCode: number;
+    readonly diagnostics?: readonly Diagnostic[];
+  };
 }
 
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
@@ -43,8 +53,21 @@ export interface Condition {
 }
 
 export interface Status {
-  readonly node: { readonly publicKey: string; readonly peer?: string; readonly clusters: readonly string[]; readonly pid: number; readonly version: string; readonly startedAt: string };
-  readonly source: { readonly kind: string; readonly description: string; readonly lastFetch?: string; readonly lastError?: string; readonly nextFetch?: string };
+  readonly node: {
+    readonly publicKey: string;
+    readonly peer?: string;
+    readonly clusters: readonly string[];
+    readonly pid: number;
+    readonly version: string;
+    readonly startedAt: string;
+  };
+  readonly source: {
+    readonly kind: string;
+    readonly description: string;
+    readonly lastFetch?: string;
+    readonly lastError?: string;
+    readonly nextFetch?: string;
+  };
   readonly revision: { readonly lastApplied?: Revision; readonly lastAttempted?: Revision };
   readonly conditions: readonly Condition[];
   readonly objects: { readonly total: number; readonly ready: number; readonly failed: number };
@@ -74,12 +97,26 @@ export interface ObjectStatus {
 export interface FileSet {
   readonly files: readonly { readonly path: string; readonly text: string }[];
 }
-export interface DiffRequest { readonly against: 'source' | FileSet }
-export interface DiffReport { readonly revision: Revision; readonly changes: readonly Change[]; readonly sessionsCut: readonly string[] }
-export interface ApplyRequest { readonly set: FileSet; readonly dryRun: boolean; readonly timeoutMs: number }
+export interface DiffRequest {
+  readonly against: 'source' | FileSet;
+}
+export interface DiffReport {
+  readonly revision: Revision;
+  readonly changes: readonly Change[];
+  readonly sessionsCut: readonly string[];
+}
+export interface ApplyRequest {
+  readonly set: FileSet;
+  readonly dryRun: boolean;
+  readonly timeoutMs: number;
+}
 export interface ApplyReport {
   readonly revision: Revision;
-  readonly objects: readonly { readonly object: ObjectRef; readonly verb: 'created' | 'configured' | 'unchanged' | 'pruned' | 'failed'; readonly message?: string }[];
+  readonly objects: readonly {
+    readonly object: ObjectRef;
+    readonly verb: 'created' | 'configured' | 'unchanged' | 'pruned' | 'failed';
+    readonly message?: string;
+  }[];
   readonly changes: readonly Change[];
   readonly ready: boolean;
 }

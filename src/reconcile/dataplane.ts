@@ -126,7 +126,13 @@ export interface SessionState {
 
 export type SessionEvent =
   /** A frame had no session to go on. `frame` is the whole Ethernet frame, owned by the receiver. */
-  | { readonly type: 'frame-without-session'; readonly interface: string; readonly destination: MacAddress; readonly peer: PublicKey; readonly frame: Uint8Array }
+  | {
+      readonly type: 'frame-without-session';
+      readonly interface: string;
+      readonly destination: MacAddress;
+      readonly peer: PublicKey;
+      readonly frame: Uint8Array;
+    }
   | { readonly type: 'rekey-due'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
   | { readonly type: 'confirmed'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey };
 

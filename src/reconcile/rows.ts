@@ -102,9 +102,21 @@ export function rowKey(row: Row): RowKey {
 /** A difference between desired and observed. `fields` names what differs, for people. */
 export type Change =
   | { readonly op: 'create'; readonly key: RowKey; readonly to: Row }
-  | { readonly op: 'update'; readonly key: RowKey; readonly from: Row; readonly to: Row; readonly fields: readonly string[] }
+  | {
+      readonly op: 'update';
+      readonly key: RowKey;
+      readonly from: Row;
+      readonly to: Row;
+      readonly fields: readonly string[];
+    }
   /** The object must go away and come back (a MAC of a live link): what it carries is cut for a moment. */
-  | { readonly op: 'replace'; readonly key: RowKey; readonly from: Row; readonly to: Row; readonly fields: readonly string[] }
+  | {
+      readonly op: 'replace';
+      readonly key: RowKey;
+      readonly from: Row;
+      readonly to: Row;
+      readonly fields: readonly string[];
+    }
   | { readonly op: 'delete'; readonly key: RowKey; readonly from: Row };
 
 /** Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace. */

@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config';
+
+/** `unit` needs nothing; `root` needs root, a built addon and built BPF programs; `fuzz` and `soak` run on demand. */
+export default defineConfig({
+  test: {
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/{unit,property,contract}/**/*.test.ts'],
+          exclude: ['**/*.root.test.ts'],
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'root',
+          include: ['test/{bpf,netns}/**/*.test.ts', 'test/contract/**/*.root.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 300_000 } },
+      { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },
+    ],
+  },
+});
