@@ -81,6 +81,8 @@ export interface Status {
 export interface ObjectStatus {
   readonly object: ObjectRef;
   readonly position: Position;
+  /** `metadata.labels`, for selectors. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly ready: ConditionStatus;
   readonly reason: string;
   readonly message: string;
