@@ -20,13 +20,15 @@ import type { Revision } from '../source/source.ts';
  */
 export type Json<T> = T extends bigint
   ? string
-  : T extends readonly (infer U)[]
-    ? readonly Json<U>[]
-    : T extends ReadonlyMap<infer _K, infer V>
-      ? Record<string, Json<V>>
-      : T extends object
-        ? { [K in keyof T]: Json<T[K]> }
-        : T;
+  : T extends string | number | boolean
+    ? T
+    : T extends readonly (infer U)[]
+      ? readonly Json<U>[]
+      : T extends ReadonlyMap<infer _K, infer V>
+        ? Record<string, Json<V>>
+        : T extends object
+          ? { [K in keyof T]: Json<T[K]> }
+          : T;
 
 export interface ApiError {
   readonly error: {
