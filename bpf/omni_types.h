@@ -220,12 +220,22 @@ struct omni_event {
 	__u64 peer;
 };
 
-/* --- meta_map: ARRAY[1] of meta_entry: what is loaded, for adoption -------- */
+/* --- meta_map: ARRAY[1] of meta_entry: what is loaded, for adoption and drift */
 
+#define OMNI_CLUSTER_NAME_LEN 256	/* an interface alias's limit, IFALIASZ */
+
+/* Written last, by user space only: a row that is there means that creation finished. */
 struct meta_entry {
 	__u32 layout_version;	/* OMNI_LAYOUT_VERSION */
-	__u32 pad;
+	__u32 mtu_auto;		/* 1: the manifest left the MTU to us */
 	__u8 build_id[32];	/* BLAKE2s-256 of object files and .rodata: equal = nothing to reload */
+	__u8 local_mac[6];	/* the rest repeats omni_config, which is not readable once loaded */
+	__be16 port;
+	__u32 new_sessions_per_second;
+	__u32 mtu;
+	__u32 arp_suppression;
+	__u32 pad;
+	__u8 cluster[OMNI_CLUSTER_NAME_LEN];	/* zero-padded */
 };
 
 /* --- .rodata: `const volatile struct omni_config config` in each program ---- */
