@@ -209,24 +209,20 @@ export class Lab {
     const base = join(this.folder, 'repos');
     const bare = join(base, `${repository}.git`);
     await must(['git', 'init', '--quiet', '--bare', '--initial-branch=main', bare]);
-    if (this.daemon === undefined) {
-      const listen = `--listen=${host.address}`;
-      // --informative-errors: "repository not found" instead of a bare hang-up, as hosted git services answer.
-      const argv = [
-        'git',
-        'daemon',
-        '--export-all',
-        '--reuseaddr',
-        '--informative-errors',
-        listen,
-        `--base-path=${base}`,
-        base,
-      ];
-      this.daemon = host.background(argv);
-      const url = `git://${host.address}/${repository}.git`;
-      await until('the git daemon answers', async () => (await host.exec(['git', 'ls-remote', url])).status === 0);
-    }
-    return { url: `git://${host.address}/${repository}.git`, bare };
+    this.startGit();
+    const url = `git://${host.address}/${repository}.git`;
+    await until('the git daemon answers', async () => (await host.exec(['git', 'ls-remote', url])).status === 0);
+    return { url, bare };
+  }
+
+  /** Serves the repositories (again); does nothing while they are served. */
+  startGit(): void {
+    const host = this.gitHost;
+    if (host === undefined || this.daemon !== undefined) return;
+    const base = join(this.folder, 'repos');
+    // --informative-errors: "repository not found" instead of a bare hang-up, as hosted git services answer.
+    const options = ['--export-all', '--reuseaddr', '--informative-errors', `--listen=${host.address}`];
+    this.daemon = host.background(['git', 'daemon', ...options, `--base-path=${base}`, base]);
   }
 
   async stopGit(): Promise<void> {

@@ -1,0 +1,35 @@
+// Runs inside a namespace: sends hostile traffic and exits.
+//   send.mjs frame <interface> <hex>                     one raw frame
+//   send.mjs udp <address> <port> <count> <min> <max>    random datagrams of random sizes; prints replies received
+import { randomBytes, randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { createRequire } from 'node:module';
+
+const [mode, ...rest] = process.argv.slice(2);
+if (mode === 'frame') {
+  const native = createRequire(import.meta.url)('../../native/build/Release/omni_native.node');
+  const [name, hex] = rest;
+  const [link] = native.links({ name });
+  const socket = new native.PacketSocket({ ifindex: link.ifindex, receiveBuffer: 65536, outgoing: false });
+  socket.send({ frame: Buffer.from(hex, 'hex') });
+  socket.close();
+} else if (mode === 'udp') {
+  const [address, port, count, min, max] = rest;
+  const socket = createSocket('udp4');
+  let replies = 0;
+  let errors = 0;
+  socket.on('message', () => replies++);
+  // An ICMP "port unreachable" would come back as ECONNREFUSED on this connected socket.
+  socket.on('error', () => errors++);
+  await new Promise((resolve) => socket.connect(Number(port), address, resolve));
+  for (let sent = 0; sent < Number(count); sent++) {
+    const size = randomInt(Number(min), Number(max) + 1);
+    await new Promise((resolve) => socket.send(randomBytes(size), resolve));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  socket.close();
+  console.log(JSON.stringify({ replies, errors }));
+} else {
+  console.error(`send: unknown mode ${mode}`);
+  process.exitCode = 2;
+}
