@@ -74,7 +74,8 @@ export interface Status {
   readonly conditions: readonly Condition[];
   readonly objects: { readonly total: number; readonly ready: number; readonly failed: number };
   readonly rows: { readonly desired: number; readonly observed: number; readonly pending: number };
-  readonly sessions: { readonly active: number };
+  /** `clockMs`: `SessionPlane.now()` when this was taken, which turns the times of a `SessionState` into ages. */
+  readonly sessions: { readonly active: number; readonly clockMs?: number };
   readonly writes: number;
   readonly dataPlane: DataPlaneDescription;
   readonly counters: DataPlaneCounters;
@@ -91,7 +92,11 @@ export interface ObjectStatus {
   readonly revision: string;
   /** RFC 3339 of the last change of `ready` or `reason`. */
   readonly since: string;
-  /** Columns for people: a peer's keys and endpoints, a VIP's address. */
+  /**
+   * Columns for people, comma-separated where there are several; absent where there is nothing to say.
+   * peer: `publicKey`, `clusters`, `endpoints` (hints), `endpoint` (in use), `vips`; vip: `cluster`, `address`, `peer`;
+   * cluster: `subnets`, `interface`, `port`, `peers` (how many).
+   */
   readonly detail: Readonly<Record<string, string>>;
   /** For peers: its current session. */
   readonly session?: SessionState;
