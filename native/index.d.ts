@@ -119,7 +119,11 @@ export class RingBuffer {
   close(): void;
 }
 
-/** Structs and enums of an object's BTF, for generating layouts. Offsets and sizes in bytes; bit-fields throw. */
+/**
+ * Structs and enums of an object's BTF, for generating layouts. Offsets and sizes in bytes; bit-fields throw.
+ * `type` is the name as written (`__u32`, `__be16`, `struct x`, `enum x`, `*` for pointers), of the element where
+ * `elements` is set. Members of anonymous structs and unions are listed as their parent's.
+ */
 export interface BtfStruct {
   name: string;
   size: number;
@@ -129,7 +133,8 @@ export interface BtfEnum {
   name: string;
   values: Record<string, number>;
 }
-export function btfTypes(options: { object: string }): { structs: BtfStruct[]; enums: BtfEnum[] };
+/** `names`: only these and what they contain (ENOENT naming one that is absent); else every named type. */
+export function btfTypes(options: { object: string; names?: string[] }): { structs: BtfStruct[]; enums: BtfEnum[] };
 
 /** What this kernel can do, each probed by trying. */
 export function probe(): {

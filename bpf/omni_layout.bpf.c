@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Never loaded: it only makes the compiler write BTF for everything of
+ * omni_types.h, used by a program or not. scripts/generate-layout.mjs reads it.
+ *
+ * A new struct or enum needs a line here; the generator fails without.
+ */
+#include "omni_types.h"
+
+#define STRUCT(name) struct name *omni_layout_##name
+#define ENUM(name) enum name omni_layout_##name
+
+STRUCT(omni_header);
+STRUCT(omni_control_header);
+STRUCT(omni_address);
+STRUCT(omni_endpoint);
+STRUCT(session_entry);
+STRUCT(peer_entry);
+STRUCT(fdb_key);
+STRUCT(fdb_entry);
+STRUCT(neigh_entry);
+STRUCT(source_entry);
+STRUCT(omni_event);
+STRUCT(meta_entry);
+STRUCT(omni_config);
+
+ENUM(omni_control);
+ENUM(omni_session_flags);
+ENUM(omni_peer_flags);
+ENUM(omni_fdb_flags);
+ENUM(omni_drop);
+ENUM(omni_stat);
+ENUM(omni_event_type);
+
+/* Macros leave no trace in BTF; these carry the numbers. */
+#define CONSTANT(name) CONSTANT_##name = name
+
+enum omni_constants {
+	CONSTANT(OMNI_LAYOUT_VERSION),
+	CONSTANT(OMNI_PROTOCOL_VERSION),
+	CONSTANT(OMNI_KEY_WORDS),
+	CONSTANT(OMNI_TAG_LEN),
+	CONSTANT(OMNI_REPLAY_WORDS),
+	CONSTANT(OMNI_INITIATION_LEN),
+	CONSTANT(OMNI_RESPONSE_LEN),
+	CONSTANT(OMNI_MAC1_LEN),
+	CONSTANT(OMNI_ETHERTYPE_KEEPALIVE),
+};
+ENUM(omni_constants);

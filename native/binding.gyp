@@ -1,0 +1,29 @@
+{
+  "targets": [
+    {
+      "target_name": "omni_native",
+      "sources": [
+        "src/addon.cpp",
+        "src/args.cpp",
+        "src/btf.cpp",
+        "src/error.cpp",
+        "src/libbpf_log.cpp"
+      ],
+      "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": [
+        "-std=c++20",
+        "-fexceptions",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-isystem <!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
+        "<!@(pkg-config --cflags libbpf libelf zlib libmnl)"
+      ],
+      "libraries": ["<!@(pkg-config --libs libbpf libelf zlib libmnl)"],
+      "configurations": { "Release": { "cflags_cc": ["-O2"] } }
+    }
+  ]
+}

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <napi.h>
+
+namespace omni {
+
+void ExportBpfObject(Napi::Env env, Napi::Object exports);
+void ExportBpfProgram(Napi::Env env, Napi::Object exports);
+void ExportBpfTestRun(Napi::Env env, Napi::Object exports);
+void ExportBpfLink(Napi::Env env, Napi::Object exports);
+void ExportBpfMap(Napi::Env env, Napi::Object exports);
+void ExportRingBuffer(Napi::Env env, Napi::Object exports);
+void ExportBtf(Napi::Env env, Napi::Object exports);
+void ExportProbe(Napi::Env env, Napi::Object exports);
+void ExportMisc(Napi::Env env, Napi::Object exports);
+
+}  // namespace omni
