@@ -26,6 +26,16 @@
 #define OMNI_TAG_LEN 16
 #define OMNI_REPLAY_WORDS 64	/* ring of 64 x u64 bits; 4,032 usable (RFC 6479) */
 
+/* What a datagram adds to a frame: outer Ethernet, IPv4, UDP, omni_header. */
+#define OMNI_OVERHEAD_IPV4 (14 + 20 + 8 + 32)
+
+/*
+ * Longest frame that the programs seal or open: what native XDP gets into one
+ * 4 KiB page, less XDP_PACKET_HEADROOM (256) and skb_shared_info (320). It is
+ * 55 ChaCha20 blocks, the bound of the programs' loops.
+ */
+#define OMNI_MAX_FRAME 3520
+
 /* --- the wire ---------------------------------------------------------- */
 
 /* Precedes the ciphertext of every data datagram. docs/protocol.md */
@@ -158,9 +168,13 @@ struct neigh_entry {
 
 /* --- source_map: LRU_HASH  omni_address (IPv6: /64) -> source_entry ------ */
 
+/*
+ * A token bucket in one word, so that CPUs agree by compare-and-swap (the
+ * virtual scheduling form of the generic cell rate algorithm, ITU-T I.371):
+ * the bucket is full from this moment on, empty one second before it.
+ */
 struct source_entry {
-	__u64 updated_ns;
-	__u64 tokens_milli;	/* thousandths of a token */
+	__u64 full_ns;
 };
 
 /* --- drop_map: PERCPU_ARRAY  enum omni_drop -> u64 ----------------------- */
@@ -178,7 +192,7 @@ enum omni_drop {
 	OMNI_DROP_NO_ROUTE,		/* the underlay has no route to the endpoint */
 	OMNI_DROP_HEADROOM,		/* the driver gave no room for the outer headers */
 	/* ingress */
-	OMNI_DROP_TRUNCATED,		/* to our port, shorter than a header or than its own length fields */
+	OMNI_DROP_TRUNCATED,		/* to our port, but its lengths lie, or it is too short or long, a fragment, or has IP options */
 	OMNI_DROP_CONTROL_INVALID,	/* id 0 with an unknown type, version or length */
 	OMNI_DROP_MAC1,			/* handshake by somebody who is no member */
 	OMNI_DROP_RATELIMIT,		/* per-source token bucket empty */
