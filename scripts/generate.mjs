@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+/**
+ * Writes every generated file of the project.
+ * usage: node scripts/generate.mjs [--check]    (--check writes nothing, names what is stale and exits 1)
+ *
+ * 1. manifests: schema/*.json -> src/manifest/generated.ts and docs/manifests.md
+ * 2. layout:    bpf/omni_types.h -> src/dataplane/kernel/layout.ts, where addon and BPF object are built
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { manifestFiles } from './generate-manifests.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const check = process.argv.includes('--check');
+
+function writeOrCompare(path, text) {
+  const full = `${root}${path}`;
+  if (existsSync(full) && readFileSync(full, 'utf8') === text) return true;
+  if (check) {
+    console.error(`${path}: stale: run \`npm run generate\``);
+    return false;
+  }
+  writeFileSync(full, text);
+  console.error(`${path}: written`);
+  return true;
+}
+
+/** The layout's generator reads BTF through the addon: without a build there is nothing to compare with. */
+function layoutIsFresh() {
+  const script = `${root}scripts/generate-layout.mjs`;
+  const built = ['native/build/Release/omni_native.node', 'build/bpf/omni_layout.bpf.o'];
+  const missing = built.filter((path) => !existsSync(`${root}${path}`));
+  if (missing.length > 0) {
+    console.error(`src/dataplane/kernel/layout.ts: skipped: ${missing.join(' and ')} not built`);
+    return true;
+  }
+  const run = spawnSync(process.execPath, [script, ...(check ? ['--check'] : [])], { stdio: 'inherit' });
+  return run.status === 0;
+}
+
+const files = await manifestFiles(root);
+const fresh = Object.entries(files).map(([path, text]) => writeOrCompare(path, text));
+fresh.push(layoutIsFresh());
+process.exitCode = fresh.every(Boolean) ? 0 : 1;

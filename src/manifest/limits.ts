@@ -1,0 +1,17 @@
+/** Bounds on outside input: generous for any real fleet, small enough that hostile files cost little. */
+export const limits = {
+  /** A larger file is not read at all. */
+  fileBytes: 4 * 1024 * 1024,
+  /** Of all files together. */
+  setBytes: 64 * 1024 * 1024,
+  /** UTF-16 units of one document, the text between two `---` lines. */
+  documentLength: 256 * 1024,
+  /** In all files together. */
+  documents: 100_000,
+  /** Of mappings and sequences inside a document. */
+  depth: 16,
+  /** Errors shown per document. */
+  findingsPerDocument: 50,
+  /** Files read at a time. */
+  concurrentReads: 32,
+} as const;
