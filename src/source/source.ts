@@ -16,6 +16,8 @@ export interface Revision {
 export interface Snapshot {
   readonly revision: Revision;
   readonly files: readonly ManifestFile[];
+  /** For people: what was passed over and why (a symbolic link, a submodule). */
+  readonly notes?: readonly string[];
 }
 
 /**
@@ -34,4 +36,6 @@ export interface Source {
   at(rev: string, signal: AbortSignal): Promise<Snapshot>;
   /** Calls `wake` when there may be something new (file change, poll timer with jitter and backoff); returns a stop. */
   watch(wake: () => void): () => Promise<void>;
+  /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */
+  nextFetchAt?(): number | undefined;
 }

@@ -1,0 +1,176 @@
+import { type ErrorClass, ExitCode, OmniError } from '../errors.ts';
+import { tooLarge } from './limits.ts';
+import { printable, withoutCredentials } from './url.ts';
+
+function sourceError(message: string, code: string, errorClass: ErrorClass, fix: string): OmniError {
+  return new OmniError(message, { code, class: errorClass, exitCode: ExitCode.source, fix });
+}
+
+export function gitMissing(): OmniError {
+  return sourceError('there is no git on this node', 'git-missing', 'stall', 'Install git: apt-get install git.');
+}
+
+export function timedOut(origin: string, timeoutMs: number, command: string): OmniError {
+  return sourceError(
+    `${origin} did not answer git ${command} within ${Math.round(timeoutMs / 1000)} s`,
+    'source-timeout',
+    'retry',
+    'Check that this node reaches the host and port, and that a git server listens there.',
+  );
+}
+
+export function outputTooLarge(origin: string, limit: number): OmniError {
+  return tooLarge(
+    `${origin} sent more than ${Math.round(limit / 1024)} KiB where a short answer was due`,
+    'Check that the URL is that of the fleet repository.',
+  );
+}
+
+export function refMissing(origin: string, ref: string): OmniError {
+  return sourceError(
+    `${origin} has no branch or tag "${ref}"`,
+    'source-ref-missing',
+    'stall',
+    `Push it, or name another one with --ref; git ls-remote shows what is there.`,
+  );
+}
+
+export function revMissing(origin: string, rev: string): OmniError {
+  return sourceError(
+    `there is no commit "${rev}" in ${origin}`,
+    'source-ref-missing',
+    'stall',
+    'git log --oneline --all shows what is there; fetch first if it is new.',
+  );
+}
+
+export function pathMissing(origin: string, path: string, revision: string): OmniError {
+  return sourceError(
+    `${origin} has no folder "${path}" at ${revision}`,
+    'source-path-missing',
+    'stall',
+    'Name the folder that holds the manifests with --path.',
+  );
+}
+
+export function cacheDamaged(origin: string, detail: string): OmniError {
+  return sourceError(
+    `the local copy of ${origin} is damaged: ${detail}`,
+    'source-cache-damaged',
+    'retry',
+    'It is fetched anew as soon as the remote answers; check the disk if this comes back.',
+  );
+}
+
+interface Pattern {
+  readonly pattern: RegExp;
+  readonly code: string;
+  readonly class: ErrorClass;
+  readonly what: string;
+  readonly fix: string;
+}
+
+/** git's words, in the order in which they outrank each other. */
+const PATTERNS: readonly Pattern[] = [
+  {
+    pattern: /ENOENT.*\bgit\b|spawn git/,
+    code: 'git-missing',
+    class: 'stall',
+    what: 'cannot be read: there is no git on this node',
+    fix: 'Install git: apt-get install git.',
+  },
+  {
+    pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/,
+    code: 'source-auth',
+    class: 'stall',
+    what: "presents an ssh host key that this node's root does not know",
+    fix: "Check the key's fingerprint with the host's operator, then add it to /root/.ssh/known_hosts.",
+  },
+  {
+    pattern:
+      /could not read (Username|Password)|terminal prompts disabled|Authentication failed|Permission denied|returned error: 40[13]|HTTP 40[13]/i,
+    code: 'source-auth',
+    class: 'stall',
+    what: 'asks for a password or key that this node does not have',
+    fix: 'Use an ssh URL with a read-only deploy key in /root/.ssh, or a URL that needs no login.',
+  },
+  {
+    pattern: /detected dubious ownership/,
+    code: 'source-invalid',
+    class: 'stall',
+    what: 'belongs to another user, and git refuses to read it',
+    fix: 'Run the command as its owner, or add the folder to safe.directory in the git configuration.',
+  },
+  {
+    pattern: /not a git repository \(or any/,
+    code: 'source-invalid',
+    class: 'stall',
+    what: 'is not a git repository',
+    fix: 'Run the command inside a checkout of the fleet repository.',
+  },
+  {
+    pattern:
+      /does not appear to be a git repository|repository .*not found|not found: did you run|not a git repository|access denied or repository not exported|returned error: 404|no such (?:path|repository)|not valid: is this a git repository/i,
+    code: 'source-unreachable',
+    class: 'retry',
+    what: 'answers, but has no such git repository',
+    fix: 'Check the path in the URL, and that this node may read the repository.',
+  },
+  {
+    pattern: /transport '.*' not allowed/,
+    code: 'source-invalid',
+    class: 'stall',
+    what: 'leads to a transport that is not allowed',
+    fix: 'Use an https, http, ssh, git or file URL.',
+  },
+  {
+    pattern: /No space left on device|Disk quota exceeded|Read-only file system|unable to (?:create|write)/i,
+    code: 'source-cache-unwritable',
+    class: 'retry',
+    what: 'cannot be fetched: the state folder takes no more data',
+    fix: 'Free space on the disk of the state folder, and check that it is writable.',
+  },
+  {
+    pattern: /fsck error|fsck_|error in object|object format|invalid object|not our ref|mismatched algorithms/i,
+    code: 'source-invalid',
+    class: 'stall',
+    what: 'offers objects that git refuses as malformed',
+    fix: 'Run git fsck in the repository and repair what it names.',
+  },
+];
+
+/** Of a command that talks to the remote, that reads our cache, that reads somebody's checkout. */
+export type GitPlace = 'remote' | 'cache' | 'checkout';
+
+const DAMAGED =
+  /bad object|bad tree|corrupt|packfile .*(cannot|unavailable|too short|does not match)|did not send all necessary|unable to (?:read|parse) (?:tree|commit|object|sha1)|missing (?:blob|tree|commit)|inflate|index file .* (?:too small|bad)|unresolved delta/i;
+
+/** Turns what git printed into an error for people. What is not recognised depends on where it happened. */
+export function classifyGitFailure(place: GitPlace, origin: string, output: string): OmniError {
+  const clean = printable(withoutCredentials(output.slice(0, 8_192)).replaceAll('\n', ' | ')).trim();
+  for (const { pattern, code, class: errorClass, what, fix } of PATTERNS) {
+    if (pattern.test(clean)) return sourceError(`${origin} ${what} (git: ${lastWords(clean)})`, code, errorClass, fix);
+  }
+  if (place === 'cache' || (place === 'remote' && DAMAGED.test(clean))) return cacheDamaged(origin, lastWords(clean));
+  if (place === 'checkout') {
+    return sourceError(
+      `${origin} cannot be read (git: ${lastWords(clean)})`,
+      'source-invalid',
+      'stall',
+      'Run git fsck there and repair what it names.',
+    );
+  }
+  return sourceError(
+    `${origin} cannot be reached (git: ${lastWords(clean)})`,
+    'source-unreachable',
+    'retry',
+    "Check the network, the name and the port; git ls-remote with the same URL shows git's own view.",
+  );
+}
+
+/** The line that says why: git's `fatal:`, else the first. At most 300 characters. */
+function lastWords(text: string): string {
+  const lines = text.split(' | ').filter((line) => line.trim() !== '');
+  const line = lines.find((candidate) => candidate.startsWith('fatal: ')) ?? lines[0] ?? 'no message';
+  return line.replace(/^fatal: /, '').slice(0, 300);
+}

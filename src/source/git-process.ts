@@ -1,0 +1,142 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { simpleGit } from 'simple-git';
+import type { OmniError } from '../errors.ts';
+import { classifyGitFailure, type GitPlace, gitMissing, outputTooLarge, timedOut } from './git-errors.ts';
+
+/** Where git commands run, and with which environment. */
+export interface GitContext {
+  readonly kind: 'cache' | 'checkout';
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** For errors: the URL without credentials, or the local folder. */
+  readonly origin: string;
+}
+
+/** What a child may inherit: how to reach the network, nothing else. */
+const INHERITED = [
+  'PATH',
+  'http_proxy',
+  'https_proxy',
+  'HTTPS_PROXY',
+  'all_proxy',
+  'ALL_PROXY',
+  'no_proxy',
+  'NO_PROXY',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'SSH_AUTH_SOCK',
+  'TMPDIR',
+] as const;
+
+function inherited(names: readonly string[]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const name of names) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}
+
+const HARDENED = {
+  LC_ALL: 'C', // failures are told apart by git's English
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_NO_REPLACE_OBJECTS: '1', // refs/replace/ would show other content than the commit id promises
+  GIT_OPTIONAL_LOCKS: '0',
+  GIT_ATTR_NOSYSTEM: '1',
+};
+
+/**
+ * For our cache: its own `config` file (see `git-cache.ts`) is the only one that git reads, because HOME is a folder
+ * without any. ssh takes the home folder from the password database and still finds its keys.
+ */
+export function cacheContext(gitDir: string, origin: string): GitContext {
+  const env = {
+    ...inherited(INHERITED),
+    ...HARDENED,
+    HOME: gitDir,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_DIR: gitDir,
+    GIT_ALLOW_PROTOCOL: 'https:ssh:http:git:file',
+  };
+  return { kind: 'cache', folder: gitDir, env, origin };
+}
+
+/**
+ * For the checkout in the current folder. Its user's configuration counts, for `safe.directory` lives there; the
+ * commands that we run there (rev-parse, ls-tree, cat-file) execute nothing that a configuration can name.
+ */
+export function checkoutContext(folder: string): GitContext {
+  const env = {
+    ...inherited(['PATH', 'HOME', 'XDG_CONFIG_HOME', 'SUDO_UID']),
+    ...HARDENED,
+    GIT_ALLOW_PROTOCOL: '', // a partial clone must not fetch from here
+    GIT_NO_LAZY_FETCH: '1',
+  };
+  return { kind: 'checkout', folder, env, origin: folder };
+}
+
+const TIMEOUT_GRACE_S = 5;
+
+export interface GitRun {
+  readonly args: readonly string[];
+  /** True for ls-remote and fetch: a failure is then the remote's, not the cache's. */
+  readonly remote?: boolean;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** More than this on stdout ends the process: a remote must not fill our memory. */
+  readonly maxOutputBytes: number;
+}
+
+/**
+ * Runs one git command to its end and returns its stdout. Throws a classified `OmniError`; an abort throws the
+ * signal's reason. Arguments must have been validated: nothing here can tell an option from a name.
+ */
+export async function runGit(context: GitContext, run: GitRun): Promise<string> {
+  run.signal.throwIfAborted();
+  const timeout = AbortSignal.timeout(run.timeoutMs);
+  const overflow = new AbortController();
+  const git = simpleGit({
+    baseDir: context.folder,
+    // simple-git signals git alone, whose git-remote-https would live on. timeout(1) passes the signal on to a process
+    // group of its own, and ends it should this process die first.
+    binary: ['timeout', String(Math.ceil(run.timeoutMs / 1000) + TIMEOUT_GRACE_S)],
+    abort: AbortSignal.any([run.signal, timeout, overflow.signal]),
+    allowEnvironment: Object.keys(context.env),
+    // simple-git's own rule lets a failure pass that printed nothing.
+    errors: (error, result) => {
+      if (error !== undefined || result.exitCode === 0) return error;
+      const stderr = Buffer.concat(result.stdErr);
+      return stderr.length > 0 ? stderr : Buffer.from(`git ended with status ${result.exitCode}`);
+    },
+  });
+  let received = 0;
+  git.env({ ...context.env }).outputHandler((_command, stdout, stderr) => {
+    const count = (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > run.maxOutputBytes) overflow.abort();
+    };
+    stdout.on('data', count);
+    stderr.on('data', count);
+  });
+  try {
+    return await git.raw(['git', ...run.args]);
+  } catch (cause) {
+    run.signal.throwIfAborted();
+    if (overflow.signal.aborted) throw outputTooLarge(context.origin, run.maxOutputBytes);
+    if (timeout.aborted) throw timedOut(context.origin, run.timeoutMs, run.args[0] ?? 'git');
+    const place: GitPlace = run.remote === true ? 'remote' : context.kind;
+    throw classifyGitFailure(place, context.origin, cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+/** A git command to talk to: simple-git runs commands to their end only. The caller ends it. */
+export function spawnGit(context: GitContext, args: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn('git', [...args], { cwd: context.folder, env: { ...context.env }, stdio: 'pipe' });
+}
+
+/** An error of `spawn` itself. */
+export function spawnFailure(context: GitContext, error: Error): OmniError {
+  return 'code' in error && error.code === 'ENOENT'
+    ? gitMissing()
+    : classifyGitFailure(context.kind, context.origin, error.message);
+}

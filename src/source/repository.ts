@@ -1,0 +1,36 @@
+import { revMissing } from './git-errors.ts';
+import { ObjectReader } from './git-objects.ts';
+import { checkoutContext } from './git-process.ts';
+import { readSnapshot } from './git-snapshot.ts';
+import { defaultLimits } from './limits.ts';
+import type { Snapshot } from './source.ts';
+import { checkPath, checkRev } from './url.ts';
+
+export interface GitRepository {
+  /** The manifests of one commit, below `path` ('' is the root). Reads objects only: no work tree, no network. */
+  readRevision(rev: string, path: string, signal: AbortSignal): Promise<Snapshot>;
+  close(): void;
+}
+
+/** A checkout (or bare repository) on this machine, for `omni diff --rev`. `folder` may be any folder inside it. */
+export function openGitRepository(folder: string): GitRepository {
+  const context = checkoutContext(folder);
+  const objects = new ObjectReader(context);
+  return {
+    async readRevision(rev, path, signal) {
+      checkRev(rev);
+      const commit = await objects.read(`${rev}^{commit}`);
+      if (commit === undefined) throw revMissing(folder, rev);
+      return readSnapshot({
+        context,
+        objects,
+        commit,
+        path: checkPath(path),
+        ref: rev,
+        limits: defaultLimits,
+        signal,
+      });
+    },
+    close: () => objects.close(),
+  };
+}
