@@ -5,9 +5,21 @@
       "sources": [
         "src/addon.cpp",
         "src/args.cpp",
+        "src/bpf_link.cpp",
+        "src/bpf_load.cpp",
+        "src/bpf_map.cpp",
+        "src/bpf_map_handle.cpp",
+        "src/bpf_object.cpp",
+        "src/bpf_pin.cpp",
+        "src/bpf_program.cpp",
+        "src/bpf_test_run.cpp",
         "src/btf.cpp",
         "src/error.cpp",
-        "src/libbpf_log.cpp"
+        "src/libbpf_log.cpp",
+        "src/misc.cpp",
+        "src/poll.cpp",
+        "src/probe.cpp",
+        "src/ring_buffer.cpp"
       ],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "cflags!": ["-fno-exceptions"],

@@ -8,7 +8,15 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::CaptureLibbpfLog();
+  omni::ExportBpfObject(env, exports);
+  omni::ExportBpfProgram(env, exports);
+  omni::ExportBpfTestRun(env, exports);
+  omni::ExportBpfLink(env, exports);
+  omni::ExportBpfMap(env, exports);
+  omni::ExportRingBuffer(env, exports);
   omni::ExportBtf(env, exports);
+  omni::ExportProbe(env, exports);
+  omni::ExportMisc(env, exports);
   return exports;
 }
 

@@ -44,7 +44,15 @@ class Wrapped : public Napi::ObjectWrap<T> {
   }
 
  protected:
-  template <Napi::Value (T::*Method)(const Napi::CallbackInfo&)>
+  /** A method for DefineClass, guarded. `Method` belongs to T or a base of it. */
+  template <auto Method>
+  static Napi::ClassPropertyDescriptor<T> Expose(const char* name) {
+    using Callback = Napi::Value (T::*)(const Napi::CallbackInfo&);
+    return Wrapped::InstanceMethod(name, static_cast<Callback>(&Wrapped::template Call<Method>));
+  }
+
+ private:
+  template <auto Method>
   Napi::Value Call(const Napi::CallbackInfo& info) {
     if (!info.This().template As<Napi::Object>().CheckTypeTag(&T::kTypeTag)) {
       throw Napi::TypeError::New(info.Env(), "Illegal invocation");

@@ -55,9 +55,3 @@ export function requireAddon(path: string): Native {
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
-
-/** True for failures that the addon raised from the kernel; `code` narrows to one of these errno names. */
-export function isNativeError(error: unknown, ...codes: readonly string[]): error is addon.NativeError {
-  if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error) || !('code' in error)) return false;
-  return codes.length === 0 || codes.some((code) => code === error.code);
-}
