@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +18,7 @@ import { systemClock } from '../../../src/source/clock.ts';
 import { type GitSourceOptions, openGitSource } from '../../../src/source/git.ts';
 import { defaultLimits } from '../../../src/source/limits.ts';
 import type { Snapshot, Source } from '../../../src/source/source.ts';
-import { freePort, Lab } from './lab.ts';
+import { freePort, Lab, ManualClock } from './lab.ts';
 
 const lab = new Lab();
 let daemon: string;
@@ -144,11 +154,12 @@ describe('following a remote over git://', () => {
     const repository = lab.repository('links');
     repository.write('a.yaml', 'a');
     symlinkSync('/etc/passwd', join(repository.folder, 'passwd.yaml'));
+    repository.git('add', '--all');
     repository.git('update-index', '--add', '--cacheinfo', `160000,${'1'.repeat(40)},vendored`);
-    repository.commit('links');
+    repository.git('commit', '--quiet', '-m', 'links');
     const snapshot = await open(`${daemon}/links`).fetch(signal);
     expect(Object.keys(await texts(snapshot))).toEqual(['a.yaml']);
-    expect(snapshot.notes).toEqual(['passwd.yaml is a symbolic link: skipped']);
+    expect(snapshot.notes).toEqual(['passwd.yaml is a symbolic link: skipped', 'vendored is a submodule: skipped']);
   });
 
   it('brings 1,000 files', async () => {
@@ -207,22 +218,56 @@ describe('offline', () => {
     expect(await open(`${daemon}/offline`, { cacheDir, ref: 'other' }).cached(signal)).toBeUndefined();
   });
 
-  it('fetches anew when the cache is damaged, and keeps it while the remote is away', async () => {
-    const repository = lab.repository('damaged');
+  it.each(['truncated packs', 'no packs'])('fetches anew when the cache is damaged: %s', async (damage) => {
+    const repository = lab.repository(`damaged ${damage}`.replaceAll(' ', '-'));
     const id = repository.write('a.yaml', '1').commit('one');
-    const cacheDir = join(lab.root, 'cache-damaged');
-    await open(`${daemon}/damaged`, { cacheDir }).fetch(signal);
+    const cacheDir = join(lab.root, `cache-${damage}`);
+    const url = repository.url;
+    await open(url, { cacheDir }).fetch(signal);
     const cache = join(cacheDir, readdirSync(cacheDir)[0] ?? '');
     for (const name of readdirSync(join(cache, 'objects', 'pack'))) {
       const pack = join(cache, 'objects', 'pack', name);
       chmodSync(pack, 0o600);
-      truncateSync(pack, 20);
+      if (damage === 'no packs') unlinkSync(pack);
+      else truncateSync(pack, 20);
     }
-    const source = open(`${daemon}/damaged`, { cacheDir });
+    const source = open(url, { cacheDir });
+    renameSync(repository.folder, `${repository.folder}.away`);
+    expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-unreachable' });
+    renameSync(`${repository.folder}.away`, repository.folder);
     const snapshot = await source.fetch(signal);
     expect(snapshot.revision.id).toBe(id);
     expect(await texts(snapshot)).toEqual({ 'a.yaml': '1' });
     expect(readdirSync(cacheDir)).toHaveLength(1);
+  });
+
+  it('polls a remote that is away ever more slowly, and one that answers at its interval', async () => {
+    const clock = new ManualClock();
+    const repository = lab.repository('polled');
+    repository.write('a.yaml', '1').commit('one');
+    const source = open(repository.url, { clock, intervalMs: 1_000 });
+    let wakes = 0;
+    const stop = source.watch(() => {
+      wakes += 1;
+    });
+    const delay = () => (source.nextFetchAt?.() ?? 0) - clock.now();
+    expect(delay()).toBe(0);
+    clock.advance(0);
+    expect(wakes).toBe(1);
+    await source.fetch(signal);
+    expect(delay()).toBe(1_000);
+    renameSync(repository.folder, `${repository.folder}.away`);
+    await failure(source.fetch(signal));
+    expect(delay()).toBe(2_000);
+    await failure(source.fetch(signal));
+    expect(delay()).toBe(4_000);
+    renameSync(`${repository.folder}.away`, repository.folder);
+    repository.git('rm', '--quiet', 'a.yaml');
+    repository.write('README.md', 'no fleet').commit('emptied');
+    expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-invalid' });
+    expect(delay()).toBe(1_000);
+    await stop();
+    expect(source.nextFetchAt?.()).toBeUndefined();
   });
 
   it('removes locks that a killed fetch left', async () => {

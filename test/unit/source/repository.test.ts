@@ -1,0 +1,68 @@
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { openGitRepository } from '../../../src/source/repository.ts';
+import { Lab } from './lab.ts';
+
+const lab = new Lab();
+afterAll(() => lab.close());
+const signal = new AbortController().signal;
+
+it('reads commits of a checkout from any folder inside it, without touching the work tree', async () => {
+  const repository = lab.repository('checkout');
+  const first = repository.write('fleet/a.yaml', '1').commit('one');
+  repository.git('tag', '-a', 'v1', '-m', 'release');
+  repository.write('fleet/a.yaml', '2').write('fleet/b.yaml', 'b').commit('two');
+  repository.write('fleet/a.yaml', 'not committed');
+  const git = openGitRepository(join(repository.folder, 'fleet'));
+  try {
+    for (const rev of ['v1', 'HEAD~1', 'main^', first]) {
+      const snapshot = await git.readRevision(rev, 'fleet', signal);
+      expect(snapshot.revision).toMatchObject({ id: first, label: `${rev}@sha1:${first}`, subject: 'one' });
+      expect(snapshot.files.map(({ path }) => path)).toEqual(['a.yaml']);
+    }
+    const head = await git.readRevision('HEAD', 'fleet', signal);
+    expect(Buffer.from((await head.files[0]?.read()) ?? []).toString()).toBe('2');
+  } finally {
+    git.close();
+  }
+});
+
+it('says what is wrong', async () => {
+  const repository = lab.repository('errors');
+  repository.write('a.yaml', '1').commit('one');
+  const git = openGitRepository(repository.folder);
+  await expect(git.readRevision('nope', '', signal)).rejects.toMatchObject({ code: 'source-ref-missing', exitCode: 3 });
+  await expect(git.readRevision('HEAD', 'nope', signal)).rejects.toMatchObject({ code: 'source-path-missing' });
+  await expect(git.readRevision('--batch-check', '', signal)).rejects.toMatchObject({ code: 'source-invalid' });
+  git.close();
+  const outside = openGitRepository(lab.folder('no-repository'));
+  await expect(outside.readRevision('HEAD', '', signal)).rejects.toMatchObject({
+    code: 'source-invalid',
+    message: expect.stringContaining('not a git repository'),
+  });
+});
+
+it('executes nothing that the repository configures', async () => {
+  const repository = lab.repository('hostile');
+  repository.write('a.yaml', '1').write('.gitattributes', '*.yaml diff=evil filter=evil\n').commit('one');
+  const marker = join(lab.root, 'marker');
+  const script = join(lab.root, 'evil.sh');
+  writeFileSync(script, `#!/bin/sh\ntouch '${marker}'\n`);
+  chmodSync(script, 0o755);
+  for (const key of [
+    'core.fsmonitor',
+    'core.pager',
+    'diff.evil.textconv',
+    'filter.evil.smudge',
+    'gpg.program',
+    'core.sshCommand',
+  ]) {
+    repository.git('config', key, script);
+  }
+  repository.git('config', 'log.showSignature', 'true');
+  const git = openGitRepository(repository.folder);
+  await (await git.readRevision('HEAD', '', signal)).files[0]?.read();
+  git.close();
+  expect(existsSync(marker)).toBe(false);
+});
