@@ -1,0 +1,75 @@
+import type { AdoptReport } from '../../reconcile/dataplane.ts';
+import { attachmentFaults } from './attach.ts';
+import { type Meta, u64 } from './codec.ts';
+import type { Context } from './context.ts';
+import { stall } from './errors.ts';
+import { OMNI_LAYOUT_VERSION } from './layout.ts';
+import { attachPrograms, openWith, ourInterfaces, programsPinned, removeInterface, writeMeta } from './link.ts';
+import { type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
+import { buildIdOf, loadPrograms } from './programs.ts';
+import { findUnderlays } from './underlay.ts';
+import { findPair, isOurs, type Pair } from './veth.ts';
+
+/**
+ * Takes over what is pinned. Where nothing changed since, nothing is written. New programs for the same layout take
+ * the old ones' places behind the pinned links, one atomic step each; sessions and counters stay in the maps.
+ */
+export async function adoptAll(context: Context, signal: AbortSignal): Promise<AdoptReport> {
+  for (const name of pinnedInterfaces(context.bpffs)) {
+    signal.throwIfAborted();
+    await adoptInterface(context, name);
+  }
+  const links = ourInterfaces(context);
+  const sessions = [...context.overlays.values()].reduce((sum, overlay) => sum + overlay.sessionPeer.size, 0);
+  return { adopted: links.length > 0, sessions, links };
+}
+
+async function adoptInterface(context: Context, name: string): Promise<void> {
+  const pins = pinsOf(context.bpffs, name);
+  const meta = readMeta(context, pins);
+  if (meta === undefined || meta.layoutVersion === 0) {
+    context.log('warn', 'removing what an interrupted creation left', { interface: name });
+    removeInterface(context, name);
+    return;
+  }
+  if (meta.layoutVersion !== OMNI_LAYOUT_VERSION) {
+    throw stall(
+      'layout-incompatible',
+      `link/${name}`,
+      `${pins.folder} was made by another version: its maps have layout ${meta.layoutVersion}, this agent has ${OMNI_LAYOUT_VERSION}`,
+      'run `omni agent --teardown`, then start the agent: its sessions are made anew, which interrupts traffic for about a second',
+    );
+  }
+  const { inner, outer } = findPair(context, name);
+  if (inner === undefined || outer === undefined || !isOurs(inner)) {
+    // The pair was deleted behind our back: the link row differs, and reconciling it makes it anew around these maps.
+    dropOrphans(context, openOverlay(context, name, meta));
+    return;
+  }
+  const overlay = openWith(context, name, { inner, outer }, meta);
+  dropOrphans(context, overlay);
+  await renew(context, pins, { inner, outer }, overlay, meta);
+}
+
+/** Swaps in other programs, or attaches again what lost its device. */
+async function renew(context: Context, pins: Pins, pair: Pair, overlay: Overlay, meta: Meta): Promise<void> {
+  const underlays = findUnderlays(context, pinnedUnderlays(pins));
+  const buildId = buildIdOf(context, meta, pair.outer.ifindex);
+  const changed = !buildId.equals(meta.buildId) || !programsPinned(pins);
+  if (changed) await loadPrograms(context, pins, meta, pair.outer.ifindex);
+  if (!changed && attachmentFaults(context, pins, pair.outer, underlays).length === 0) return;
+  attachPrograms(context, pins, pair, underlays);
+  overlay.meta = { ...meta, buildId };
+  writeMeta(context, overlay, meta, overlay.meta);
+  if (changed) context.log('info', 'replaced the programs under way', { interface: pins.interface });
+}
+
+/** A crash between a peer's row and its sessions leaves sessions that nobody may use. */
+function dropOrphans(context: Context, overlay: Overlay): void {
+  for (const [session, peer] of overlay.sessionPeer) {
+    if (context.keys.has(peer)) continue;
+    context.calls.erase(`session/${overlay.name}`, () => overlay.maps.session.delete({ key: u64(session) }));
+    overlay.sessionPeer.delete(session);
+  }
+}

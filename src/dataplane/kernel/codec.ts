@@ -1,0 +1,230 @@
+import type { MacAddress, PublicKey } from '../../manifest/model.ts';
+import type { NewSession, SessionState } from '../../reconcile/dataplane.ts';
+import type { LinkRow } from '../../reconcile/rows.ts';
+import { addressBytes, addressText, macBytes, macText, type SocketAddress } from './addresses.ts';
+import {
+  decodeMetaEntry,
+  decodePeerEntry,
+  encodeMetaEntry,
+  encodeOmniConfig,
+  encodePeerEntry,
+  encodeSessionEntry,
+  metaEntryLayout,
+  OMNI_KEY_WORDS,
+  OMNI_LAYOUT_VERSION,
+  OMNI_REPLAY_WORDS,
+  OmniPeerFlags,
+  OmniSessionFlags,
+  sessionEntryLayout,
+} from './layout.ts';
+
+/** Between this project's types and the bytes of maps; offsets and byte order come from `layout.ts`. */
+
+const NS_PER_MS = 1_000_000n;
+
+export function u32Key(value: number): Buffer {
+  const key = Buffer.alloc(4);
+  key.writeUInt32LE(value);
+  return key;
+}
+
+/** The only key of a one-element array. */
+export const ONE_KEY = u32Key(0);
+
+export function u64(value: bigint): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigUInt64LE(value);
+  return key;
+}
+
+export function readU64(bytes: Buffer): bigint {
+  return bytes.readBigUInt64LE(0);
+}
+
+// --- peers ------------------------------------------------------------------
+
+/** `endpoint` absent: there is none, or no route to it. */
+export interface PeerValue {
+  readonly publicKey: PublicKey;
+  readonly endpoint?: SocketAddress & { readonly local: Uint8Array };
+  readonly observed: boolean;
+  readonly localPort: number;
+}
+
+const NO_ADDRESS = new Uint8Array(16);
+
+export function encodePeer(peer: PeerValue): Buffer {
+  const { endpoint } = peer;
+  return encodePeerEntry({
+    publicKey: Buffer.from(peer.publicKey, 'base64'),
+    endpoint: {
+      remote: { bytes: endpoint ? addressBytes(endpoint.address) : NO_ADDRESS },
+      local: { bytes: endpoint ? endpoint.local : NO_ADDRESS },
+      remotePort: endpoint?.port ?? 0,
+      localPort: peer.localPort,
+    },
+    flags: (endpoint ? OmniPeerFlags.endpoint : 0) | (peer.observed ? OmniPeerFlags.endpointObserved : 0),
+  });
+}
+
+export function decodePeer(value: Buffer): PeerValue {
+  const { publicKey, endpoint, flags } = decodePeerEntry(value);
+  return {
+    publicKey: Buffer.from(publicKey).toString('base64') as PublicKey,
+    ...((flags & OmniPeerFlags.endpoint) !== 0 && {
+      endpoint: {
+        address: addressText(endpoint.remote.bytes),
+        port: endpoint.remotePort,
+        local: endpoint.local.bytes,
+      },
+    }),
+    observed: (flags & OmniPeerFlags.endpointObserved) !== 0,
+    localPort: endpoint.localPort,
+  };
+}
+
+// --- sessions ---------------------------------------------------------------
+
+function keyWords(key: Uint8Array): number[] {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return Array.from({ length: OMNI_KEY_WORDS }, (_, i) => view.getUint32(4 * i, true));
+}
+
+/** Holds keys: the caller wipes it. Throws RangeError for keys of another length. */
+export function encodeSession(session: NewSession, peer: bigint, nowNs: bigint): Buffer {
+  for (const key of [session.receiveKey, session.sendKey]) {
+    if (key.byteLength !== 4 * OMNI_KEY_WORDS) throw new RangeError(`a session key has ${key.byteLength} bytes`);
+  }
+  return encodeSessionEntry({
+    flags:
+      (session.initiator ? OmniSessionFlags.initiator : 0) | (session.unconfirmed ? OmniSessionFlags.unconfirmed : 0),
+    peer,
+    remoteId: session.remoteId,
+    createdNs: nowNs,
+    rekeyAfterNs: nowNs + BigInt(Math.round(session.rekeyAfterMs)) * NS_PER_MS,
+    expiresNs: nowNs + BigInt(Math.round(session.lifetimeMs)) * NS_PER_MS,
+    rxKey: keyWords(session.receiveKey),
+    txKey: keyWords(session.sendKey),
+    rxPackets: 0n,
+    rxBytes: 0n,
+    rxLastNs: 0n,
+    rxDataLastNs: 0n,
+    replayLatest: 0n,
+    replayWindow: new Array<bigint>(OMNI_REPLAY_WORDS).fill(0n),
+    txCounter: 0n,
+    txBytes: 0n,
+    txLastNs: 0n,
+    txDataLastNs: 0n,
+  });
+}
+
+/** True if both rows are the same session: same peer, ids and keys. */
+export function sameSession(a: Buffer, b: Buffer): boolean {
+  const { peer, remoteId, rxKey, txKey } = sessionEntryLayout.fields;
+  return [peer, remoteId, rxKey, txKey].every(({ offset, size }) =>
+    a.subarray(offset, offset + size).equals(b.subarray(offset, offset + size)),
+  );
+}
+
+/** Everything of a session but its keys. */
+export type SessionValue = Omit<SessionState, 'interface' | 'localId' | 'peer' | 'current'> & { readonly peer: bigint };
+
+export function decodeSession(value: Buffer): SessionValue {
+  const { fields } = sessionEntryLayout;
+  const flags = value.readUInt32LE(fields.flags.offset);
+  const read = (field: { readonly offset: number }) => value.readBigUInt64LE(field.offset);
+  const ms = (field: { readonly offset: number }) => Number(read(field)) / Number(NS_PER_MS);
+  return {
+    peer: read(fields.peer),
+    remoteId: read(fields.remoteId),
+    initiator: (flags & OmniSessionFlags.initiator) !== 0,
+    unconfirmed: (flags & OmniSessionFlags.unconfirmed) !== 0,
+    createdMs: ms(fields.createdNs),
+    rekeyAfterMs: ms(fields.rekeyAfterNs),
+    expiresMs: ms(fields.expiresNs),
+    txPackets: read(fields.txCounter),
+    txBytes: read(fields.txBytes),
+    rxPackets: read(fields.rxPackets),
+    rxBytes: read(fields.rxBytes),
+    txLastMs: ms(fields.txLastNs),
+    txDataLastMs: ms(fields.txDataLastNs),
+    rxLastMs: ms(fields.rxLastNs),
+    rxDataLastMs: ms(fields.rxDataLastNs),
+  };
+}
+
+// --- configuration and meta ---------------------------------------------------
+
+/** What the programs were loaded with, less what is secret. */
+export interface Settings {
+  readonly mac: MacAddress;
+  readonly port: number;
+  readonly newSessionsPerSecond: number;
+  readonly mtu: number;
+  readonly arpSuppression: boolean;
+}
+
+export interface Meta extends Settings {
+  /** 0: creation never finished. */
+  readonly layoutVersion: number;
+  readonly buildId: Buffer;
+  readonly mtuAuto: boolean;
+  readonly cluster: string;
+}
+
+export function settingsOf(row: LinkRow, mtu: number): Settings {
+  return {
+    mac: row.mac,
+    port: row.port,
+    newSessionsPerSecond: row.newSessionsPerSecondPerSource,
+    mtu,
+    arpSuppression: row.arpSuppression,
+  };
+}
+
+export function encodeConfig(settings: Settings, outerIfindex: number, mac1Key: Uint8Array): Buffer {
+  return encodeOmniConfig({
+    mac1Key,
+    localMac: macBytes(settings.mac),
+    port: settings.port,
+    ifindexOuter: outerIfindex,
+    newSessionsPerSecond: settings.newSessionsPerSecond,
+    mtu: settings.mtu,
+    arpSuppression: settings.arpSuppression ? 1 : 0,
+  });
+}
+
+export function encodeMeta(meta: Omit<Meta, 'layoutVersion'>): Buffer {
+  const cluster = Buffer.alloc(metaEntryLayout.fields.cluster.size);
+  cluster.write(meta.cluster);
+  return encodeMetaEntry({
+    layoutVersion: OMNI_LAYOUT_VERSION,
+    mtuAuto: meta.mtuAuto ? 1 : 0,
+    buildId: meta.buildId,
+    localMac: macBytes(meta.mac),
+    port: meta.port,
+    newSessionsPerSecond: meta.newSessionsPerSecond,
+    mtu: meta.mtu,
+    arpSuppression: meta.arpSuppression ? 1 : 0,
+    cluster,
+  });
+}
+
+/** A layout of another version is decoded as far as every version agrees: its first four bytes. */
+export function decodeMeta(value: Buffer): Meta {
+  const version = value.readUInt32LE(metaEntryLayout.fields.layoutVersion.offset);
+  const entry = decodeMetaEntry(Buffer.concat([value], metaEntryLayout.size));
+  const cluster = Buffer.from(entry.cluster);
+  const end = cluster.indexOf(0);
+  return {
+    layoutVersion: version,
+    buildId: Buffer.from(entry.buildId),
+    mac: macText(entry.localMac),
+    port: entry.port,
+    newSessionsPerSecond: entry.newSessionsPerSecond,
+    mtu: entry.mtu,
+    mtuAuto: entry.mtuAuto !== 0,
+    arpSuppression: entry.arpSuppression !== 0,
+    cluster: cluster.toString('utf8', 0, end < 0 ? cluster.length : end),
+  };
+}

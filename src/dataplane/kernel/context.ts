@@ -1,0 +1,59 @@
+import type { PublicKey } from '../../manifest/model.ts';
+import type { Calls } from './calls.ts';
+import type { EventHub } from './events.ts';
+import type { Inventory } from './inventory.ts';
+import type { Overlay } from './overlay.ts';
+
+/** Rows per map; a map that is adopted keeps the size it was made with. */
+export interface MapLimits {
+  readonly sessions: number;
+  readonly peers: number;
+  readonly forwarding: number;
+  readonly neighbours: number;
+  readonly sources: number;
+}
+
+export type Log = (
+  level: 'debug' | 'info' | 'warn',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+export type XdpMode = 'native' | 'generic';
+
+export interface KernelDataPlaneOptions {
+  /** A bpf file system, or where to mount one. Agents of different network namespaces need different ones. */
+  readonly bpffs?: string;
+  /** Interfaces that datagrams come in on; absent: those that hold a default route. */
+  readonly underlay?: readonly string[] | undefined;
+  /** Folder of the compiled programs, `*.bpf.o`. */
+  readonly objects: string;
+  /** Writable folder of this agent: `inventory.json`. */
+  readonly stateDir: string;
+  /** `auto`: native where every interface can, else generic everywhere. */
+  readonly mode?: 'auto' | XdpMode;
+  /** 32 bytes: the BLAKE2s key of mac1 in messages to this node. Copied into the programs' read-only data. */
+  readonly mac1Key: Uint8Array;
+  readonly limits?: Partial<MapLimits>;
+  readonly log?: Log;
+}
+
+/** What the files of this folder share. One per data plane; it outlives links. */
+export interface Context {
+  readonly calls: Calls;
+  readonly bpffs: string;
+  readonly underlay: readonly string[] | undefined;
+  readonly mode: 'auto' | XdpMode;
+  readonly mac1Key: Uint8Array;
+  readonly objects: string;
+  readonly maxEntries: Readonly<Record<string, number>>;
+  readonly inventory: Inventory;
+  readonly log: Log;
+  /** Digest of the object files, computed once. */
+  readonly objectsDigest: () => Uint8Array;
+  /** Interfaces whose maps are open, by name. */
+  readonly overlays: Map<string, Overlay>;
+  readonly events: EventHub;
+  /** Keys of every peer that went through here: rows hold ids only. */
+  readonly keys: Map<bigint, PublicKey>;
+}

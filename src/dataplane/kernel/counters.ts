@@ -1,0 +1,38 @@
+import type { DataPlaneCounters } from '../../reconcile/dataplane.ts';
+import type { BpfMap } from './calls.ts';
+import { u32Key } from './codec.ts';
+import type { Context } from './context.ts';
+import { OmniDrop, OmniStat, omniDropNames } from './layout.ts';
+
+const U64 = 8;
+
+/** Sum over all CPUs of one row of a per-CPU array of u64. */
+function total(context: Context, map: BpfMap, index: number): bigint {
+  const values = context.calls.read('counters', () => map.lookup({ key: u32Key(index) }));
+  let sum = 0n;
+  for (let offset = 0; values !== undefined && offset < values.length; offset += U64) {
+    sum += values.readBigUInt64LE(offset);
+  }
+  return sum;
+}
+
+/** Counts live in pinned maps: they go on while no agent runs, and begin again when the link is made anew. */
+export function readCounters(context: Context): DataPlaneCounters {
+  const overlays = [...context.overlays.values()];
+  const stat = (index: number) =>
+    overlays.reduce((sum, overlay) => sum + total(context, overlay.maps.stats, index), 0n);
+  const drop = (index: number) => overlays.reduce((sum, overlay) => sum + total(context, overlay.maps.drop, index), 0n);
+  return {
+    txPackets: stat(OmniStat.txPackets),
+    txBytes: stat(OmniStat.txBytes),
+    rxPackets: stat(OmniStat.rxPackets),
+    rxBytes: stat(OmniStat.rxBytes),
+    queued: stat(OmniStat.queued),
+    controlPassed: stat(OmniStat.controlPassed),
+    neighboursAnswered: stat(OmniStat.neighAnswered),
+    neighboursResolved: stat(OmniStat.neighResolve),
+    drops: Object.fromEntries(
+      omniDropNames.flatMap((name, index) => (index === OmniDrop.none ? [] : [[name, drop(index)]])),
+    ),
+  };
+}

@@ -1,0 +1,126 @@
+import type { PublicKey } from '../../manifest/model.ts';
+import type { SessionEvent, Stop } from '../../reconcile/dataplane.ts';
+import { macText } from './addresses.ts';
+import type { Context } from './context.ts';
+import { decodeFdbEntry, decodeOmniEvent, encodeFdbKey, OMNI_ETHERTYPE_KEEPALIVE, OmniEventType } from './layout.ts';
+import type { PacketSocket, RingBuffer } from './native.ts';
+import type { Overlay } from './overlay.ts';
+
+const EVENT_MAP = 'event_map';
+const ETHERNET_HEADER = 14;
+/** Frames that wait for the event loop; more are dropped by the kernel, as the stack would drop them without a neighbour. */
+const RECEIVE_BUFFER = 1 << 20;
+
+interface Sources {
+  readonly events: RingBuffer;
+  readonly frames: PacketSocket;
+  readonly stack: PacketSocket;
+}
+
+/** What the programs tell user space: events by ring buffer, frames without a session by what XDP lets pass on `omni0x`. */
+export class EventHub {
+  readonly #context: () => Context;
+  readonly #listeners = new Set<(event: SessionEvent) => void>();
+  readonly #sources = new Map<string, Sources>();
+
+  constructor(context: () => Context) {
+    this.#context = context;
+  }
+
+  onEvent(listener: (event: SessionEvent) => void): Stop {
+    this.#listeners.add(listener);
+    return async () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Listens on the overlay's present pair; closes what listened on an earlier one. */
+  open(overlay: Overlay): void {
+    this.close(overlay.name);
+    const { calls } = this.#context();
+    const opened: { close(): void }[] = [];
+    const keep = <T extends { close(): void }>(source: T): T => {
+      opened.push(source);
+      return source;
+    };
+    try {
+      const pin = overlay.pins.map(EVENT_MAP);
+      this.#sources.set(overlay.name, {
+        events: keep(
+          calls.read(pin, (native) => {
+            return new native.RingBuffer({ pin, onRecord: (record) => this.#onRecord(overlay, record) });
+          }),
+        ),
+        frames: keep(
+          calls.read(`interface/${overlay.name}`, (native) => {
+            return new native.PacketSocket({
+              ifindex: overlay.outer,
+              receiveBuffer: RECEIVE_BUFFER,
+              outgoing: false,
+              onFrame: (frame) => this.#onFrame(overlay, frame),
+            });
+          }),
+        ),
+        stack: keep(
+          calls.read(`interface/${overlay.name}`, (native) => {
+            return new native.PacketSocket({ ifindex: overlay.inner, receiveBuffer: 0, outgoing: false });
+          }),
+        ),
+      });
+    } catch (error) {
+      for (const source of opened) source.close();
+      throw error;
+    }
+  }
+
+  /** Sends a frame as if the stack had. False: the interface is not there. */
+  send(name: string, frame: Uint8Array): boolean {
+    const socket = this.#sources.get(name)?.stack;
+    if (socket === undefined) return false;
+    this.#context().calls.read(`interface/${name}`, () => socket.send({ frame }));
+    return true;
+  }
+
+  close(name: string): void {
+    const sources = this.#sources.get(name);
+    this.#sources.delete(name);
+    for (const source of Object.values(sources ?? {})) source.close();
+  }
+
+  closeAll(): void {
+    for (const name of [...this.#sources.keys()]) this.close(name);
+  }
+
+  #emit(event: SessionEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #onRecord(overlay: Overlay, record: Buffer): void {
+    const { type, sessionId, peer } = decodeOmniEvent(record);
+    const publicKey = this.#context().keys.get(peer);
+    if (publicKey === undefined) return;
+    const about = { interface: overlay.name, localId: sessionId, peer: publicKey };
+    if (type === OmniEventType.rekeyDue) this.#emit({ type: 'rekey-due', ...about });
+    if (type === OmniEventType.confirmed) this.#emit({ type: 'confirmed', ...about });
+  }
+
+  #onFrame(overlay: Overlay, frame: Buffer): void {
+    if (frame.length < ETHERNET_HEADER || frame.readUInt16BE(12) === OMNI_ETHERTYPE_KEEPALIVE) return;
+    const peer = this.#peerOf(overlay, frame.subarray(0, 6));
+    if (peer === undefined) return;
+    this.#emit({
+      type: 'frame-without-session',
+      interface: overlay.name,
+      destination: macText(frame.subarray(0, 6)),
+      peer,
+      frame,
+    });
+  }
+
+  #peerOf(overlay: Overlay, mac: Buffer): PublicKey | undefined {
+    const { calls, keys } = this.#context();
+    const key = encodeFdbKey({ mac });
+    const row = calls.read(`fdb/${overlay.name}`, () => overlay.maps.forwarding.lookup({ key }));
+    return row && keys.get(decodeFdbEntry(row).peer);
+  }
+}

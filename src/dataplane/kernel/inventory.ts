@@ -1,0 +1,113 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Entry {
+  /** Addresses that we added, where the kernel cannot mark them (before 5.18: no IFA_PROTO). */
+  addresses: string[];
+  /** Why XDP runs in generic mode, for status after a restart. */
+  genericReason?: string;
+}
+
+/** undefined: not what an agent writes. */
+function parse(text: string): Map<string, Entry> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const entries = new Map<string, Entry>();
+  for (const [name, entry] of Object.entries(value)) {
+    if (typeof entry !== 'object' || entry === null) return undefined;
+    const { addresses, genericReason } = entry as Record<string, unknown>;
+    if (!Array.isArray(addresses) || !addresses.every((item) => typeof item === 'string')) return undefined;
+    entries.set(name, { addresses, ...(typeof genericReason === 'string' ? { genericReason } : {}) });
+  }
+  return entries;
+}
+
+/** What the kernel cannot remember for us: `<state-dir>/inventory.json`, replaced atomically. */
+export class Inventory {
+  readonly #path: string;
+  readonly #warn: (message: string) => void;
+  #entries: Map<string, Entry> | undefined;
+
+  constructor(stateDir: string, warn: (message: string) => void) {
+    this.#path = join(stateDir, 'inventory.json');
+    this.#warn = warn;
+  }
+
+  hasAddress(interfaceName: string, address: string): boolean {
+    return this.#load().get(interfaceName)?.addresses.includes(address) ?? false;
+  }
+
+  addAddress(interfaceName: string, address: string): void {
+    if (this.hasAddress(interfaceName, address)) return;
+    this.#of(interfaceName).addresses.push(address);
+    this.#save();
+  }
+
+  removeAddress(interfaceName: string, address: string): void {
+    if (!this.hasAddress(interfaceName, address)) return;
+    const entry = this.#of(interfaceName);
+    entry.addresses = entry.addresses.filter((item) => item !== address);
+    this.#save();
+  }
+
+  genericReason(interfaceName: string): string | undefined {
+    return this.#load().get(interfaceName)?.genericReason;
+  }
+
+  setGenericReason(interfaceName: string, reason: string | undefined): void {
+    if (this.genericReason(interfaceName) === reason) return;
+    const entry = this.#of(interfaceName);
+    if (reason === undefined) delete entry.genericReason;
+    else entry.genericReason = reason;
+    this.#save();
+  }
+
+  forget(interfaceName: string): void {
+    if (this.#load().delete(interfaceName)) this.#save();
+  }
+
+  #of(interfaceName: string): Entry {
+    const entries = this.#load();
+    const entry = entries.get(interfaceName) ?? { addresses: [] };
+    entries.set(interfaceName, entry);
+    return entry;
+  }
+
+  #load(): Map<string, Entry> {
+    if (this.#entries !== undefined) return this.#entries;
+    let text: string | undefined;
+    try {
+      text = readFileSync(this.#path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    const entries = text === undefined ? new Map<string, Entry>() : parse(text);
+    // Forgetting errs on the safe side: what is not listed is not ours, and is left alone.
+    if (entries === undefined) this.#warn(`${this.#path} is damaged: starting an empty one`);
+    this.#entries = entries ?? new Map();
+    return this.#entries;
+  }
+
+  #save(): void {
+    const entries = this.#load();
+    if (entries.size === 0) {
+      rmSync(this.#path, { force: true });
+      return;
+    }
+    mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
+    const temporary = `${this.#path}.new`;
+    const file = openSync(temporary, 'w', 0o600);
+    try {
+      writeSync(file, `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, this.#path);
+  }
+}

@@ -1,0 +1,162 @@
+import type {
+  AdoptReport,
+  DataPlane,
+  DataPlaneCounters,
+  DataPlaneDescription,
+  SessionPlane,
+  Stop,
+} from '../../reconcile/dataplane.ts';
+import type { Change, ObservedRow, RowKey, RowSet } from '../../reconcile/rows.ts';
+import { applyAddress } from './address.ts';
+import { adoptAll } from './adopt.ts';
+import { Calls } from './calls.ts';
+import type { Context, KernelDataPlaneOptions, MapLimits } from './context.ts';
+import { readCounters } from './counters.ts';
+import { describe } from './describe.ts';
+import { EventHub } from './events.ts';
+import { applyForwarding } from './fdb.ts';
+import { Inventory } from './inventory.ts';
+import { applyLink, ourInterfaces, removeInterface } from './link.ts';
+import { loadNative, type Native } from './native.ts';
+import { applyNeighbour } from './neighbour.ts';
+import { observeAll, observeKeys } from './observe.ts';
+import { closeOverlay } from './overlay.ts';
+import { applyPeer } from './peer.ts';
+import { digestObjects } from './programs.ts';
+import { applyRoute } from './route.ts';
+import { KernelSessions } from './sessions.ts';
+import { stopOf, Watcher } from './watch.ts';
+
+export type { KernelDataPlaneOptions, MapLimits } from './context.ts';
+
+const MAC1_KEY_LENGTH = 32;
+
+/** The kernel engine: XDP programs, pinned maps and a veth pair per cluster. Needs root; see docs/operations.md. */
+export function createKernelDataPlane(options: KernelDataPlaneOptions): DataPlane {
+  return new KernelDataPlane(contextOf(options, loadNative()));
+}
+
+function maxEntriesOf(limits: Partial<MapLimits>): Record<string, number> {
+  const { sessions, peers, forwarding, neighbours, sources } = limits;
+  return {
+    ...(sessions !== undefined && { session_map: sessions }),
+    ...(peers !== undefined && { peer_map: peers, send_map: peers }),
+    ...(forwarding !== undefined && { fdb_map: forwarding }),
+    ...(neighbours !== undefined && { neigh_map: neighbours }),
+    ...(sources !== undefined && { source_map: sources }),
+  };
+}
+
+function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
+  if (options.mac1Key.byteLength !== MAC1_KEY_LENGTH) throw new RangeError('the mac1 key is not 32 bytes');
+  const log = options.log ?? (() => undefined);
+  let digest: Uint8Array | undefined;
+  const context: Context = {
+    calls: new Calls(native),
+    bpffs: options.bpffs ?? '/sys/fs/bpf',
+    underlay: options.underlay,
+    mode: options.mode ?? 'auto',
+    mac1Key: Uint8Array.from(options.mac1Key),
+    objects: options.objects,
+    objectsDigest: () => (digest ??= digestObjects(options.objects)),
+    maxEntries: maxEntriesOf(options.limits ?? {}),
+    inventory: new Inventory(options.stateDir, (message) => log('warn', message)),
+    log,
+    overlays: new Map(),
+    events: new EventHub(() => context),
+    keys: new Map(),
+  };
+  return context;
+}
+
+class KernelDataPlane implements DataPlane {
+  readonly sessions: SessionPlane;
+  readonly #context: Context;
+  readonly #watchers = new Set<Watcher>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(context: Context) {
+    this.#context = context;
+    this.sessions = new KernelSessions(context);
+  }
+
+  get writes(): number {
+    return this.#context.calls.writes;
+  }
+
+  adopt(signal: AbortSignal): Promise<AdoptReport> {
+    return this.#exclusively(signal, () => adoptAll(this.#context, signal));
+  }
+
+  async observe(signal: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>> {
+    signal.throwIfAborted();
+    return keys === undefined ? observeAll(this.#context) : observeKeys(this.#context, keys);
+  }
+
+  apply(change: Change, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(signal, async () => {
+      try {
+        await applyChange(this.#context, change, signal);
+      } finally {
+        for (const watcher of this.#watchers) watcher.acknowledge(change);
+      }
+    });
+  }
+
+  watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop {
+    const watcher = new Watcher(this.#context, wake);
+    this.#watchers.add(watcher);
+    return stopOf(this.#watchers, watcher);
+  }
+
+  async counters(): Promise<DataPlaneCounters> {
+    return readCounters(this.#context);
+  }
+
+  async describe(): Promise<DataPlaneDescription> {
+    return describe(this.#context);
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    for (const watcher of this.#watchers) watcher.stop();
+    this.#watchers.clear();
+    this.#context.events.closeAll();
+    for (const overlay of [...this.#context.overlays.values()]) closeOverlay(this.#context, overlay);
+  }
+
+  teardown(signal: AbortSignal): Promise<void> {
+    return this.#exclusively(signal, async () => {
+      for (const name of ourInterfaces(this.#context)) removeInterface(this.#context, name);
+    });
+  }
+
+  /** Loading programs takes a while and leaves the event loop free: one change at a time. */
+  #exclusively<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => {
+      signal.throwIfAborted();
+      return work();
+    });
+    // The caller gets the failure; the next in line does not care.
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+async function applyChange(context: Context, change: Change, signal: AbortSignal): Promise<void> {
+  const { kind } = change.op === 'delete' ? change.from : change.to;
+  switch (kind) {
+    case 'link':
+      return applyLink(context, change, signal);
+    case 'address':
+      return applyAddress(context, change);
+    case 'route':
+      return applyRoute(context, change);
+    case 'peer':
+      return applyPeer(context, change);
+    case 'fdb':
+      return applyForwarding(context, change);
+    case 'neighbour':
+      return applyNeighbour(context, change);
+  }
+}

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { blake2s } from '@noble/hashes/blake2.js';
+import { encodeConfig, type Settings } from './codec.ts';
+import type { Context } from './context.ts';
+import { stall } from './errors.ts';
+import { isPinned, type Pins, PROGRAMS, type ProgramRole } from './pins.ts';
+
+const ROLES = Object.keys(PROGRAMS) as ProgramRole[];
+
+function objectPath(objects: string, role: ProgramRole): string {
+  return join(objects, `${PROGRAMS[role]}.bpf.o`);
+}
+
+/** Digest of the object files; throws a stall if they were never built. */
+export function digestObjects(objects: string): Uint8Array {
+  const hash = blake2s.create({ dkLen: 32 });
+  for (const role of ROLES) {
+    const path = objectPath(objects, role);
+    try {
+      hash.update(blake2s(readFileSync(path)));
+    } catch (cause) {
+      throw stall(
+        'programs-missing',
+        path,
+        `the compiled BPF program ${path} cannot be read`,
+        'run: npm run build',
+        cause,
+      );
+    }
+  }
+  return hash.digest();
+}
+
+/** What the loaded programs were made of: equal build ids have nothing to reload. */
+export function buildIdOf(context: Context, settings: Settings, outerIfindex: number): Buffer {
+  const hash = blake2s.create({ dkLen: 32 });
+  hash.update(context.objectsDigest());
+  hash.update(encodeConfig(settings, outerIfindex, context.mac1Key));
+  return Buffer.from(hash.digest());
+}
+
+/** Loads the three programs beside those that run, reusing the pinned maps; nothing that is attached changes. */
+export async function loadPrograms(
+  context: Context,
+  pins: Pins,
+  settings: Settings,
+  outerIfindex: number,
+): Promise<void> {
+  const config = encodeConfig(settings, outerIfindex, context.mac1Key);
+  for (const role of ROLES) {
+    await context.calls.writeAsync(pins.program(role), (native) =>
+      native.loadObject({
+        object: objectPath(context.objects, role),
+        pinMaps: pins.folder,
+        pinPrograms: { [PROGRAMS[role]]: pins.program(role) },
+        rodata: { config },
+        maxEntries: context.maxEntries,
+      }),
+    );
+  }
+}
+
+/** Id of the program behind a pin; undefined where nothing is pinned. */
+export function programId(context: Context, pin: string): number | undefined {
+  return isPinned(pin) ? context.calls.read(pin, (native) => native.programInfo({ pin }).id) : undefined;
+}

@@ -1,0 +1,203 @@
+import { OmniError } from '../../errors.ts';
+import { macOf, peerIdOf } from '../../manifest/keys.ts';
+import type { PublicKey } from '../../manifest/model.ts';
+import type {
+  Endpoint,
+  NewSession,
+  SessionEvent,
+  SessionId,
+  SessionPlane,
+  SessionState,
+  Stop,
+} from '../../reconcile/dataplane.ts';
+import { canonicalAddress, macBytes } from './addresses.ts';
+import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, u64 } from './codec.ts';
+import type { Context } from './context.ts';
+import { failedWith } from './errors.ts';
+import { OMNI_ETHERTYPE_KEEPALIVE } from './layout.ts';
+import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+import { readPeer, sourceFor, writePeer } from './peer.ts';
+
+const NS_PER_MS = 1e6;
+/** The shortest Ethernet frame without its checksum (IEEE 802.3). */
+const MINIMUM_FRAME = 60;
+const NO_SOURCE = new Uint8Array(16);
+
+/** Sessions as rows of `session_map`, and `send_map` saying which of a peer's is used. */
+export class KernelSessions implements SessionPlane {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  now(): number {
+    return Number(this.#nowNs()) / NS_PER_MS;
+  }
+
+  async install(session: NewSession): Promise<void> {
+    const object = `session/${session.interface}`;
+    const overlay = requireOverlay(this.#context, session.interface, object);
+    if (readPeer(this.#context, overlay, session.peer) === undefined) {
+      throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
+        code: 'peer-missing',
+        class: 'wait',
+        object,
+      });
+    }
+    const peer = peerIdOf(session.peer);
+    const value = encodeSession(session, peer, this.#nowNs());
+    try {
+      this.#insert(overlay, session.localId, value);
+    } finally {
+      value.fill(0);
+    }
+    overlay.sessionPeer.set(session.localId, peer);
+    if (!session.unconfirmed) this.#sendOn(overlay, peer, session.localId);
+  }
+
+  /** Never replaces: the same keys with a counter that starts again would reuse nonces. */
+  #insert(overlay: Overlay, localId: SessionId, value: Buffer): void {
+    const { calls } = this.#context;
+    const object = `session/${overlay.name}`;
+    const { session } = overlay.maps;
+    try {
+      calls.write(object, () => session.update({ key: u64(localId), value, mode: 'create' }));
+    } catch (error) {
+      if (!failedWith(error, 'EEXIST')) throw error;
+      const existing = calls.read(object, () => session.lookup({ key: u64(localId) }));
+      const same = existing !== undefined && sameSession(existing, value);
+      existing?.fill(0);
+      if (same) return;
+      throw new OmniError('the session id is taken', {
+        code: 'session-id-taken',
+        class: 'retry',
+        object,
+        cause: error,
+      });
+    }
+  }
+
+  #sendOn(overlay: Overlay, peer: bigint, localId: SessionId): void {
+    const { calls } = this.#context;
+    calls.write(`session/${overlay.name}`, () => overlay.maps.send.update({ key: u64(peer), value: u64(localId) }));
+  }
+
+  async remove(localId: SessionId): Promise<SessionState | undefined> {
+    const { calls, overlays } = this.#context;
+    for (const overlay of overlays.values()) {
+      const object = `session/${overlay.name}`;
+      const value = calls.read(object, () => overlay.maps.session.take({ key: u64(localId) }));
+      overlay.sessionPeer.delete(localId);
+      if (value === undefined) continue;
+      calls.counted();
+      const session = decodeSession(value);
+      value.fill(0);
+      const state = this.#state(overlay, localId, session, this.#current(overlay, session.peer));
+      if (state?.current) calls.erase(object, () => overlay.maps.send.delete({ key: u64(session.peer) }));
+      return state;
+    }
+    return undefined;
+  }
+
+  async list(ids?: readonly SessionId[]): Promise<readonly SessionState[]> {
+    return [...this.#context.overlays.values()].flatMap((overlay) =>
+      ids === undefined ? this.#listAll(overlay) : ids.flatMap((id) => this.#find(overlay, id) ?? []),
+    );
+  }
+
+  #listAll(overlay: Overlay): SessionState[] {
+    const current = new Map<bigint, bigint>();
+    eachEntry(this.#context, overlay.maps.send, `sessions of ${overlay.name}`, (key, value) => {
+      current.set(readU64(key), readU64(value));
+    });
+    const found: SessionState[] = [];
+    eachEntry(this.#context, overlay.maps.session, `sessions of ${overlay.name}`, (key, value) => {
+      const session = decodeSession(value);
+      const state = this.#state(overlay, readU64(key), session, current.get(session.peer));
+      if (state !== undefined) found.push(state);
+    });
+    return found;
+  }
+
+  #find(overlay: Overlay, localId: SessionId): SessionState | undefined {
+    const { calls } = this.#context;
+    const key = u64(localId);
+    const value = calls.read(`session/${overlay.name}`, () => overlay.maps.session.lookup({ key, lock: true }));
+    if (value === undefined) return undefined;
+    const session = decodeSession(value);
+    value.fill(0);
+    return this.#state(overlay, localId, session, this.#current(overlay, session.peer));
+  }
+
+  /** The session that frames to a peer go out on. */
+  #current(overlay: Overlay, peer: bigint): SessionId | undefined {
+    const { calls } = this.#context;
+    const value = calls.read(`session/${overlay.name}`, () => overlay.maps.send.lookup({ key: u64(peer) }));
+    return value && readU64(value);
+  }
+
+  /** undefined: the peer's row is gone, and the session is about to. */
+  #state(
+    overlay: Overlay,
+    localId: SessionId,
+    session: SessionValue,
+    current: SessionId | undefined,
+  ): SessionState | undefined {
+    const peer = this.#context.keys.get(session.peer);
+    return peer && { ...session, peer, interface: overlay.name, localId, current: current === localId };
+  }
+
+  async setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void> {
+    const address = canonicalAddress(endpoint.address);
+    for (const overlay of this.#context.overlays.values()) {
+      const row = readPeer(this.#context, overlay, peer);
+      if (row === undefined) continue;
+      const local = sourceFor(this.#context, { ...endpoint, address }) ?? NO_SOURCE;
+      const before = row.endpoint;
+      const same =
+        before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
+      overlay.unrouted.delete(peer);
+      if (same && row.observed) continue;
+      writePeer(this.#context, overlay, { ...row, endpoint: { address, port: endpoint.port, local }, observed: true });
+    }
+  }
+
+  async endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined> {
+    for (const overlay of this.#context.overlays.values()) {
+      const row = readPeer(this.#context, overlay, peer);
+      if (row?.endpoint === undefined) continue;
+      return { endpoint: { address: row.endpoint.address, port: row.endpoint.port }, observed: row.observed };
+    }
+    return undefined;
+  }
+
+  /** No-op for a peer without a current session: an empty ciphertext has nothing to go on. */
+  async keepalive(peer: PublicKey): Promise<void> {
+    for (const overlay of this.#context.overlays.values()) {
+      if (this.#current(overlay, peerIdOf(peer)) === undefined) continue;
+      const frame = Buffer.alloc(MINIMUM_FRAME);
+      frame.set(macBytes(macOf(peer)), 0);
+      frame.set(macBytes(overlay.meta.mac), 6);
+      frame.writeUInt16BE(OMNI_ETHERTYPE_KEEPALIVE, 12);
+      this.#context.events.send(overlay.name, frame);
+    }
+  }
+
+  async resend(interfaceName: string, frame: Uint8Array): Promise<void> {
+    if (this.#context.events.send(interfaceName, frame)) return;
+    throw new OmniError(`interface ${interfaceName} is not there`, {
+      code: 'link-missing',
+      class: 'wait',
+      object: `link/${interfaceName}`,
+    });
+  }
+
+  onEvent(listener: (event: SessionEvent) => void): Stop {
+    return this.#context.events.onEvent(listener);
+  }
+
+  #nowNs(): bigint {
+    return this.#context.calls.read('clock', (native) => native.bootTimeNs());
+  }
+}

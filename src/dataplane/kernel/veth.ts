@@ -1,0 +1,191 @@
+import { OmniError } from '../../errors.ts';
+import type { LinkRow } from '../../reconcile/rows.ts';
+import type { LinkInfo } from './calls.ts';
+import type { Context } from './context.ts';
+import { failedWith, stall } from './errors.ts';
+import { applySettings, type Setting, settingsHold } from './sysctl.ts';
+
+export const ALIAS_PREFIX = 'omninervous:';
+/** IFNAMSIZ less its NUL and our suffix. */
+const MAX_INTERFACE_NAME = 14;
+/** Nobody sees it: frames leave `omni0x` only sealed, or out of the other end. */
+const OUTER_MAC = '06:00:00:00:00:01';
+const ADDR_GEN_MODE_NONE = 1;
+
+/** The stack's end and ours. */
+export interface Pair {
+  readonly inner: LinkInfo;
+  readonly outer: LinkInfo;
+}
+
+export function outerName(interfaceName: string): string {
+  return `${interfaceName}x`;
+}
+
+/**
+ * XDP must see frames as they go on the wire: segmented, checksummed, tagged. Switching the generic checksum off takes
+ * scatter-gather and every segmentation offload with it; those named besides are the ones that do not depend on it.
+ */
+const INNER_FEATURES: Readonly<Record<string, boolean>> = {
+  'tx-checksum-ip-generic': false,
+  'tx-checksum-sctp': false,
+  'tx-scatter-gather': false,
+  'tx-tcp-segmentation': false,
+  'tx-tcp6-segmentation': false,
+  'tx-udp-segmentation': false,
+  'tx-generic-segmentation': false,
+  'tx-vlan-hw-insert': false,
+  'tx-vlan-stag-hw-insert': false,
+  // NAPI on this end: without, a native redirect into the pair is dropped; and received segments merge again.
+  'rx-gro': true,
+};
+/** A generic program runs after GRO: merged frames would be too large to seal. */
+const OUTER_FEATURES: Readonly<Record<string, boolean>> = { 'rx-gro': false };
+
+/** bpf_fib_lookup refuses to look up for an interface that does not forward. */
+function settingsOf(interfaceName: string): readonly Setting[] {
+  const outer = outerName(interfaceName);
+  return [
+    { family: 'ipv4', interface: outer, name: 'forwarding', value: '1' },
+    { family: 'ipv6', interface: outer, name: 'forwarding', value: '1' },
+    // No member may hand this node routes or a prefix.
+    { family: 'ipv6', interface: interfaceName, name: 'accept_ra', value: '0' },
+    { family: 'ipv6', interface: outer, name: 'accept_ra', value: '0' },
+  ];
+}
+
+export function findLink(context: Context, name: string): LinkInfo | undefined {
+  try {
+    return context.calls.read(`interface/${name}`, (native) => native.links({ name }))[0];
+  } catch (error) {
+    if (failedWith(error, 'ENODEV')) return undefined;
+    throw error;
+  }
+}
+
+/** The ends that are there, ours or not. */
+export function findPair(context: Context, interfaceName: string): Partial<Pair> {
+  const inner = findLink(context, interfaceName);
+  const outer = findLink(context, outerName(interfaceName));
+  return { ...(inner && { inner }), ...(outer && { outer }) };
+}
+
+export function isOurs(link: LinkInfo): boolean {
+  return link.kind === 'veth' && link.alias.startsWith(ALIAS_PREFIX);
+}
+
+/** Names of the stack's ends of pairs that carry our alias. */
+export function markedInterfaces(context: Context): string[] {
+  const marked = context.calls.read('links', (native) => native.links({})).filter(isOurs);
+  const outers = new Set(marked.map((link) => outerName(link.name)));
+  return marked.map((link) => link.name).filter((name) => !outers.has(name));
+}
+
+function refuseForeign(row: LinkRow, link: LinkInfo): void {
+  if (isOurs(link)) return;
+  // Created by us, killed before the alias was set: nobody else makes a veth with the MAC of our key.
+  if (link.kind === 'veth' && link.alias === '' && (link.mac === row.mac || link.mac === OUTER_MAC)) return;
+  throw stall(
+    'interface-not-ours',
+    `link/${row.interface}`,
+    `interface ${link.name} exists and is not ours: its alias does not start with "${ALIAS_PREFIX}"`,
+    `remove it (ip link delete ${link.name}), or choose another spec.interface for cluster ${row.cluster}`,
+  );
+}
+
+function create(context: Context, row: LinkRow, mtu: number): void {
+  if (row.interface.length > MAX_INTERFACE_NAME) {
+    throw stall(
+      'interface-name-long',
+      `link/${row.interface}`,
+      `interface name ${row.interface} is longer than ${MAX_INTERFACE_NAME} characters, and its other end needs one more`,
+      `choose a shorter spec.interface for cluster ${row.cluster}`,
+    );
+  }
+  context.calls.write(`link/${row.interface}`, (native) =>
+    native.createVeth({
+      name: row.interface,
+      peerName: outerName(row.interface),
+      mac: row.mac,
+      peerMac: OUTER_MAC,
+      mtu,
+    }),
+  );
+}
+
+/** Creates or completes the pair; leaves it down if it was. Throws before touching a foreign interface. */
+export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
+  const found = findPair(context, row.interface);
+  for (const link of [found.inner, found.outer]) if (link) refuseForeign(row, link);
+  if (found.inner?.link !== found.outer?.ifindex || found.outer === undefined) {
+    for (const link of [found.inner, found.outer]) if (link) removeLink(context, link);
+    create(context, row, mtu);
+  }
+  const { inner, outer } = findPair(context, row.interface);
+  if (inner === undefined || outer === undefined) {
+    throw stall(
+      'interface-vanished',
+      `link/${row.interface}`,
+      'the veth pair vanished while it was being set up',
+      'try again',
+    );
+  }
+  adjust(context, inner, { mac: row.mac, mtu, alias: ALIAS_PREFIX + row.cluster });
+  adjust(context, outer, { mtu, alias: ALIAS_PREFIX + row.cluster });
+  const object = `link/${row.interface}`;
+  context.calls.write(object, (native) => native.setLink({ ifindex: outer.ifindex, arp: false }));
+  context.calls.write(object, (native) => native.setFeatures({ name: inner.name, features: INNER_FEATURES }));
+  context.calls.write(object, (native) => native.setFeatures({ name: outer.name, features: OUTER_FEATURES }));
+  applySettings(context, settingsOf(row.interface));
+  return { inner, outer };
+}
+
+function adjust(context: Context, link: LinkInfo, wanted: { mac?: string; mtu: number; alias: string }): void {
+  const changes = {
+    ...(wanted.mac !== undefined && wanted.mac !== link.mac && { mac: wanted.mac }),
+    ...(wanted.mtu !== link.mtu && { mtu: wanted.mtu }),
+    ...(wanted.alias !== link.alias && { alias: wanted.alias }),
+    ...(link.addrGenMode !== ADDR_GEN_MODE_NONE && { addrGenMode: ADDR_GEN_MODE_NONE }),
+  };
+  if (Object.keys(changes).length === 0) return;
+  context.calls.write(`interface/${link.name}`, (native) => native.setLink({ ifindex: link.ifindex, ...changes }));
+}
+
+/** Last, when the programs are attached: nothing passes half-made. */
+export function bringUp(context: Context, pair: Pair): void {
+  for (const link of [pair.outer, pair.inner]) {
+    if (link.up) continue;
+    context.calls.write(`interface/${link.name}`, (native) => native.setLink({ ifindex: link.ifindex, up: true }));
+  }
+}
+
+export function removeLink(context: Context, link: LinkInfo): void {
+  try {
+    context.calls.write(`interface/${link.name}`, (native) => native.deleteLink({ ifindex: link.ifindex }));
+  } catch (error) {
+    if (!failedWith(error, 'ENODEV')) throw error;
+  }
+}
+
+/** What keeps the pair from carrying traffic; empty: nothing. */
+export function pairFaults(pair: Pair): string[] {
+  const { inner, outer } = pair;
+  return [
+    ...[inner, outer].filter((link) => !link.up).map((link) => `${link.name} is down`),
+    ...(inner.link === outer.ifindex ? [] : [`${inner.name} and ${outer.name} are not one pair`]),
+    ...(settingsHold(settingsOf(inner.name)) ? [] : [`a sysctl of ${outer.name} was changed`]),
+  ];
+}
+
+/** The stack's end, if there is one and it is ours. */
+export function ownLink(context: Context, interfaceName: string): LinkInfo | undefined {
+  const link = findLink(context, interfaceName);
+  return link !== undefined && isOurs(link) ? link : undefined;
+}
+
+/** For rows that need the link: it comes first in every plan, so its absence is a matter of waiting. */
+export function requireOwnLink(context: Context, interfaceName: string, object: string): LinkInfo {
+  const link = ownLink(context, interfaceName);
+  if (link !== undefined) return link;
+  throw new OmniError(`interface ${interfaceName} is not there yet`, { code: 'link-missing', class: 'wait', object });
+}

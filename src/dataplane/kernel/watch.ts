@@ -1,0 +1,129 @@
+import type { Stop } from '../../reconcile/dataplane.ts';
+import { type Change, type ObservedRow, type RowKey, rowKey } from '../../reconcile/rows.ts';
+import type { LinkNotification } from './calls.ts';
+import type { Context } from './context.ts';
+import type { NetlinkMonitor } from './native.ts';
+import { NETLINK_KINDS, observeAll, observeInterface, observeKeys } from './observe.ts';
+import { refreshSources } from './peer.ts';
+
+/** One link flap is a dozen notifications. */
+const COALESCE_MS = 10;
+/** A host with many routes must not spend its time here: at most a tenth of it. */
+const IDLE_RATIO = 9;
+
+type Wake = (keys: ReadonlySet<RowKey> | 'unknown') => void;
+
+/**
+ * Wakes the reconciler when links, addresses or routes of ours are not as they were last seen. Notifications only say
+ * when to look: what they announce is compared with a snapshot that our own writes update, so these wake nobody.
+ */
+export class Watcher {
+  readonly #context: Context;
+  readonly #wake: Wake;
+  readonly #monitor: NetlinkMonitor;
+  #seen: Map<RowKey, string>;
+  #timer: NodeJS.Timeout | undefined;
+  #underlayChanged = false;
+  #lost = false;
+  #notBefore = 0;
+
+  constructor(context: Context, wake: Wake) {
+    this.#context = context;
+    this.#wake = wake;
+    this.#monitor = context.calls.read('netlink', (native) => {
+      return new native.NetlinkMonitor({ onNotification: (notification) => this.#onNotification(notification) });
+    });
+    this.#seen = this.#look();
+  }
+
+  /** After an own change: what it did is no news. */
+  acknowledge(change: Change): void {
+    const row = change.op === 'delete' ? change.from : change.to;
+    if (!NETLINK_KINDS.includes(row.kind)) return;
+    if (row.kind !== 'link') {
+      const found = observeKeys(this.#context, new Set([change.key])).get(change.key);
+      if (found === undefined) this.#seen.delete(change.key);
+      else this.#seen.set(change.key, textOf(found));
+      return;
+    }
+    // With a link go its addresses and routes.
+    for (const key of this.#seen.keys()) if (key.split('/')[1] === row.interface) this.#seen.delete(key);
+    for (const [key, found] of observeInterface(this.#context, row.interface, NETLINK_KINDS)) {
+      this.#seen.set(key, textOf(found));
+    }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#monitor.close();
+  }
+
+  #onNotification(notification: LinkNotification): void {
+    this.#lost ||= notification.type === 'overrun';
+    this.#underlayChanged ||= notification.type !== 'link' && !this.#isOurs(notification.ifindex);
+    this.#timer ??= setTimeout(() => this.#onTimer(), Math.max(COALESCE_MS, this.#notBefore - performance.now()));
+  }
+
+  #isOurs(ifindex: number): boolean {
+    return [...this.#context.overlays.values()].some(({ inner, outer }) => inner === ifindex || outer === ifindex);
+  }
+
+  #onTimer(): void {
+    this.#timer = undefined;
+    const started = performance.now();
+    const lost = this.#lost;
+    const underlayChanged = this.#underlayChanged || lost;
+    this.#lost = false;
+    this.#underlayChanged = false;
+    try {
+      const keys = this.#news();
+      if (underlayChanged) for (const key of this.#rerouted()) keys.add(key);
+      if (lost) this.#wake('unknown');
+      else if (keys.size > 0) this.#wake(keys);
+    } catch (error) {
+      // An interface may vanish between two looks; the reconciler looks again, with its backoff.
+      this.#context.log('warn', 'cannot read what changed', { error: String(error) });
+      this.#wake('unknown');
+    }
+    const spent = performance.now() - started;
+    this.#notBefore = performance.now() + spent * IDLE_RATIO;
+  }
+
+  #look(): Map<RowKey, string> {
+    return new Map([...observeAll(this.#context, NETLINK_KINDS)].map(([key, found]) => [key, textOf(found)]));
+  }
+
+  #news(): Set<RowKey> {
+    const before = this.#seen;
+    this.#seen = this.#look();
+    const keys = new Set<RowKey>();
+    for (const key of new Set([...before.keys(), ...this.#seen.keys()])) {
+      if (before.get(key) !== this.#seen.get(key)) keys.add(key);
+    }
+    return keys;
+  }
+
+  /** Keeps source addresses right, and returns the peers that were waiting for a route. */
+  #rerouted(): RowKey[] {
+    const waiting: RowKey[] = [];
+    for (const overlay of this.#context.overlays.values()) {
+      refreshSources(this.#context, overlay);
+      for (const publicKey of overlay.unrouted) {
+        waiting.push(rowKey({ kind: 'peer', interface: overlay.name, publicKey }));
+      }
+    }
+    return waiting;
+  }
+}
+
+function textOf(observed: ObservedRow): string {
+  return JSON.stringify(observed.row);
+}
+
+export function stopOf(watchers: Set<Watcher>, watcher: Watcher): Stop {
+  return async () => {
+    watchers.delete(watcher);
+    watcher.stop();
+  };
+}
