@@ -20,7 +20,12 @@ export interface DataPlane {
    */
   observe(signal: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>>;
 
-  /** Carries out one change. Resolves when the kernel took it; the caller verifies by observing again. */
+  /**
+   * Carries out one change. Resolves when the kernel took it; the caller verifies by observing again.
+   * - A row on an interface whose link is absent cannot be created: `link-absent`, class `wait`.
+   * - Deleting or replacing a link takes everything on it along; deleting a peer, its sessions.
+   * - A peer row's `endpoint` is a hint: it never displaces an endpoint that a handshake proved. Deleting the peer forgets both.
+   */
   apply(change: Change, signal: AbortSignal): Promise<void>;
 
   /** Calls `wake` after something that we own may have changed behind our back (coalesced); never for our own writes alone. */
@@ -140,7 +145,10 @@ export type SessionEvent =
 export interface SessionPlane {
   /** Monotonic across suspend (CLOCK_BOOTTIME), milliseconds. The clock of every session time here. */
   now(): number;
-  /** Inserts keys; sending moves to it at once unless `unconfirmed`. */
+  /**
+   * Inserts keys; sending moves to it at once unless `unconfirmed`. Refused for a peer without a row (`peer-absent`, class `wait`):
+   * a handshake that was under way when its peer was revoked must not let it back in.
+   */
   install(session: NewSession): Promise<void>;
   /** Deletes; resolves with its last statistics, undefined if it was not there. */
   remove(localId: SessionId): Promise<SessionState | undefined>;
@@ -150,9 +158,9 @@ export interface SessionPlane {
   setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void>;
   /** Where they go now. */
   endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined>;
-  /** Sends an empty ciphertext on the peer's current session. */
+  /** Sends an empty ciphertext on the peer's current session; no-op without one, or without the peer. */
   keepalive(peer: PublicKey): Promise<void>;
-  /** Sends a frame again as if the stack had sent it on `interface`. */
+  /** Sends a frame again as if the stack had sent it on `interface`; lost, and counted, where its peer is gone; no-op without the interface. */
   resend(interfaceName: string, frame: Uint8Array): Promise<void>;
   onEvent(listener: (event: SessionEvent) => void): Stop;
 }

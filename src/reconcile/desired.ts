@@ -1,5 +1,7 @@
-import type { EndpointHint, Fleet, IpAddress, ObjectRef, PublicKey } from '../manifest/model.ts';
-import type { DesiredRow, RowKey, RowSet } from './rows.ts';
+import type { EndpointHint, Fleet, IpAddress, ObjectRef, Peer, PublicKey } from '../manifest/model.ts';
+import { LayeredMap } from './layered.ts';
+import { type DesiredRow, type RowKey, type RowSet, rowKey, sameRow } from './rows.ts';
+import { intentOf, isListed, objectsOf, rowsOfObject, type Share, selfOf, shareOf, splitRef } from './share.ts';
 
 /** What of this node, besides git, decides its desired state. */
 export interface NodeView {
@@ -29,14 +31,176 @@ export interface SessionConfig {
   readonly peers: ReadonlyMap<PublicKey, PeerIntent>;
 }
 
+/**
+ * `absent`: no Peer of the fleet has this node's key, or its Peer is in no cluster. `revoked`: the cluster names its key
+ * in `revokedKeys`. `suspended`: a member that is told to carry nothing.
+ */
+export type Standing = 'active' | 'suspended' | 'revoked' | 'absent';
+
 /** One node's share of a fleet. `member` false: this node is in no cluster of the fleet, and `rows` is empty. */
 export interface DesiredState {
   readonly member: boolean;
+  readonly standing: Standing;
   readonly self?: string;
   readonly rows: RowSet<DesiredRow>;
   readonly sessions?: SessionConfig;
-  /** Rows by the object that they come from, for incremental updates. */
+  /** Rows by the object that they come from, for incremental updates; empty for an object that gives this node none. */
   readonly rowsOf: ReadonlyMap<ObjectRef, readonly RowKey[]>;
 }
 
 export type DesiredStateOf = (fleet: Fleet, node: NodeView) => DesiredState;
+
+/** Everything that `node` should hold, from scratch. Pure. Throws an `OmniError` of class stall where the fleet asks for more than this version can do. */
+export function desiredState(fleet: Fleet, node: NodeView): DesiredState {
+  const share = shareOf(fleet, node);
+  if (typeof share === 'string') return nothing(share, selfOf(fleet, node));
+  const rows = new Map<RowKey, DesiredRow>();
+  const rowsOf = new Map<ObjectRef, readonly RowKey[]>();
+  for (const ref of objectsOf(fleet, share)) {
+    const keys: RowKey[] = [];
+    for (const desired of rowsOfObject(share, fleet, ref)) {
+      const key = rowKey(desired.row);
+      if (!rows.has(key)) keys.push(key);
+      rows.set(key, desired);
+    }
+    rowsOf.set(ref, keys);
+  }
+  return {
+    member: true,
+    standing: 'active',
+    self: share.self.metadata.name,
+    rows: LayeredMap.of(rows),
+    rowsOf: LayeredMap.of(rowsOf),
+    sessions: sessionsOf(fleet, share),
+  };
+}
+
+function nothing(standing: Exclude<Standing, 'active'>, self: Peer | undefined): DesiredState {
+  return {
+    member: standing === 'suspended',
+    standing,
+    rows: new Map(),
+    rowsOf: new Map(),
+    ...(self === undefined ? {} : { self: self.metadata.name }),
+  };
+}
+
+function sessionsOf(fleet: Fleet, share: Share): SessionConfig {
+  const { cluster } = share;
+  const peers = new Map<PublicKey, PeerIntent>();
+  for (const name of fleet.peersOfCluster.get(cluster.metadata.name) ?? []) {
+    const peer = fleet.peers.get(name);
+    const intent = peer && intentOf(share, peer);
+    if (intent !== undefined) peers.set(intent.publicKey, intent);
+  }
+  return {
+    cluster: cluster.metadata.name,
+    interface: cluster.interface,
+    port: cluster.port,
+    ...cluster.sessions,
+    newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
+    peers: LayeredMap.of(peers),
+  };
+}
+
+export interface DesiredUpdate {
+  readonly state: DesiredState;
+  /** Rows that are new, gone or different. */
+  readonly touched: ReadonlySet<RowKey>;
+  /** Objects whose rows were computed again. */
+  readonly objects: ReadonlySet<ObjectRef> | 'all';
+}
+
+/**
+ * The same value as `desiredState(fleet, node)`, at a cost in proportion to `changed`. `previous` belongs to the fleet that
+ * `changed` is relative to. A change of the cluster or of this node's own Peer may touch anything and recomputes all.
+ */
+export function updateDesired(
+  previous: DesiredState,
+  fleet: Fleet,
+  changed: ReadonlySet<ObjectRef> | 'all',
+  node: NodeView,
+): DesiredUpdate {
+  const share = shareOf(fleet, node);
+  if (changed === 'all' || typeof share === 'string' || !isIncremental(previous, changed, share)) {
+    const state = desiredState(fleet, node);
+    return { state, touched: difference(previous.rows, state.rows), objects: 'all' };
+  }
+  return updateObjects(previous, fleet, affectedBy(fleet, share, changed), share);
+}
+
+function isIncremental(previous: DesiredState, changed: ReadonlySet<ObjectRef>, share: Share): boolean {
+  return (
+    previous.standing === 'active' &&
+    previous.self === share.self.metadata.name &&
+    previous.sessions?.cluster === share.cluster.metadata.name &&
+    !changed.has(`peer/${share.self.metadata.name}`) &&
+    !changed.has(`cluster/${share.cluster.metadata.name}`)
+  );
+}
+
+/** A peer's key and standing decide the rows of its VIPs too. */
+function affectedBy(fleet: Fleet, share: Share, changed: ReadonlySet<ObjectRef>): ReadonlySet<ObjectRef> {
+  const affected = new Set(changed);
+  for (const ref of changed) {
+    const [kind, name] = splitRef(ref);
+    if (kind !== 'peer') continue;
+    for (const vip of fleet.vipsOfPeer.get(`${share.cluster.metadata.name}/${name}`) ?? []) affected.add(`vip/${vip}`);
+  }
+  return affected;
+}
+
+function updateObjects(
+  previous: DesiredState,
+  fleet: Fleet,
+  affected: ReadonlySet<ObjectRef>,
+  share: Share,
+): DesiredUpdate {
+  const rows = new Map<RowKey, DesiredRow | undefined>();
+  const rowsOf = new Map<ObjectRef, readonly RowKey[] | undefined>();
+  const peers = new Map<PublicKey, PeerIntent | undefined>();
+  // All old rows go before any new one comes: a row may pass from one object to another (an address whose VIP was renamed).
+  for (const key of keysOf(previous, affected)) {
+    rows.set(key, undefined);
+    const row = previous.rows.get(key)?.row;
+    if (row?.kind === 'peer') peers.set(row.publicKey, undefined);
+  }
+  for (const ref of affected) {
+    const produced = rowsOfObject(share, fleet, ref);
+    for (const desired of produced) rows.set(rowKey(desired.row), desired);
+    rowsOf.set(ref, isListed(fleet, share, ref) ? produced.map(({ row }) => rowKey(row)) : undefined);
+    const [kind, name] = splitRef(ref);
+    const peer = kind === 'peer' ? fleet.peers.get(name) : undefined;
+    const intent = peer && intentOf(share, peer);
+    if (intent !== undefined) peers.set(intent.publicKey, intent);
+  }
+  const touched = new Set<RowKey>();
+  for (const [key, next] of rows) if (!sameRow(previous.rows.get(key)?.row, next?.row)) touched.add(key);
+  return {
+    touched,
+    objects: affected,
+    state: {
+      ...previous,
+      rows: LayeredMap.of(previous.rows).with(rows),
+      rowsOf: LayeredMap.of(previous.rowsOf).with(rowsOf),
+      ...(previous.sessions && {
+        sessions: peers.size === 0 ? previous.sessions : withPeers(previous.sessions, peers),
+      }),
+    },
+  };
+}
+
+function* keysOf(state: DesiredState, refs: ReadonlySet<ObjectRef>): Generator<RowKey> {
+  for (const ref of refs) yield* state.rowsOf.get(ref) ?? [];
+}
+
+function withPeers(config: SessionConfig, peers: ReadonlyMap<PublicKey, PeerIntent | undefined>): SessionConfig {
+  return { ...config, peers: LayeredMap.of(config.peers).with(peers) };
+}
+
+function difference(before: RowSet<DesiredRow>, after: RowSet<DesiredRow>): ReadonlySet<RowKey> {
+  const keys = new Set<RowKey>();
+  for (const [key, { row }] of before) if (!sameRow(row, after.get(key)?.row)) keys.add(key);
+  for (const key of after.keys()) if (!before.has(key)) keys.add(key);
+  return keys;
+}

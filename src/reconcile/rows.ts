@@ -119,5 +119,30 @@ export type Change =
     }
   | { readonly op: 'delete'; readonly key: RowKey; readonly from: Row };
 
-/** Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace. */
+/**
+ * Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace.
+ * Peers that go are cut before anything else happens. See `plan.ts`.
+ */
 export type Plan = readonly Change[];
+
+/** What two rows of one key can differ in. */
+const fieldsOf: { readonly [K in RowKind]: readonly Exclude<keyof Extract<Row, { kind: K }>, 'kind' | 'interface'>[] } =
+  {
+    link: ['cluster', 'mac', 'mtu', 'port', 'newSessionsPerSecondPerSource', 'arpSuppression'],
+    address: [],
+    route: [],
+    peer: ['endpoint'],
+    fdb: ['publicKey'],
+    neighbour: ['mac'],
+  };
+
+/** Names of the fields in which two rows of one key differ; empty = equal. */
+export function changedFields(from: Row, to: Row): readonly string[] {
+  const [a, b] = [from as unknown as Record<string, unknown>, to as unknown as Record<string, unknown>];
+  return fieldsOf[to.kind].filter((field) => a[field] !== b[field]);
+}
+
+export function sameRow(a: Row | undefined, b: Row | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.kind === b.kind && changedFields(a, b).length === 0;
+}

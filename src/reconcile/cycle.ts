@@ -1,0 +1,155 @@
+import { type ErrorClass, OmniError } from '../errors.ts';
+import type { DataPlane } from './dataplane.ts';
+import { diff } from './diff.ts';
+import { foldEndpoints } from './fold.ts';
+import { plan } from './plan.ts';
+import type { Change, DesiredRow, ObservedRow, Plan, Row, RowKey, RowSet } from './rows.ts';
+import { verify } from './verify.ts';
+
+export interface CycleInput {
+  readonly dataPlane: Pick<DataPlane, 'observe' | 'apply'>;
+  readonly desired: RowSet<DesiredRow>;
+  /** The rows to look at; undefined: all. */
+  readonly scope: ReadonlySet<RowKey> | undefined;
+  /** False for a row whose retry is not due yet: it is left as it is. */
+  due(key: RowKey): boolean;
+  /** True once a newer revision is there: the rest of the plan is out of date. */
+  superseded(): boolean;
+  /** Lets others run if this cycle has been at it for long. */
+  breathe(): Promise<void>;
+}
+
+/** Why a row is not as desired. */
+export interface Failure {
+  readonly key: RowKey;
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly message: string;
+  readonly fix?: string;
+  /** False: not tried in this cycle, because its retry is not due or its link is not there. */
+  readonly attempted: boolean;
+}
+
+export interface CycleReport {
+  /** False: superseded half-way; `changes` were carried out, and everything must be looked at again. */
+  readonly complete: boolean;
+  /** Changes that the data plane took, in order. */
+  readonly changes: Plan;
+  /** Rows that are not as desired, of those looked at. */
+  readonly unmet: ReadonlyMap<RowKey, Failure>;
+  /** True where the whole truth was read, either asked for or because a link came or went. */
+  readonly whole: boolean;
+}
+
+/** A link's coming or going changes what is on it, so its cycle looks once more at everything; a third time would be a fight. */
+const MAX_ROUNDS = 3;
+
+/**
+ * The loop's body: observe, diff, plan, apply, observe, verify. `seen` is told everything that was read: `keys` undefined
+ * means that what is not in `rows` is not there.
+ */
+export async function cycle(
+  input: CycleInput,
+  signal: AbortSignal,
+  seen: (rows: RowSet<ObservedRow>, keys: ReadonlySet<RowKey> | undefined) => void,
+): Promise<CycleReport> {
+  const { dataPlane, desired } = input;
+  const changes: Change[] = [];
+  const unmet = new Map<RowKey, Failure>();
+  let scope = input.scope;
+
+  const observe = async (keys: ReadonlySet<RowKey> | undefined): Promise<RowSet<ObservedRow>> => {
+    const rows = await dataPlane.observe(signal, keys);
+    seen(rows, keys);
+    return rows;
+  };
+
+  for (let round = 1; ; round++) {
+    const observed = await observe(scope);
+    const steps = plan(diff(foldEndpoints(desired, observed), observed, scope));
+    if (scope === undefined) unmet.clear();
+    if (steps.length === 0) break;
+
+    const attempt = await applyAll(steps, input, signal, unmet);
+    changes.push(...attempt.taken);
+    if (!attempt.finished) return { complete: false, changes, unmet, whole: scope === undefined };
+    if (attempt.taken.length === 0) break;
+
+    const touched = new Set(attempt.taken.map(({ key }) => key));
+    const again = await observe(fewOf(touched, desired) ? touched : undefined);
+    for (const { key, message } of verify(desired, again, touched)) {
+      unmet.set(key, { key, class: 'retry', code: 'not-observed', message, attempted: true });
+    }
+    if (round === MAX_ROUNDS || !attempt.taken.some(movesLink)) break;
+    scope = undefined;
+  }
+  return { complete: true, changes, unmet, whole: scope === undefined };
+}
+
+interface Attempt {
+  readonly taken: Plan;
+  readonly finished: boolean;
+}
+
+/** Carries out a plan. One row that fails does not stop the others, but what needs a link waits for it. */
+async function applyAll(
+  steps: Plan,
+  input: CycleInput,
+  signal: AbortSignal,
+  unmet: Map<RowKey, Failure>,
+): Promise<Attempt> {
+  const taken: Change[] = [];
+  const missingLinks = new Set<string>();
+  for (const change of steps) {
+    if (input.superseded()) return { taken, finished: false };
+    const row = change.op === 'delete' ? change.from : change.to;
+    const reason = waitsFor(change, row, missingLinks, input);
+    if (reason === undefined) {
+      try {
+        await input.dataPlane.apply(change, signal);
+        taken.push(change);
+        unmet.delete(change.key);
+      } catch (error) {
+        signal.throwIfAborted();
+        unmet.set(change.key, failureOf(change.key, error));
+      }
+    } else {
+      unmet.set(change.key, reason);
+    }
+    if (movesLink(change) && change.op !== 'delete' && unmet.has(change.key)) missingLinks.add(row.interface);
+    await input.breathe();
+  }
+  return { taken, finished: true };
+}
+
+/** True where a link appears, disappears or is made anew. */
+export function movesLink(change: Change): boolean {
+  return change.op !== 'update' && (change.op === 'delete' ? change.from : change.to).kind === 'link';
+}
+
+/** Reading rows one by one costs more than reading all once they are a good part of all. */
+function fewOf(keys: ReadonlySet<RowKey>, desired: RowSet<DesiredRow>): boolean {
+  return keys.size <= 256 || keys.size * 4 < desired.size;
+}
+
+/** Why a change is not tried now; undefined: it is. */
+function waitsFor(
+  { key, op }: Change,
+  row: Row,
+  missingLinks: ReadonlySet<string>,
+  input: CycleInput,
+): Failure | undefined {
+  const base = { key, class: 'wait', attempted: false } as const;
+  if (op !== 'delete' && missingLinks.has(row.interface)) {
+    return { ...base, code: 'link-absent', message: `waits for link/${row.interface}` };
+  }
+  return input.due(key) ? undefined : { ...base, code: 'backing-off', message: 'waits for its next try' };
+}
+
+export function failureOf(key: RowKey, error: unknown): Failure {
+  if (!(error instanceof OmniError)) {
+    return { key, class: 'bug', code: 'internal', message: String(error), attempted: true };
+  }
+  const { code, fix, message } = error;
+  return { key, class: error.class, code, message, attempted: true, ...(fix === undefined ? {} : { fix }) };
+}

@@ -1,0 +1,279 @@
+import { ExitCode, OmniError } from '../errors.ts';
+import type { Fleet, ObjectRef } from '../manifest/model.ts';
+import { Backoff } from './backoff.ts';
+import type { Clock } from './clock.ts';
+import { cycle } from './cycle.ts';
+import type { AdoptReport, DataPlane, Stop } from './dataplane.ts';
+import { desiredState, type NodeView, type SessionConfig } from './desired.ts';
+import { diff } from './diff.ts';
+import { Dirty } from './dirty.ts';
+import type { ReconcileEvent } from './events.ts';
+import { foldEndpoints } from './fold.ts';
+import { namesOf, peersCut } from './impact.ts';
+import { Journal } from './journal.ts';
+import { plan } from './plan.ts';
+import { pruneBlock } from './prune.ts';
+import type { Plan, RowKey } from './rows.ts';
+import { breather, Schedule } from './schedule.ts';
+import type { ReconcileStats } from './stats.ts';
+import type { ObjectReport, PassReport, ReconcilerStatus, RowsReport } from './status.ts';
+import { type Block, type Target, Targeting } from './target.ts';
+
+export interface ReconcilerOptions {
+  readonly dataPlane: DataPlane;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly node: NodeView;
+  readonly onEvent: (event: ReconcileEvent) => void;
+  /**
+   * After the first look at all that a desired set changed, once its link is there: what the sessions need now. Called
+   * even where single objects failed (status names them). `undefined`: this node carries nothing.
+   */
+  readonly onApplied: (sessions: SessionConfig | undefined, revision: string) => void;
+  /** After each completed pass: for duration histograms. */
+  readonly onPass?: (report: PassReport) => void;
+  /** Everything is looked at again this often, whatever notifications were lost. */
+  readonly resyncMs?: number;
+}
+
+interface Waiter {
+  readonly resolve: (report: PassReport) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Collects a burst of notifications; a deleted address is back within this and one pass. */
+const WAKE_DELAY_MS = 5;
+/** A pass lets timers and sockets run after it has been at it for this long. */
+const SLICE_MS = 10;
+const RESYNC_MS = 5 * 60_000;
+
+/**
+ * Keeps a node as its fleet says. `cycle` does the work; this decides when, and over which rows; `Journal` keeps account.
+ * Level-triggered: commits, notifications and timers only mark rows dirty. One pass at a time; a newer desired set cuts
+ * the running one short between two changes. Stages: what the agent calls, when to run, one pass, what people ask.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #targeting: Targeting;
+  readonly #journal: Journal;
+  readonly #passBackoff: Backoff;
+  readonly #schedule: Schedule;
+  readonly #stopping = new AbortController();
+  #life: AbortSignal | undefined;
+  #unwatch: Stop | undefined;
+
+  /** Rows to look at, and from when on. */
+  readonly #dirty = new Dirty();
+  #runAtMs = Number.POSITIVE_INFINITY;
+  #resyncAtMs = Number.POSITIVE_INFINITY;
+  #running: Promise<void> | undefined;
+  #waiters: Waiter[] = [];
+  /** The target that `onApplied` was told of. */
+  #announced: Target | undefined;
+
+  constructor(options: ReconcilerOptions) {
+    const { clock, random, node, onEvent } = options;
+    this.#options = options;
+    this.#targeting = new Targeting(node);
+    this.#journal = new Journal({ clock, random, onEvent, targeting: this.#targeting });
+    this.#passBackoff = new Backoff({ now: () => clock.now(), random });
+    this.#schedule = new Schedule(clock, () => this.#tick());
+  }
+
+  // --- what the agent calls -----------------------------------------------------
+
+  /** Adopts what is there, then keeps going until `signal` or `stop`. Resolves once adopted. Call once. */
+  async start(signal: AbortSignal): Promise<AdoptReport> {
+    const { dataPlane, clock, resyncMs = RESYNC_MS } = this.#options;
+    const life = AbortSignal.any([signal, this.#stopping.signal]);
+    const report = await dataPlane.adopt(life);
+    if (report.adopted) {
+      const links = report.links.join(', ') || 'no link';
+      this.#journal.say('Normal', 'Adopted', `took over ${links} with ${report.sessions} live sessions`);
+    }
+    this.#life = life;
+    life.addEventListener('abort', () => this.#schedule.clear(), { once: true });
+    this.#unwatch = dataPlane.watch((keys) => this.wake(keys));
+    this.#resyncAtMs = clock.now() + resyncMs;
+    this.#journal.expectAll();
+    this.#dirty.add('all');
+    this.#runWithin(0);
+    return report;
+  }
+
+  /**
+   * A new revision, or the same one after something that it refers to changed (a name resolves now). `changed` is relative
+   * to the fleet of the previous call. A fleet that must wait for a human leaves the previous one in force, and healed.
+   */
+  setDesired(fleet: Fleet, revision: string, changed: ReadonlySet<ObjectRef> | 'all'): void {
+    const retarget = this.#targeting.offer(fleet, revision, changed);
+    const { inForce, block } = this.#targeting;
+    if (block !== undefined) this.#journal.say('Warning', block.reason, block.message);
+    if (retarget !== undefined && inForce !== undefined) {
+      this.#journal.expect(inForce, retarget);
+      this.#dirty.add(retarget.touched);
+      this.#passBackoff.resetAll();
+      this.#runWithin(0);
+    }
+    this.#journal.judge();
+  }
+
+  /** Something may have changed behind our back. */
+  wake(keys: ReadonlySet<RowKey> | 'unknown'): void {
+    this.#dirty.add(keys === 'unknown' ? 'all' : keys);
+    this.#runWithin(WAKE_DELAY_MS);
+  }
+
+  /** Looks at everything, tries everything again, and resolves with the report of the first such pass that got through. */
+  async reconcileNow(signal: AbortSignal): Promise<PassReport> {
+    signal.throwIfAborted();
+    this.#life?.throwIfAborted();
+    const { inForce, block } = this.#targeting;
+    if (inForce === undefined) throw block === undefined ? noRevision() : blocked(block);
+    const report = new Promise<PassReport>((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    this.#journal.ledger.retryAll();
+    this.#passBackoff.resetAll();
+    this.#dirty.add('all');
+    this.#runWithin(0);
+    return report;
+  }
+
+  /** What putting `fleet` in force would do now. Writes nothing. */
+  async preview(fleet: Fleet, signal: AbortSignal): Promise<{ changes: Plan; sessionsCut: readonly string[] }> {
+    const state = desiredState(fleet, this.#options.node);
+    const block = pruneBlock(fleet, state);
+    if (block !== undefined) throw blocked(block);
+    const observed = await this.#options.dataPlane.observe(signal);
+    const changes = plan(diff(foldEndpoints(state.rows, observed), observed));
+    const all = () => [...observed.values()].flatMap(({ row }) => (row.kind === 'peer' ? row.publicKey : []));
+    const current = this.#targeting.inForce?.fleet;
+    return { changes, sessionsCut: peersCut(changes, all, namesOf(fleet, ...(current ? [current] : []))) };
+  }
+
+  /** Ends the loop after the change that is under way. What is programmed stays. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#schedule.clear();
+    await this.#unwatch?.();
+    await this.#running;
+    for (const { reject } of this.#waiters.splice(0)) reject(this.#stopping.signal.reason);
+  }
+
+  // --- when to run -----------------------------------------------------------------
+
+  #runWithin(delayMs: number): void {
+    this.#runAtMs = Math.min(this.#runAtMs, this.#options.clock.now() + delayMs);
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#life === undefined || this.#life.aborted || this.#running || !this.#targeting.inForce) return;
+    const workAtMs = this.#dirty.empty ? Number.POSITIVE_INFINITY : this.#runAtMs;
+    const nextMs = Math.min(workAtMs, this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
+    const notBeforeMs = this.#passBackoff.nextMs();
+    this.#schedule.at(notBeforeMs === Number.POSITIVE_INFINITY ? nextMs : Math.max(nextMs, notBeforeMs));
+  }
+
+  #tick(): void {
+    const [target, life] = [this.#targeting.inForce, this.#life];
+    if (target === undefined || life === undefined || this.#running) return;
+    const { clock, resyncMs = RESYNC_MS } = this.#options;
+    if (clock.now() >= this.#resyncAtMs) {
+      this.#resyncAtMs = clock.now() + resyncMs;
+      this.#journal.ledger.retryAll();
+      this.#dirty.add('all');
+    }
+    this.#dirty.add(this.#journal.ledger.dueKeys());
+    this.#runAtMs = Number.POSITIVE_INFINITY;
+    this.#running = this.#pass(target, life).finally(() => {
+      this.#running = undefined;
+      this.#runWithin(0);
+    });
+  }
+
+  // --- one pass ----------------------------------------------------------------------
+
+  async #pass(target: Target, life: AbortSignal): Promise<void> {
+    const { clock, dataPlane, onPass } = this.#options;
+    const startedMs = clock.now();
+    const scope = this.#dirty.take();
+    const waiters = this.#waiters.splice(0);
+    const superseded = () => life.aborted || this.#targeting.inForce !== target;
+    try {
+      const report = await cycle(
+        {
+          dataPlane,
+          desired: target.state.rows,
+          scope,
+          due: (key) => this.#journal.ledger.due(target.state.rows.get(key)?.origin.object ?? key),
+          superseded,
+          breathe: breather(clock, SLICE_MS),
+        },
+        life,
+        (rows, keys) => this.#journal.see(rows, keys),
+      );
+      this.#passBackoff.resetAll();
+      this.#journal.note(report);
+      if (!report.complete || superseded()) {
+        this.#journal.superseded();
+        this.#dirty.giveBack(scope);
+        this.#waiters.unshift(...waiters);
+        return;
+      }
+      const pass = this.#journal.settle(target, scope, report, clock.now() - startedMs);
+      this.#announce(target);
+      onPass?.(pass);
+      for (const { resolve } of waiters) resolve(pass);
+    } catch (error) {
+      this.#dirty.giveBack(scope);
+      for (const { reject } of waiters) reject(error);
+      if (life.aborted) return;
+      this.#passBackoff.fail('pass');
+      this.#journal.passFailed(error);
+    } finally {
+      this.#journal.judge();
+    }
+  }
+
+  #announce(target: Target): void {
+    if (this.#announced === target || this.#journal.isLinkMissing) return;
+    this.#announced = target;
+    this.#options.onApplied(target.state.sessions, target.revision);
+  }
+
+  // --- what people ask -----------------------------------------------------------------
+
+  status(): ReconcilerStatus {
+    return this.#journal.status();
+  }
+
+  /** Every object of this node's cluster, and how it stands. */
+  objects(): readonly ObjectReport[] {
+    return this.#journal.objects();
+  }
+
+  /** Desired, and observed as last seen. */
+  rows(): RowsReport {
+    return this.#journal.rows();
+  }
+
+  stats(): ReconcileStats {
+    return this.#journal.stats();
+  }
+}
+
+function blocked({ code, message }: Pick<Block, 'code' | 'message'>): OmniError {
+  return new OmniError(message, { code, class: 'stall', exitCode: ExitCode.usage });
+}
+
+function noRevision(): OmniError {
+  return new OmniError('there is no revision to reconcile yet', {
+    code: 'no-revision',
+    class: 'wait',
+    fix: 'Wait until the source has been read; the status says why it has not.',
+  });
+}

@@ -1,0 +1,97 @@
+import type { Change, Plan, Row, RowKind } from './rows.ts';
+
+/**
+ * Orders changes so that each finds what it depends on, and so that a live path has its successor before it goes:
+ *
+ *   0      peers that go: a revoked peer is cut before anything else happens
+ *   1..4   rows of an interface that goes, and then its link: two interfaces cannot share the port and the underlay's hook
+ *   5..9   create, update, replace: link, peer, address, fdb and neighbour, route
+ *   10..14 other deletions in reverse: route, fdb and neighbour, address, link
+ *
+ * Deterministic: by key within a stage.
+ */
+export function plan(changes: readonly Change[]): Plan {
+  const leaving = new Set<string>();
+  for (const change of changes)
+    if (change.op === 'delete' && change.from.kind === 'link') leaving.add(change.from.interface);
+  const stages: Change[][] = [];
+  for (const change of changes) {
+    const stage = stageOf(change, leaving);
+    stages[stage] ??= [];
+    stages[stage].push(change);
+  }
+  return stages.flatMap((stage) => stage.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key))));
+}
+
+const height: Readonly<Record<RowKind, number>> = { link: 0, peer: 1, address: 2, fdb: 3, neighbour: 3, route: 4 };
+const top = 4;
+
+function stageOf(change: Change, leaving: ReadonlySet<string>): number {
+  if (change.op !== 'delete') return 5 + height[change.to.kind];
+  if (change.from.kind === 'peer') return 0;
+  const reversed = top - height[change.from.kind];
+  return leaving.has(change.from.interface) ? 1 + reversed : 10 + reversed;
+}
+
+/** A row's name for a public key: `robot-17`, or a fingerprint. */
+export type NameOf = (publicKey: string) => string;
+
+/** One line per change, in order: `+ fdb/omni0/02:… -> robot-17`. Plain text; no line break at the end. */
+export function renderPlan(steps: Plan, nameOf: NameOf): string {
+  return steps.map((change) => describeChange(change, nameOf)).join('\n');
+}
+
+/** `+` create, `~` update, `!` replace, `-` delete. */
+export function describeChange(change: Change, nameOf: NameOf): string {
+  switch (change.op) {
+    case 'create':
+      return `+ ${describeRow(change.to, nameOf)}`;
+    case 'delete':
+      return `- ${describeRow(change.from, nameOf)}`;
+    case 'update':
+    case 'replace':
+      return `${change.op === 'update' ? '~' : '!'} ${nameOfRow(change.to, nameOf)}: ${change.fields
+        .map((field) => `${field} ${fieldText(change.from, field, nameOf)} -> ${fieldText(change.to, field, nameOf)}`)
+        .join(', ')}`;
+  }
+}
+
+/** `peer/omni0/robot-17`; like the row's key, with names where the key has public keys. */
+export function nameOfRow(row: Row, nameOf: NameOf): string {
+  switch (row.kind) {
+    case 'link':
+      return `link/${row.interface}`;
+    case 'address':
+    case 'neighbour':
+      return `${row.kind}/${row.interface}/${row.address}`;
+    case 'route':
+      return `route/${row.interface}/${row.destination}`;
+    case 'peer':
+      return `peer/${row.interface}/${nameOf(row.publicKey)}`;
+    case 'fdb':
+      return `fdb/${row.interface}/${row.mac}`;
+  }
+}
+
+function describeRow(row: Row, nameOf: NameOf): string {
+  const name = nameOfRow(row, nameOf);
+  switch (row.kind) {
+    case 'link':
+      return `${name} ${row.mac} mtu ${row.mtu} port ${row.port}`;
+    case 'address':
+    case 'route':
+      return name;
+    case 'peer':
+      return row.endpoint === undefined ? name : `${name} at ${row.endpoint}`;
+    case 'fdb':
+      return `${name} -> ${nameOf(row.publicKey)}`;
+    case 'neighbour':
+      return `${name} -> ${row.mac}`;
+  }
+}
+
+function fieldText(row: Row, field: string, nameOf: NameOf): string {
+  const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
+  if (value === undefined) return '(none)';
+  return field === 'publicKey' ? nameOf(String(value)) : String(value);
+}

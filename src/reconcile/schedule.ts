@@ -1,0 +1,38 @@
+import type { Clock } from './clock.ts';
+
+/** One timer for whatever comes first. */
+export class Schedule {
+  readonly #clock: Clock;
+  readonly #run: () => void;
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Clock, run: () => void) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  /** Replaces the timer; Infinity: none. */
+  at(atMs: number): void {
+    this.clear();
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    this.#cancel = this.#clock.setTimer(Math.max(0, atMs - this.#clock.now()), () => {
+      this.#cancel = undefined;
+      this.#run();
+    });
+  }
+
+  clear(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+}
+
+/** Work that comes back here between its steps lets timers and sockets run after `sliceMs`. */
+export function breather(clock: Clock, sliceMs: number): () => Promise<void> {
+  let sinceMs = clock.now();
+  return async () => {
+    if (clock.now() - sinceMs < sliceMs) return;
+    await new Promise<void>((resolve) => clock.setTimer(0, resolve));
+    sinceMs = clock.now();
+  };
+}

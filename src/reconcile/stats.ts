@@ -1,0 +1,29 @@
+import type { ErrorClass } from '../errors.ts';
+import type { Change } from './rows.ts';
+
+/** Counts since start, for `omni_reconcile_*`. */
+export interface ReconcileStats {
+  readonly passes: number;
+  /** Passes that a newer revision cut short. */
+  readonly superseded: number;
+  readonly changes: Readonly<Record<Change['op'], number>>;
+  readonly errors: Readonly<Record<ErrorClass, number>>;
+  readonly driftHealed: number;
+  readonly lastDurationMs: number;
+  readonly totalDurationMs: number;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] extends number ? number : Mutable<T[K]> };
+export type StatsCounter = Mutable<ReconcileStats>;
+
+export function newStats(): StatsCounter {
+  return {
+    passes: 0,
+    superseded: 0,
+    changes: { create: 0, update: 0, replace: 0, delete: 0 },
+    errors: { retry: 0, wait: 0, stall: 0, bug: 0 },
+    driftHealed: 0,
+    lastDurationMs: 0,
+    totalDurationMs: 0,
+  };
+}
