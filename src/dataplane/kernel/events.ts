@@ -2,6 +2,7 @@ import type { PublicKey } from '../../manifest/model.ts';
 import type { SessionEvent, Stop } from '../../reconcile/dataplane.ts';
 import { macText } from './addresses.ts';
 import type { Context } from './context.ts';
+import { failedWith } from './errors.ts';
 import { decodeFdbEntry, decodeOmniEvent, encodeFdbKey, OMNI_ETHERTYPE_KEEPALIVE, OmniEventType } from './layout.ts';
 import type { PacketSocket, RingBuffer } from './native.ts';
 import type { Overlay } from './overlay.ts';
@@ -73,12 +74,16 @@ export class EventHub {
     }
   }
 
-  /** Sends a frame as if the stack had. False: the interface is not there. */
-  send(name: string, frame: Uint8Array): boolean {
+  /** Sends a frame as if the stack had: lost where the interface is absent, down or has no room. */
+  send(name: string, frame: Uint8Array): void {
     const socket = this.#sources.get(name)?.stack;
-    if (socket === undefined) return false;
-    this.#context().calls.read(`interface/${name}`, () => socket.send({ frame }));
-    return true;
+    if (socket === undefined) return;
+    try {
+      this.#context().calls.read(`interface/${name}`, () => socket.send({ frame }));
+    } catch (error) {
+      if (!failedWith(error, 'ENETDOWN', 'ENXIO', 'ENODEV', 'ENOBUFS', 'EAGAIN')) throw error;
+      this.#context().log('debug', 'a frame was lost', { interface: name, reason: String(error) });
+    }
   }
 
   close(name: string): void {

@@ -97,18 +97,41 @@ export async function applyLink(context: Context, change: Change, signal: AbortS
   }
 }
 
-/** Creates, completes or changes a link so that it is as `row` says; writes only what differs in kind. */
+/**
+ * Creates, completes or changes a link so that it is as `row` says. A first creation that fails leaves nothing behind;
+ * one that carries sessions already is left as far as it came, for the next attempt.
+ */
 export async function ensureLink(context: Context, row: LinkRow, signal: AbortSignal): Promise<void> {
   requireCapabilities(context, row);
   const pins = pinsOf(context.bpffs, row.interface);
   const underlays = requireUnderlays(context, pinnedUnderlays(pins));
   const mtu = row.mtu === 'auto' ? automaticMtu(underlays) : row.mtu;
   if (mtu === undefined) throw new RangeError('an automatic MTU without an underlay');
+  const before = readMeta(context, pins);
   const pair = ensurePair(context, row, mtu);
+  try {
+    await ensurePrograms(context, { row, pins, underlays, mtu, pair, before }, signal);
+  } catch (error) {
+    if (before === undefined || before.layoutVersion === 0) removeInterface(context, row.interface);
+    throw error;
+  }
+}
+
+interface Prepared {
+  readonly row: LinkRow;
+  readonly pins: Pins;
+  readonly underlays: Underlays;
+  readonly mtu: number;
+  readonly pair: Pair;
+  /** What was loaded until now. */
+  readonly before: Meta | undefined;
+}
+
+async function ensurePrograms(context: Context, prepared: Prepared, signal: AbortSignal): Promise<void> {
+  const { row, pins, underlays, mtu, pair, before } = prepared;
   ensureFolder(context, pins);
   const settings = settingsOf(row, mtu);
   const buildId = buildIdOf(context, settings, pair.outer.ifindex);
-  const before = readMeta(context, pins);
   if (before?.buildId.equals(buildId) !== true || !programsPinned(pins)) {
     await loadPrograms(context, pins, settings, pair.outer.ifindex);
     signal.throwIfAborted();

@@ -117,5 +117,5 @@ function learnSessions(context: Context, overlay: Overlay): void {
 export function requireOverlay(context: Context, name: string, object: string): Overlay {
   const overlay = context.overlays.get(name);
   if (overlay !== undefined) return overlay;
-  throw new OmniError(`interface ${name} is not there yet`, { code: 'link-missing', class: 'wait', object });
+  throw new OmniError(`interface ${name} is not there yet`, { code: 'link-absent', class: 'wait', object });
 }

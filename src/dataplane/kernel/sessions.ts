@@ -40,7 +40,7 @@ export class KernelSessions implements SessionPlane {
     const overlay = requireOverlay(this.#context, session.interface, object);
     if (readPeer(this.#context, overlay, session.peer) === undefined) {
       throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
-        code: 'peer-missing',
+        code: 'peer-absent',
         class: 'wait',
         object,
       });
@@ -185,12 +185,7 @@ export class KernelSessions implements SessionPlane {
   }
 
   async resend(interfaceName: string, frame: Uint8Array): Promise<void> {
-    if (this.#context.events.send(interfaceName, frame)) return;
-    throw new OmniError(`interface ${interfaceName} is not there`, {
-      code: 'link-missing',
-      class: 'wait',
-      object: `link/${interfaceName}`,
-    });
+    this.#context.events.send(interfaceName, frame);
   }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {

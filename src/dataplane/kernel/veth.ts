@@ -187,5 +187,5 @@ export function ownLink(context: Context, interfaceName: string): LinkInfo | und
 export function requireOwnLink(context: Context, interfaceName: string, object: string): LinkInfo {
   const link = ownLink(context, interfaceName);
   if (link !== undefined) return link;
-  throw new OmniError(`interface ${interfaceName} is not there yet`, { code: 'link-missing', class: 'wait', object });
+  throw new OmniError(`interface ${interfaceName} is not there yet`, { code: 'link-absent', class: 'wait', object });
 }

@@ -1,0 +1,497 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Host, Lab } from '../../lab/lab.ts';
+import { must, run, until } from '../../lab/shell.ts';
+import { macOf } from '../../src/manifest/keys.ts';
+import type { IpAddress } from '../../src/manifest/model.ts';
+import type { SessionEvent } from '../../src/reconcile/dataplane.ts';
+import { type RowKey, rowKey } from '../../src/reconcile/rows.ts';
+import {
+  converge,
+  difference,
+  freshKey,
+  INTERFACE,
+  installPair,
+  linkRow,
+  type Node,
+  PORT,
+  rowsOf,
+  type StartOptions,
+  sessionPair,
+  startPlane,
+} from './dataplane-fixture.ts';
+import { datagrams } from './pcap.ts';
+
+/*
+ *   odp-a: omni0 = omni0x ═XDP═ eth0 ───── eth0 ═XDP═ omni0x = omni0 :odp-b
+ *          10.77.0.1, fd77::1   192.0.2.1  192.0.2.2   10.77.0.2, fd77::2
+ *
+ * Two kernel data planes with rows and sessions put in by hand: no git, no handshake. Each runs in a process of its own.
+ */
+let lab: Lab;
+let a: Node;
+let b: Node;
+
+async function node(host: Host, index: number, options: StartOptions): Promise<Node> {
+  const mac1Key = randomBytes(32);
+  const plane = await startPlane(host, { mac1Key, ...options });
+  const vip4 = `10.77.0.${index}` as IpAddress;
+  return { host, publicKey: freshKey(), vip4, vip6: `fd77::${index}` as IpAddress, mac1Key, plane };
+}
+
+async function up(options: StartOptions = {}): Promise<void> {
+  lab = await Lab.open({ name: 'odp', hosts: ['a', 'b'], direct: true });
+  a = await node(lab.host('a'), 1, options);
+  b = await node(lab.host('b'), 2, options);
+  for (const each of [a, b]) expect(await each.plane.adopt()).toEqual({ adopted: false, sessions: 0, links: [] });
+  expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+  expect(await converge(b.plane, rowsOf(b, a))).toEqual([]);
+  await installPair(a, b);
+}
+
+async function down(): Promise<void> {
+  await Promise.all([a, b].map((each) => each?.plane.kill()));
+  await lab?.close();
+}
+
+/** Ends the process and starts another on the same remains. */
+async function restart(each: Node, how: 'close' | 'kill', options: StartOptions = {}): Promise<void> {
+  await each.plane[how]();
+  each.plane = await startPlane(each.host, { mac1Key: each.mac1Key, ...options });
+}
+
+async function ping(from: Host, to: string, ...argv: string[]): Promise<{ sent: number; received: number }> {
+  const { stdout } = await run(from.inside(['ping', '-n', '-q', '-W', '1', ...argv, to]));
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+  return { sent: Number(sent), received: Number(received) };
+}
+
+/** What `during` does while a ping a millisecond runs; fails if one is lost. */
+async function withoutLoss(during: () => Promise<void>): Promise<void> {
+  const pinging = ping(a.host, b.vip4, '-i', '0.002', '-c', '1000');
+  await during();
+  const { sent, received } = await pinging;
+  expect(received).toBe(sent);
+  expect(sent).toBe(1000);
+}
+
+describe.each(['native', 'generic'] as const)('traffic in %s mode', (mode) => {
+  beforeAll(() => up({ mode }));
+  afterAll(down);
+
+  it('runs in that mode on every interface', async () => {
+    const { interfaces, notes } = await a.plane.describe();
+    expect(interfaces.map(({ name, role, mode: found }) => [name, role, found])).toEqual([
+      ['omni0', 'overlay', undefined],
+      ['omni0x', 'outer', mode],
+      ['eth0', 'underlay', mode],
+    ]);
+    expect(interfaces[0]?.mtu).toBe(1426);
+    expect(notes.filter((note) => !note.includes('generic'))).toEqual([]);
+  });
+
+  it('answers ping both ways, IPv4 and IPv6', async () => {
+    for (const [from, to] of [
+      [a, b.vip4],
+      [b, a.vip4],
+      [a, b.vip6],
+      [b, a.vip6],
+    ] as const) {
+      expect(await ping(from.host, to, '-i', '0.01', '-c', '5')).toEqual({ sent: 5, received: 5 });
+    }
+  });
+
+  it('passes every size up to the MTU, whole', async () => {
+    for (const size of [0, 1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1398]) {
+      expect(await ping(a.host, b.vip4, '-M', 'do', '-s', String(size), '-c', '1'), `${size} bytes`).toEqual({
+        sent: 1,
+        received: 1,
+      });
+    }
+    const tooLong = await run(a.host.inside(['ping', '-n', '-M', 'do', '-s', '1399', '-c', '1', '-W', '1', b.vip4]));
+    expect(tooLong.stdout + tooLong.stderr).toMatch(/message too long/i);
+  });
+
+  it('carries TCP in full segments, checksums filled in', async () => {
+    const before = await b.plane.counters();
+    const server = b.host.background(['iperf3', '-s', '-1', '-B', b.vip4]);
+    await until('iperf3 listens', async () => (await b.host.must(['ss', '-Htln'])).includes(':5201'));
+    const report = await a.host.must(['iperf3', '-c', b.vip4, '-t', '1', '-J']);
+    await server.wait();
+    const { end } = JSON.parse(report) as { end: { sum_received: { bytes: number } } };
+    const after = await b.plane.counters();
+    expect(end.sum_received.bytes).toBeGreaterThan(1_000_000);
+    const frames = Number(after.rxPackets - before.rxPackets);
+    expect(Number(after.rxBytes - before.rxBytes) / frames).toBeGreaterThan(1300);
+    expect(after.drops['frame-malformed']).toBe(0n);
+  });
+
+  it('shows the underlay nothing of the payload', async () => {
+    const file = join(lab.folder, 'underlay.pcap');
+    const pattern = '6f6d6e692d736563726574'; // "omni-secret"
+    const capture = b.host.background(['tcpdump', '-i', 'eth0', '-U', '-w', file, 'udp', 'port', String(PORT)]);
+    await until('tcpdump listens', () => capture.text.includes('listening on'));
+    await ping(a.host, b.vip4, '-p', pattern, '-s', '400', '-i', '0.01', '-c', '20');
+    await until('packets are captured', async () => (await readFile(file)).length > 20 * 400);
+    await capture.stop('SIGINT');
+    const seen = await readFile(file);
+    const sealed = datagrams(seen).filter((datagram) => datagram.destinationPort === PORT);
+    expect(sealed.length).toBeGreaterThanOrEqual(20);
+    expect(seen.includes(Buffer.from(pattern, 'hex'))).toBe(false);
+  });
+});
+
+describe('frames on omni0', () => {
+  beforeAll(() => up());
+  afterAll(down);
+
+  it('are neither segmented nor summed later than on omni0', async () => {
+    const features = await a.host.must(['ethtool', '-k', INTERFACE]);
+    const on = [...features.matchAll(/^\s*(\S+): on/gm)].map(([, name]) => name);
+    const late = /checksum|segmentation|scatter|vlan.*insert|gso/;
+    expect(on.filter((name) => late.test(name ?? '') && !name?.startsWith('rx-'))).toEqual([]);
+    expect(on).toContain('generic-receive-offload');
+  });
+
+  it('cannot be answered or forwarded by omni0x', async () => {
+    const addresses = await a.host.must(['ip', '-o', 'address', 'show', 'dev', 'omni0x']);
+    expect(addresses).toBe('');
+    expect(await a.host.must(['ip', '-o', 'link', 'show', 'omni0x'])).toMatch(/NOARP/);
+  });
+});
+
+describe('adoption', () => {
+  beforeAll(() => up());
+  afterAll(down);
+
+  it('takes over sessions after a kill without a write and without a lost packet', async () => {
+    await withoutLoss(async () => {
+      await restart(a, 'kill');
+      expect(await a.plane.adopt()).toEqual({ adopted: true, sessions: 1, links: [INTERFACE] });
+      expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+      expect((await a.plane.sessions.list()).map(({ peer, current }) => ({ peer, current }))).toEqual([
+        { peer: b.publicKey, current: true },
+      ]);
+    });
+    expect(a.plane.writes).toBe(0);
+  });
+
+  it('swaps in other programs without a lost packet', async () => {
+    await withoutLoss(async () => {
+      await restart(a, 'close', { mac1Key: randomBytes(32) });
+      await a.plane.adopt();
+    });
+    expect(a.plane.writes).toBeGreaterThan(0);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+  });
+
+  it('changes the port behind live programs, and every peer row with it', async () => {
+    expect(await converge(a.plane, rowsOf(a, b, { port: 51821 }))).toEqual([]);
+    await b.plane.sessions.setEndpoint(a.publicKey, { address: a.host.address as IpAddress, port: 51821 });
+    expect(await ping(a.host, b.vip4, '-i', '0.01', '-c', '5')).toEqual({ sent: 5, received: 5 });
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    await b.plane.sessions.setEndpoint(a.publicKey, { address: a.host.address as IpAddress, port: PORT });
+  });
+
+  it('lowers and raises the MTU, automatic and given', async () => {
+    expect(await converge(a.plane, rowsOf(a, b, { mtu: 1300 }))).toEqual([]);
+    expect(await a.host.must(['cat', '/sys/class/net/omni0/mtu'])).toBe('1300\n');
+    // The same number by chance is not the same wish.
+    expect(await converge(a.plane, rowsOf(a, b, { mtu: 1426 }))).toEqual([]);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`update link/${INTERFACE}`]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await ping(a.host, b.vip4, '-i', '0.01', '-c', '5')).toEqual({ sent: 5, received: 5 });
+  });
+});
+
+describe('drift', () => {
+  beforeAll(() => up());
+  afterAll(down);
+
+  /** Keys that the data plane wakes its reconciler with while `act` happens. */
+  async function wakesOf(act: () => Promise<unknown>): Promise<Set<RowKey>> {
+    const keys = new Set<RowKey>();
+    const stop = a.plane.watch((woken) => {
+      for (const key of woken === 'unknown' ? (['unknown'] as RowKey[]) : woken) keys.add(key);
+    });
+    await a.plane.counters(); // the watcher is up once a later call has been answered
+    await act();
+    await until('a wake', () => keys.size > 0, 2_000, 5);
+    await stop();
+    return keys;
+  }
+
+  const address = () => rowKey({ kind: 'address', interface: INTERFACE, address: a.vip4 });
+
+  it('wakes with the address that somebody deleted, and only it', async () => {
+    const keys = await wakesOf(() => a.host.must(['ip', 'address', 'del', `${a.vip4}/32`, 'dev', INTERFACE]));
+    expect([...keys]).toEqual([address()]);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`create ${address()}`]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+  });
+
+  it('wakes for a link that somebody took down, and heals it with its routes', async () => {
+    const keys = await wakesOf(() => a.host.must(['ip', 'link', 'set', INTERFACE, 'down']));
+    expect(keys).toContain(`link/${INTERFACE}`);
+    await converge(a.plane, rowsOf(a, b));
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('makes a deleted pair anew around the sessions that are still there', async () => {
+    const keys = await wakesOf(() => a.host.must(['ip', 'link', 'del', INTERFACE]));
+    expect(keys).toContain(`link/${INTERFACE}`);
+    await converge(a.plane, rowsOf(a, b));
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await a.plane.sessions.list()).toHaveLength(1);
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('sees a detached program, and attaches it again', async () => {
+    const pin = join(a.host.folder, 'bpf', 'omni', INTERFACE, 'link_ingress_eth0');
+    await a.host.must(['rm', pin]);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`update link/${INTERFACE}`]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('does not wake for what it wrote itself', async () => {
+    const seen: unknown[] = [];
+    const stop = a.plane.watch((keys) => seen.push(keys));
+    const row = { kind: 'address', interface: INTERFACE, address: '10.77.0.99' as IpAddress } as const;
+    await a.plane.apply({ op: 'create', key: rowKey(row), to: row });
+    await a.plane.apply({ op: 'delete', key: rowKey(row), from: row });
+    // A foreign change that comes after is reported; whatever ours caused came before.
+    await a.host.must(['ip', 'address', 'del', `${a.vip4}/32`, 'dev', INTERFACE]);
+    await until('a wake', () => seen.length > 0, 2_000, 5);
+    await stop();
+    expect(seen).toEqual([new Set([address()])]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+  });
+
+  it('follows the underlay to another source address', async () => {
+    await a.host.must(['ip', 'address', 'add', '192.0.2.7/24', 'dev', 'eth0']);
+    const stop = a.plane.watch(() => undefined);
+    await a.plane.counters();
+    const before = a.plane.writes;
+    await a.host.must(['ip', 'address', 'del', '192.0.2.1/24', 'dev', 'eth0']);
+    await a.host.must(['ip', 'address', 'replace', '192.0.2.7/24', 'dev', 'eth0']);
+    await until('the source changes', async () => (await a.plane.counters()) && a.plane.writes > before, 2_000);
+    await b.plane.sessions.setEndpoint(a.publicKey, { address: '192.0.2.7' as IpAddress, port: PORT });
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+    await stop();
+    await a.host.must(['ip', 'address', 'add', '192.0.2.1/24', 'dev', 'eth0']);
+  });
+});
+
+describe('what is not ours', () => {
+  beforeAll(() => up());
+  afterAll(down);
+
+  it('is neither observed nor touched, not even by a teardown', async () => {
+    await a.host.must(['ip', 'address', 'add', '10.99.0.1/24', 'dev', INTERFACE]);
+    await a.host.must(['ip', 'route', 'add', '10.98.0.0/24', 'dev', INTERFACE]);
+    await a.host.must(['ip', 'link', 'add', 'other0', 'type', 'dummy']);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+
+    const pruned = rowsOf(a, b).filter((row) => row.kind === 'link');
+    expect(await converge(a.plane, pruned)).toEqual([]);
+    expect(await a.host.must(['ip', '-o', 'address', 'show', 'dev', INTERFACE])).toMatch(/10\.99\.0\.1/);
+    expect(await a.host.must(['ip', 'route'])).toMatch(/10\.98\.0\.0\/24/);
+
+    await a.plane.teardown();
+    expect(await a.plane.observe()).toEqual(new Map());
+    expect(await a.host.must(['ls', join(a.host.folder, 'bpf')])).toBe('');
+    expect(await a.host.must(['ip', '-o', 'link'])).toMatch(/other0/);
+    expect(await a.host.must(['ip', '-d', 'link', 'show', 'eth0'])).not.toMatch(/xdp/);
+    expect(await a.host.must(['ip', '-o', 'address', 'show', 'dev', 'eth0'])).toMatch(/192\.0\.2\.1/);
+  });
+
+  it('stops the creation of a link of the same name, with the way out', async () => {
+    await a.host.must(['ip', 'link', 'add', INTERFACE, 'type', 'dummy']);
+    const row = linkRow(a.publicKey);
+    await expect(a.plane.apply({ op: 'create', key: rowKey(row), to: row })).rejects.toMatchObject({
+      code: 'interface-not-ours',
+      class: 'stall',
+      exitCode: 2,
+      fix: expect.stringContaining('ip link delete omni0'),
+    });
+    expect(await a.host.must(['ip', '-o', 'link', 'show', INTERFACE])).toMatch(/omni0/);
+    expect(await a.host.must(['ls', join(a.host.folder, 'bpf')])).toBe('');
+    await a.host.must(['ip', 'link', 'del', INTERFACE]);
+  });
+
+  it('stops the creation where another XDP program is, and leaves nothing behind', async () => {
+    const object = join(process.cwd(), 'build/bpf/omni_ingress.bpf.o');
+    await a.host.must(['ip', 'link', 'set', 'dev', 'eth0', 'xdpdrv', 'obj', object, 'sec', 'xdp']);
+    const row = linkRow(a.publicKey);
+    await expect(a.plane.apply({ op: 'create', key: rowKey(row), to: row })).rejects.toMatchObject({
+      code: 'xdp-in-use',
+      class: 'stall',
+    });
+    expect((await run(a.host.inside(['ip', 'link', 'show', INTERFACE]))).status).not.toBe(0);
+    expect(await a.host.must(['ls', join(a.host.folder, 'bpf')])).toBe('');
+    await a.host.must(['ip', 'link', 'set', 'dev', 'eth0', 'xdpdrv', 'off']);
+  });
+
+  it('asks for --underlay where no default route tells', async () => {
+    await restart(a, 'close', { underlay: undefined });
+    const row = linkRow(a.publicKey);
+    await expect(a.plane.apply({ op: 'create', key: rowKey(row), to: row })).rejects.toMatchObject({
+      code: 'underlay-unknown',
+      fix: expect.stringContaining('--underlay'),
+    });
+    await a.host.must(['ip', 'route', 'add', 'default', 'via', b.host.address]);
+    await a.plane.apply({ op: 'create', key: rowKey(row), to: row });
+    expect((await a.plane.describe()).interfaces.map(({ name }) => name)).toContain('eth0');
+  });
+});
+
+describe('sessions', () => {
+  const events: SessionEvent[] = [];
+  beforeAll(async () => {
+    await up();
+    a.plane.sessions.onEvent((event) => events.push(event));
+    await a.plane.counters();
+  });
+  afterAll(down);
+
+  const eventOf = <T extends SessionEvent['type']>(type: T) =>
+    until(
+      `a ${type} event`,
+      () => events.find((event): event is Extract<SessionEvent, { type: T }> => event.type === type),
+      2_000,
+      5,
+    );
+
+  it('count what they carry', async () => {
+    const [before] = await a.plane.sessions.list();
+    await ping(a.host, b.vip4, '-s', '100', '-c', '3', '-i', '0.01');
+    const [after] = await a.plane.sessions.list();
+    if (before === undefined || after === undefined) throw new Error('no session');
+    expect(after.txPackets - before.txPackets).toBe(3n);
+    expect(after.rxPackets - before.rxPackets).toBe(3n);
+    expect(after.txBytes - before.txBytes).toBe(3n * 142n);
+    expect(after.rxDataLastMs).toBeGreaterThan(before.rxDataLastMs);
+    expect(Math.abs(after.rxLastMs - a.plane.sessions.now())).toBeLessThan(2_000);
+  });
+
+  it('send keepalives that the other end counts as no data', async () => {
+    const [before] = await b.plane.sessions.list();
+    await a.plane.sessions.keepalive(b.publicKey);
+    const after = await until('a keepalive arrives', async () => {
+      const [now] = await b.plane.sessions.list();
+      return now !== undefined && now.rxPackets > (before?.rxPackets ?? 0n) && now;
+    });
+    expect(after.rxPackets).toBe((before?.rxPackets ?? 0n) + 1n);
+    expect(after.rxBytes).toBe(before?.rxBytes);
+    expect(after.rxDataLastMs).toBe(before?.rxDataLastMs);
+  });
+
+  it('are never replaced by an id that is taken, and installing one again changes nothing', async () => {
+    const pair = await installPair(a, b);
+    await ping(a.host, b.vip4, '-c', '1');
+    await a.plane.sessions.install(pair.a);
+    const [state] = await a.plane.sessions.list([pair.a.localId]);
+    expect(state?.txPackets).toBe(1n);
+    const stranger = { ...sessionPair(a, b).a, localId: pair.a.localId };
+    await expect(a.plane.sessions.install(stranger)).rejects.toMatchObject({ code: 'session-id-taken' });
+  });
+
+  it('move to the unconfirmed one when its first datagram came', async () => {
+    const pair = sessionPair(a, b);
+    await a.plane.sessions.install({ ...pair.a, initiator: false, unconfirmed: true });
+    await b.plane.sessions.install({ ...pair.b, initiator: true });
+    expect((await a.plane.sessions.list([pair.a.localId]))[0]).toMatchObject({ unconfirmed: true, current: false });
+    await ping(b.host, a.vip4, '-c', '1');
+    expect(await eventOf('confirmed')).toMatchObject({ localId: pair.a.localId, peer: b.publicKey });
+    expect((await a.plane.sessions.list([pair.a.localId]))[0]).toMatchObject({ unconfirmed: false, current: true });
+  });
+
+  it('tell once that they want new keys', async () => {
+    const pair = await installPair(a, b, { rekeyAfterMs: 0 });
+    await ping(a.host, b.vip4, '-c', '3', '-i', '0.01');
+    expect(await eventOf('rekey-due')).toMatchObject({ localId: pair.a.localId, peer: b.publicKey });
+    expect(events.filter((event) => event.type === 'rekey-due')).toHaveLength(1);
+  });
+
+  it('hand over the frame that has none, which passes once there is one', async () => {
+    for (const { localId } of await a.plane.sessions.list()) await a.plane.sessions.remove(localId);
+    for (const { localId } of await b.plane.sessions.list()) await b.plane.sessions.remove(localId);
+    const pinging = ping(a.host, b.vip4, '-c', '1', '-W', '3');
+    const event = await eventOf('frame-without-session');
+    expect(event).toMatchObject({ destination: macOf(b.publicKey), peer: b.publicKey, interface: INTERFACE });
+    await installPair(a, b);
+    await a.plane.sessions.resend(INTERFACE, event.frame);
+    expect(await pinging).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('end with their peer, at once', async () => {
+    const row = rowsOf(b, a).find((each) => each.kind === 'peer');
+    if (row === undefined) throw new Error('no peer row');
+    const pair = sessionPair(a, b);
+    await b.plane.apply({ op: 'delete', key: rowKey(row), from: row });
+    expect(await b.plane.sessions.list()).toEqual([]);
+    expect(await ping(a.host, b.vip4, '-c', '2', '-i', '0.01')).toEqual({ sent: 2, received: 0 });
+    await expect(b.plane.sessions.install(pair.b)).rejects.toMatchObject({ code: 'peer-absent', class: 'wait' });
+  });
+});
+
+describe('a half-made interface', () => {
+  beforeAll(() => up());
+  afterAll(down);
+
+  it('left by a kill in the middle of the creation is completed', async () => {
+    const pair = ['name', 'omni0x', 'address', '06:00:00:00:00:01'];
+    await a.plane.teardown();
+    await a.host.must([
+      ...['ip', 'link', 'add', INTERFACE, 'address', macOf(a.publicKey), 'type', 'veth', 'peer'],
+      ...pair,
+    ]);
+    await restart(a, 'kill');
+    await a.plane.adopt();
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    await b.plane.adopt();
+  });
+
+  it('whose pins were left without a finished link is cleared away', async () => {
+    await a.plane.kill();
+    const folder = join(a.host.folder, 'bpf', 'omni', INTERFACE);
+    await must(['rm', join(folder, 'meta_map')]);
+    a.plane = await startPlane(a.host, { mac1Key: a.mac1Key });
+    expect(await a.plane.adopt()).toEqual({ adopted: false, sessions: 0, links: [] });
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+  });
+
+  it('of another layout is refused, with what a migration costs', async () => {
+    await a.plane.kill();
+    const pin = join(a.host.folder, 'bpf', 'omni', INTERFACE, 'meta_map');
+    const { stdout } = await run(['bpftool', '-j', 'map', 'dump', 'pinned', pin]);
+    const value = (JSON.parse(stdout) as { value: string[] }[])[0]?.value ?? [];
+    await must([
+      'bpftool',
+      'map',
+      'update',
+      'pinned',
+      pin,
+      'key',
+      '0',
+      '0',
+      '0',
+      '0',
+      'value',
+      '0xfe',
+      ...value.slice(1),
+    ]);
+    a.plane = await startPlane(a.host, { mac1Key: a.mac1Key });
+    await expect(a.plane.adopt()).rejects.toMatchObject({
+      code: 'layout-incompatible',
+      class: 'stall',
+      fix: expect.stringContaining('--teardown'),
+    });
+    await a.plane.teardown();
+    expect(await a.host.must(['ls', join(a.host.folder, 'bpf')])).toBe('');
+  });
+});

@@ -1,0 +1,52 @@
+// A process that holds a kernel data plane in the network namespace it was started in, and does what its parent asks:
+// { id, target: 'plane' | 'sessions', method, args } -> { id, result | error, writes, now }. See remote-plane.ts.
+import { createKernelDataPlane } from '../../dist/src/dataplane/kernel/plane.js';
+
+const never = new AbortController().signal;
+const stops = new Map();
+let plane;
+
+function send(message) {
+  process.send?.({ ...message, writes: plane?.writes ?? 0, now: plane?.sessions.now() ?? 0 });
+}
+
+const own = {
+  create(options) {
+    plane = createKernelDataPlane({
+      ...options,
+      log: (level, text, fields) => send({ event: 'log', value: [level, text, fields] }),
+    });
+  },
+  watch() {
+    stops.set(
+      'watch',
+      plane.watch((keys) => send({ event: 'wake', value: keys })),
+    );
+  },
+  listen() {
+    stops.set(
+      'listen',
+      plane.sessions.onEvent((event) => send({ event: 'session', value: event })),
+    );
+  },
+  async stop(what) {
+    await stops.get(what)?.();
+  },
+};
+
+async function perform({ target, method, args }) {
+  if (target === 'own') return own[method](...args);
+  const object = target === 'sessions' ? plane.sessions : plane;
+  // Signals do not cross processes; nothing here is cancelled.
+  return object[method](...args.map((arg) => (arg === 'signal' ? never : arg)));
+}
+
+process.on('message', async (request) => {
+  try {
+    send({ id: request.id, result: await perform(request) });
+  } catch (error) {
+    const { message, code, class: kind, fix, exitCode } = error;
+    send({ id: request.id, error: { message, code, class: kind, fix, exitCode } });
+  }
+});
+process.on('disconnect', () => process.exit(0));

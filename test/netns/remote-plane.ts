@@ -1,0 +1,183 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { KernelDataPlaneOptions } from '../../src/dataplane/kernel/plane.ts';
+import { type ErrorClass, type ExitCode, OmniError } from '../../src/errors.ts';
+import type { PublicKey } from '../../src/manifest/model.ts';
+import type {
+  AdoptReport,
+  DataPlane,
+  DataPlaneCounters,
+  DataPlaneDescription,
+  Endpoint,
+  NewSession,
+  SessionEvent,
+  SessionId,
+  SessionPlane,
+  SessionState,
+  Stop,
+} from '../../src/reconcile/dataplane.ts';
+import type { Change, ObservedRow, RowKey, RowSet } from '../../src/reconcile/rows.ts';
+
+type Target = 'own' | 'plane' | 'sessions';
+type Wake = ReadonlySet<RowKey> | 'unknown';
+type RemoteOptions = Omit<KernelDataPlaneOptions, 'log'>;
+
+interface Answer {
+  readonly id?: number;
+  readonly result?: unknown;
+  readonly error?: { message: string; code?: string; class?: ErrorClass; fix?: string; exitCode?: ExitCode };
+  readonly event?: 'wake' | 'session' | 'log';
+  readonly value?: unknown;
+  readonly writes: number;
+  readonly now: number;
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+const CHILD = fileURLToPath(new URL('./plane-child.mjs', import.meta.url));
+
+/** The kernel data plane of another network namespace: the shipped code in a process of its own, called by messages. */
+export class RemotePlane implements DataPlane {
+  readonly sessions: SessionPlane;
+  readonly log: unknown[] = [];
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #wakes = new Set<(keys: Wake) => void>();
+  readonly #listeners = new Set<(event: SessionEvent) => void>();
+  readonly #exited: Promise<void>;
+  #id = 0;
+  #writes = 0;
+  #clock = { now: 0, at: 0 };
+
+  private constructor(prefix: readonly string[]) {
+    const [command = process.execPath, ...rest] = [...prefix, process.execPath, CHILD];
+    this.#child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' });
+    this.#child.on('message', (message) => this.#onAnswer(message as Answer));
+    this.#exited = new Promise((resolve) => {
+      this.#child.on('exit', () => {
+        for (const { reject } of this.#waiting.values()) reject(new Error('the data plane process ended'));
+        this.#waiting.clear();
+        resolve();
+      });
+    });
+    this.sessions = this.#sessionPlane();
+  }
+
+  /** `prefix` enters the namespace: `ip netns exec odp-a`. */
+  static async start(prefix: readonly string[], options: RemoteOptions): Promise<RemotePlane> {
+    const plane = new RemotePlane(prefix);
+    await plane.#call('own', 'create', options);
+    return plane;
+  }
+
+  get writes(): number {
+    return this.#writes;
+  }
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  adopt(): Promise<AdoptReport> {
+    return this.#call('plane', 'adopt', 'signal') as Promise<AdoptReport>;
+  }
+  observe(_signal?: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>> {
+    return this.#call('plane', 'observe', 'signal', keys) as Promise<RowSet<ObservedRow>>;
+  }
+  apply(change: Change): Promise<void> {
+    return this.#call('plane', 'apply', change, 'signal') as Promise<void>;
+  }
+  counters(): Promise<DataPlaneCounters> {
+    return this.#call('plane', 'counters') as Promise<DataPlaneCounters>;
+  }
+  describe(): Promise<DataPlaneDescription> {
+    return this.#call('plane', 'describe') as Promise<DataPlaneDescription>;
+  }
+  teardown(): Promise<void> {
+    return this.#call('plane', 'teardown', 'signal') as Promise<void>;
+  }
+
+  watch(wake: (keys: Wake) => void): Stop {
+    this.#wakes.add(wake);
+    const started = this.#wakes.size === 1 ? this.#call('own', 'watch') : Promise.resolve();
+    return async () => {
+      await started;
+      this.#wakes.delete(wake);
+      if (this.#wakes.size === 0) await this.#call('own', 'stop', 'watch');
+    };
+  }
+
+  /** Ends the process as an agent ends: descriptors closed, traffic going on. */
+  async close(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null && this.#child.connected) {
+      await this.#call('plane', 'close');
+      this.#child.disconnect();
+    }
+    await this.#exited;
+  }
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  #sessionPlane(): SessionPlane {
+    const call = <T>(method: string, ...args: unknown[]) => this.#call('sessions', method, ...args) as Promise<T>;
+    return {
+      now: () => this.#clock.now + performance.now() - this.#clock.at,
+      install: (session: NewSession) => call('install', session),
+      remove: (id: SessionId) => call<SessionState | undefined>('remove', id),
+      list: (ids?: readonly SessionId[]) => call<readonly SessionState[]>('list', ids),
+      setEndpoint: (peer: PublicKey, endpoint: Endpoint) => call('setEndpoint', peer, endpoint),
+      endpoint: (peer: PublicKey) => call('endpoint', peer),
+      keepalive: (peer: PublicKey) => call('keepalive', peer),
+      resend: (name: string, frame: Uint8Array) => call('resend', name, frame),
+      onEvent: (listener) => {
+        this.#listeners.add(listener);
+        const started = this.#listeners.size === 1 ? this.#call('own', 'listen') : Promise.resolve();
+        return async () => {
+          await started;
+          this.#listeners.delete(listener);
+          if (this.#listeners.size === 0) await this.#call('own', 'stop', 'listen');
+        };
+      },
+    };
+  }
+
+  #call(target: Target, method: string, ...args: unknown[]): Promise<unknown> {
+    const id = ++this.#id;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#child.send({ id, target, method, args }, (error) => {
+        if (error === null) return;
+        this.#waiting.delete(id);
+        reject(error);
+      });
+    });
+  }
+
+  #onAnswer(answer: Answer): void {
+    this.#writes = answer.writes;
+    this.#clock = { now: answer.now, at: performance.now() };
+    if (answer.event === 'log') this.log.push(answer.value);
+    if (answer.event === 'wake') for (const wake of this.#wakes) wake(answer.value as Wake);
+    if (answer.event === 'session') for (const listener of this.#listeners) listener(answer.value as SessionEvent);
+    if (answer.id === undefined) return;
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (answer.error === undefined) waiting?.resolve(answer.result);
+    else waiting?.reject(errorOf(answer.error));
+  }
+}
+
+function errorOf(error: NonNullable<Answer['error']>): Error {
+  const { message, code, class: kind, fix, exitCode } = error;
+  if (code === undefined || kind === undefined) return new Error(message);
+  return new OmniError(message, {
+    code,
+    class: kind,
+    ...(fix !== undefined && { fix }),
+    ...(exitCode !== undefined && { exitCode }),
+  });
+}
