@@ -8,9 +8,9 @@
  * `loadObject` verifies programs (hundreds of milliseconds) and runs off-thread.
  */
 export interface NativeError extends Error {
-  /** `EPERM`, … */
+  /** `EPERM`, …; libbpf's own as `LIBBPF_FORMAT`, … */
   code: string;
-  /** Positive. */
+  /** Positive; libbpf's own from 4000 on. */
   errno: number;
   /** `bpf(BPF_MAP_UPDATE_ELEM)`, `RTM_NEWADDR`, `bind`, … */
   syscall: string;
@@ -25,7 +25,7 @@ export interface NativeError extends Error {
 export interface LoadOptions {
   /** Path of the `.bpf.o`. */
   object: string;
-  /** Folder on bpffs. Maps pinned there already are reused if compatible (else EINVAL naming the map); others are created and pinned by name. */
+  /** Folder on bpffs, which must exist. Maps pinned there already are reused if compatible (else EINVAL naming the map); others are created and pinned by name. */
   pinMaps: string;
   /** Where to pin each program of the object: program name -> path. Existing pins are replaced. */
   pinPrograms: Record<string, string>;
@@ -136,16 +136,20 @@ export interface BtfEnum {
 /** `names`: only these and what they contain (ENOENT naming one that is absent); else every named type. */
 export function btfTypes(options: { object: string; names?: string[] }): { structs: BtfStruct[]; enums: BtfEnum[] };
 
-/** What this kernel can do, each probed by trying. */
+/** What this kernel lets this process do, each probed by trying. `log`: why not, a line per feature that failed. */
 export function probe(): {
+  /** Release, as `uname -r`. */
   kernel: string;
+  /** Takes type information. */
   btf: boolean;
+  /** Creates a map. */
   bpf: boolean;
   xdpProgram: boolean;
   schedClsProgram: boolean;
   ringbuf: boolean;
   spinLock: boolean;
   jit: boolean;
+  /** bpf_ktime_get_boot_ns() in a program. */
   bootTime: boolean;
   log: string;
 };
@@ -169,10 +173,13 @@ export interface LinkInfo {
   /** Attached XDP program: 0 = none. */
   xdpProgramId: number;
   xdpMode: 'none' | 'native' | 'generic' | 'offload' | 'multi';
+  /** IN6_ADDR_GEN_MODE_*; 1 (none) also where the device has no IPv6. */
   addrGenMode: number;
   numRxQueues: number;
 }
+/** By index or by name: that link, or none. By neither: all. */
 export function links(options: { ifindex?: number; name?: string }): LinkInfo[];
+/** Both ends are down; the peer generates no IPv6 address. One queue each. Nothing is left behind by a failure. */
 export function createVeth(options: {
   name: string;
   peerName: string;
@@ -181,6 +188,7 @@ export function createVeth(options: {
   mtu: number;
 }): void;
 export function deleteLink(options: { ifindex: number }): void;
+/** What is absent stays. `alias` '' removes it. `up` comes last, in a message of its own. */
 export function setLink(options: {
   ifindex: number;
   up?: boolean;
@@ -214,7 +222,9 @@ export function deleteAddress(options: { ifindex: number; address: string; prefi
 
 export interface RouteInfo {
   family: 4 | 6;
+  /** With prefix length; `0.0.0.0/0` and `::/0` are the default routes. */
   destination: string;
+  /** Of a multipath route: the first hop's, like `gateway`. */
   oif: number;
   gateway: string;
   protocol: number;
@@ -229,7 +239,7 @@ export function routes(options: { protocol?: number; oif?: number }): RouteInfo[
 /** An on-link route; NLM_F_REPLACE. */
 export function replaceRoute(options: { destination: string; oif: number; protocol: number }): void;
 export function deleteRoute(options: { destination: string; oif: number; protocol: number }): void;
-/** Where a packet to `destination` would go now (RTM_GETROUTE). */
+/** Where a packet to `destination` would go now (RTM_GETROUTE). `mtu`: the route's, else the device's. */
 export function lookupRoute(options: { destination: string }): {
   oif: number;
   gateway: string;
@@ -257,12 +267,21 @@ export class NetlinkMonitor {
   close(): void;
 }
 
-/** ETHTOOL_SFEATURES by feature name as `ethtool -k` prints it; unknown names throw, fixed ones are EOPNOTSUPP. */
+/** Features in force, by the kernel's names: those that `ethtool -k` indents (`tx-checksum-ip-generic`). */
+export function features(options: { name: string }): Record<string, boolean>;
+/**
+ * ETHTOOL_SFEATURES by feature name as `ethtool -k` prints it; unknown names throw TypeError. A group
+ * (`tx-checksumming`) stands for those of its features that can change. EOPNOTSUPP: one that is fixed in the other
+ * state, or that the kernel noted but holds off because of another feature.
+ */
 export function setFeatures(options: { name: string; features: Record<string, boolean> }): void;
 
 // --- packet socket -----------------------------------------------------------
 
-/** AF_PACKET, SOCK_RAW, bound to one interface. Frames are whole Ethernet frames. */
+/**
+ * AF_PACKET, SOCK_RAW, bound to one interface. Frames are whole Ethernet frames, VLAN tags in their place.
+ * Goes on when the interface was down for a while; one that was deleted delivers nothing any more, and `send` throws ENXIO.
+ */
 export class PacketSocket {
   /** `onFrame` absent: send only. `outgoing` false: frames that this host sends there are not delivered. Bounded by `receiveBuffer` bytes in the kernel. */
   constructor(options: {
@@ -279,7 +298,7 @@ export class PacketSocket {
 
 /** CLOCK_BOOTTIME, nanoseconds. */
 export function bootTimeNs(): bigint;
-/** Mounts a bpf file system. */
+/** Mounts a bpf file system: nosuid, nodev, noexec, mode 0700. */
 export function mountBpffs(options: { path: string }): void;
 /** statfs f_type is BPF_FS_MAGIC. */
 export function isBpffs(options: { path: string }): boolean;

@@ -16,6 +16,14 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportRingBuffer(env, exports);
   omni::ExportBtf(env, exports);
   omni::ExportProbe(env, exports);
+  omni::ExportLinks(env, exports);
+  omni::ExportLinkChanges(env, exports);
+  omni::ExportAddresses(env, exports);
+  omni::ExportRoutes(env, exports);
+  omni::ExportNeighbours(env, exports);
+  omni::ExportNetlinkMonitor(env, exports);
+  omni::ExportEthtool(env, exports);
+  omni::ExportPacketSocket(env, exports);
   omni::ExportMisc(env, exports);
   return exports;
 }

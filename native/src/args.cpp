@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <net/if.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <cmath>
@@ -95,6 +96,24 @@ Bytes Args::Data(const char* key) {
   auto bytes = AsBytes(Get(key));
   if (!bytes) Reject(key, "a Uint8Array");
   return *std::move(bytes);
+}
+
+IpAddress Args::Ip(const char* key) {
+  const auto address = ParseIp(Text(key, INET6_ADDRSTRLEN));
+  if (!address) Reject(key, "an IPv4 or IPv6 address");
+  return *address;
+}
+
+IpPrefix Args::Prefix(const char* key) {
+  const auto prefix = ParsePrefix(Text(key, INET6_ADDRSTRLEN + 4));
+  if (!prefix) Reject(key, "an address and a prefix length, as in 10.0.0.0/8");
+  return *prefix;
+}
+
+MacAddress Args::Mac(const char* key) {
+  const auto mac = ParseMac(Text(key, 17));
+  if (!mac) Reject(key, "a MAC address, as in 02:00:00:00:00:01");
+  return *mac;
 }
 
 Napi::Function Args::Callback(const char* key) {

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "inet.h"
+
 namespace omni {
 
 using Bytes = std::vector<uint8_t>;
@@ -34,6 +36,9 @@ class Args {
   uint32_t Integer(const char* key, uint32_t min, uint32_t max);
   bool Flag(const char* key);
   Bytes Data(const char* key);
+  IpAddress Ip(const char* key);
+  IpPrefix Prefix(const char* key);
+  MacAddress Mac(const char* key);
   Napi::Function Callback(const char* key);
   std::map<std::string, std::string> TextRecord(const char* key);
   std::map<std::string, uint32_t> IntegerRecord(const char* key, uint32_t min, uint32_t max);

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "exports.h"
 #include "guard.h"
+#include "to_js.h"
 
 namespace omni {
 namespace {
@@ -42,12 +43,8 @@ class LoadWorker : public Napi::AsyncWorker {
   void OnOK() override {
     Napi::Env env = Env();
     if (failure_) return deferred_.Reject(NativeError(*failure_).ToJs(env).Value());
-    Napi::Array programs = Napi::Array::New(env, result_.programs.size());
-    for (size_t i = 0; i < result_.programs.size(); ++i) {
-      programs.Set(static_cast<uint32_t>(i), ToJs(env, result_.programs[i]));
-    }
     Napi::Object value = Napi::Object::New(env);
-    value.Set("programs", programs);
+    value.Set("programs", ToJsArray(env, result_.programs, ToJs));
     value.Set("log", result_.log);
     deferred_.Resolve(value);
   }

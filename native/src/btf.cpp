@@ -12,6 +12,7 @@
 #include "error.h"
 #include "exports.h"
 #include "guard.h"
+#include "to_js.h"
 
 namespace omni {
 namespace {
@@ -201,13 +202,6 @@ Napi::Object ToJs(Napi::Env env, const Enum& source) {
   return result;
 }
 
-template <typename Item>
-Napi::Array ToJs(Napi::Env env, const std::vector<Item>& items) {
-  Napi::Array result = Napi::Array::New(env, items.size());
-  for (size_t i = 0; i < items.size(); ++i) result.Set(static_cast<uint32_t>(i), ToJs(env, items[i]));
-  return result;
-}
-
 Napi::Value BtfTypes(const Napi::CallbackInfo& info) {
   Args args(info, "btfTypes");
   const std::string object = args.Path("object");
@@ -217,8 +211,8 @@ Napi::Value BtfTypes(const Napi::CallbackInfo& info) {
   BtfReader reader(object);
   reader.Read(names);
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("structs", ToJs(info.Env(), reader.structs()));
-  result.Set("enums", ToJs(info.Env(), reader.enums()));
+  result.Set("structs", ToJsArray<Struct>(info.Env(), reader.structs(), ToJs));
+  result.Set("enums", ToJsArray<Enum>(info.Env(), reader.enums(), ToJs));
   return result;
 }
 

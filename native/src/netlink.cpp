@@ -1,0 +1,232 @@
+#include "netlink.h"
+
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "error.h"
+
+namespace omni {
+namespace {
+
+/** The kernel fills a dump's datagrams up to 32 KiB if the reader offers that much. */
+constexpr size_t kReceiveBytes = 64 * 1024;
+constexpr int kDumpAttempts = 8;
+
+void SetOption(int fd, int option, int value) {
+  if (setsockopt(fd, SOL_NETLINK, option, &value, sizeof(value)) != 0) ThrowErrno("setsockopt", "NETLINK_ROUTE");
+}
+
+/** NLMSGERR_ATTR_MSG behind the fixed part of an error or done message. */
+std::string ExtendedAck(const nlmsghdr* message, size_t fixed) {
+  if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
+  if (mnl_nlmsg_get_payload_len(message) < MNL_ALIGN(fixed)) return {};
+  return Attributes::OfMessage(message, fixed).Text(NLMSGERR_ATTR_MSG);
+}
+
+[[noreturn]] void Refused(int error, const char* name, const std::string& object, std::string log) {
+  throw NativeError({.error = error, .syscall = name, .object = object, .log = std::move(log), .detail = {}});
+}
+
+void HandleError(const nlmsghdr* message, const char* name, const std::string& object) {
+  const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
+  if (mnl_nlmsg_get_payload_len(message) < sizeof(*error)) Refused(EBADMSG, name, object, {});
+  if (error->error == 0) return;
+  size_t fixed = sizeof(*error);
+  // Without NLM_F_CAPPED the whole request comes back before the attributes.
+  if ((message->nlmsg_flags & NLM_F_CAPPED) == 0) fixed += error->msg.nlmsg_len - sizeof(nlmsghdr);
+  Refused(-error->error, name, object, ExtendedAck(message, fixed));
+}
+
+}  // namespace
+
+NetlinkRequest::NetlinkRequest(uint16_t type, uint16_t flags) {
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer_.data());
+  message->nlmsg_type = type;
+  message->nlmsg_flags = NLM_F_REQUEST | flags;
+}
+
+void NetlinkRequest::Put(uint16_t type, const void* data, size_t size) {
+  if (!mnl_attr_put_check(header(), buffer_.size(), type, size, data)) ThrowError(EMSGSIZE, "netlink", {});
+}
+
+void NetlinkRequest::PutText(uint16_t type, std::string_view text) {
+  const std::string terminated(text);
+  Put(type, terminated.c_str(), terminated.size() + 1);
+}
+
+nlattr* NetlinkRequest::Begin(uint16_t type) {
+  nlattr* nest = mnl_attr_nest_start_check(header(), buffer_.size(), type);
+  if (nest == nullptr) ThrowError(EMSGSIZE, "netlink", {});
+  return nest;
+}
+
+void* NetlinkRequest::AppendBytes(size_t size) {
+  nlmsghdr* message = header();
+  const size_t offset = message->nlmsg_len;
+  if (offset + MNL_ALIGN(size) > buffer_.size()) ThrowError(EMSGSIZE, "netlink", {});
+  message->nlmsg_len += static_cast<uint32_t>(MNL_ALIGN(size));
+  return buffer_.data() + offset;
+}
+
+Attributes Attributes::OfMessage(const nlmsghdr* message, size_t fixedHeader) {
+  const size_t size = mnl_nlmsg_get_payload_len(message);
+  const size_t skip = MNL_ALIGN(fixedHeader);
+  if (size <= skip) return {};
+  return OfBytes(static_cast<const uint8_t*>(mnl_nlmsg_get_payload(message)) + skip, size - skip);
+}
+
+Attributes Attributes::OfNest(const nlattr* nest) {
+  return OfBytes(static_cast<const uint8_t*>(mnl_attr_get_payload(nest)), mnl_attr_get_payload_len(nest));
+}
+
+Attributes Attributes::OfBytes(const uint8_t* bytes, size_t size) {
+  Attributes attributes;
+  const uint8_t* end = bytes + size;
+  const auto* attribute = reinterpret_cast<const nlattr*>(bytes);
+  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const uint8_t*>(attribute)))) {
+    attributes.found_[mnl_attr_get_type(attribute)] = attribute;
+    attribute = mnl_attr_next(attribute);
+  }
+  return attributes;
+}
+
+const nlattr* Attributes::Find(uint16_t type) const {
+  const auto found = found_.find(type);
+  return found == found_.end() ? nullptr : found->second;
+}
+
+uint32_t Attributes::U32(uint16_t type, uint32_t otherwise) const {
+  const nlattr* attribute = Find(type);
+  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < sizeof(uint32_t)) return otherwise;
+  return mnl_attr_get_u32(attribute);
+}
+
+uint8_t Attributes::U8(uint16_t type, uint8_t otherwise) const {
+  const nlattr* attribute = Find(type);
+  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < sizeof(uint8_t)) return otherwise;
+  return mnl_attr_get_u8(attribute);
+}
+
+std::string Attributes::Text(uint16_t type) const {
+  const nlattr* attribute = Find(type);
+  if (attribute == nullptr) return {};
+  const auto* text = static_cast<const char*>(mnl_attr_get_payload(attribute));
+  return std::string(text, strnlen(text, mnl_attr_get_payload_len(attribute)));
+}
+
+std::string Attributes::Ip(uint16_t type, int family) const {
+  const nlattr* attribute = Find(type);
+  if (attribute == nullptr) return {};
+  return IpText(family, mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
+}
+
+std::string Attributes::Mac(uint16_t type) const {
+  const nlattr* attribute = Find(type);
+  if (attribute == nullptr) return {};
+  return MacText(static_cast<const uint8_t*>(mnl_attr_get_payload(attribute)), mnl_attr_get_payload_len(attribute));
+}
+
+Attributes Attributes::Nest(uint16_t type) const {
+  const nlattr* attribute = Find(type);
+  return attribute == nullptr ? Attributes() : OfNest(attribute);
+}
+
+NetlinkSocket::NetlinkSocket(int flags)
+    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE)), buffer_(kReceiveBytes) {
+  if (!fd_.valid()) ThrowErrno("socket", "NETLINK_ROUTE");
+  SetOption(fd_.get(), NETLINK_EXT_ACK, 1);
+  SetOption(fd_.get(), NETLINK_CAP_ACK, 1);
+  SetOption(fd_.get(), NETLINK_GET_STRICT_CHK, 1);
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) ThrowErrno("bind", "NETLINK_ROUTE");
+}
+
+void NetlinkSocket::Join(uint32_t group) { SetOption(fd_.get(), NETLINK_ADD_MEMBERSHIP, static_cast<int>(group)); }
+
+void NetlinkSocket::Send(NetlinkRequest& request, const char* name, const std::string& object) {
+  request.header()->nlmsg_seq = ++sequence_;
+  sockaddr_nl kernel{};
+  kernel.nl_family = AF_NETLINK;
+  const ssize_t sent = sendto(fd_.get(), request.header(), request.header()->nlmsg_len, 0,
+                              reinterpret_cast<sockaddr*>(&kernel), sizeof(kernel));
+  if (sent < 0) ThrowErrno(name, object);
+}
+
+/** 0: nothing there, or a datagram that is not from the kernel. */
+size_t NetlinkSocket::ReceiveBytes() {
+  sockaddr_nl sender{};
+  iovec part{buffer_.data(), buffer_.size()};
+  msghdr header{};
+  header.msg_name = &sender;
+  header.msg_namelen = sizeof(sender);
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  ssize_t size = 0;
+  do {
+    size = recvmsg(fd_.get(), &header, 0);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0 && errno != EAGAIN) ThrowErrno("recvmsg", "NETLINK_ROUTE");
+  if (size < 0) return 0;
+  if ((header.msg_flags & MSG_TRUNC) != 0) ThrowError(EMSGSIZE, "recvmsg", "NETLINK_ROUTE");
+  return sender.nl_pid == 0 ? static_cast<size_t>(size) : 0;
+}
+
+bool NetlinkSocket::Receive(const OnMessage& onMessage) {
+  int left = static_cast<int>(ReceiveBytes());
+  if (left == 0) return false;
+  const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
+  for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) onMessage(message);
+  return true;
+}
+
+bool NetlinkSocket::Handle(const nlmsghdr* message, const char* name, const std::string& object, const OnMessage& onMessage) {
+  if (message->nlmsg_seq != sequence_) return false;
+  if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted_ = true;
+  if (message->nlmsg_type == NLMSG_ERROR) {
+    HandleError(message, name, object);
+    return true;
+  }
+  if (message->nlmsg_type == NLMSG_DONE) {
+    const bool hasError = mnl_nlmsg_get_payload_len(message) >= sizeof(int);
+    const int error = hasError ? *static_cast<const int*>(mnl_nlmsg_get_payload(message)) : 0;
+    if (error < 0) Refused(-error, name, object, ExtendedAck(message, sizeof(int)));
+    return true;
+  }
+  if (message->nlmsg_type >= NLMSG_MIN_TYPE) onMessage(message);
+  return false;
+}
+
+void NetlinkSocket::Change(NetlinkRequest& request, const char* name, const std::string& object) {
+  Query(request, name, object, [](const nlmsghdr*) {});
+}
+
+void NetlinkSocket::Query(NetlinkRequest& request, const char* name, const std::string& object, const OnMessage& onMessage) {
+  request.header()->nlmsg_flags |= NLM_F_ACK;
+  Send(request, name, object);
+  bool done = false;
+  while (!done) {
+    Receive([&](const nlmsghdr* message) { done = Handle(message, name, object, onMessage) || done; });
+  }
+}
+
+void NetlinkSocket::Dump(NetlinkRequest& request, const char* name, const std::function<void()>& onStart,
+                         const OnMessage& onMessage) {
+  request.header()->nlmsg_flags |= NLM_F_DUMP;
+  for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
+    onStart();
+    interrupted_ = false;
+    Send(request, name, {});
+    bool done = false;
+    while (!done) {
+      Receive([&](const nlmsghdr* message) { done = Handle(message, name, {}, onMessage) || done; });
+    }
+    if (!interrupted_) return;
+  }
+  ThrowError(EINTR, name, {});
+}
+
+}  // namespace omni

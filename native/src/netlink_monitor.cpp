@@ -1,0 +1,110 @@
+// class NetlinkMonitor
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "args.h"
+#include "error.h"
+#include "exports.h"
+#include "netlink.h"
+#include "netlink_decode.h"
+#include "stream.h"
+
+namespace omni {
+namespace {
+
+struct Notification {
+  const char* type;
+  bool deleted;
+  int ifindex;
+  std::string object;
+};
+
+std::optional<Notification> Decode(const nlmsghdr* message) {
+  switch (message->nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK: {
+      LinkRecord link = DecodeLink(message);
+      return Notification{"link", message->nlmsg_type == RTM_DELLINK, link.ifindex, std::move(link.name)};
+    }
+    case RTM_NEWADDR:
+    case RTM_DELADDR: {
+      AddressRecord address = DecodeAddress(message);
+      return Notification{"address", message->nlmsg_type == RTM_DELADDR, address.ifindex, std::move(address.address)};
+    }
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: {
+      RouteRecord route = DecodeRoute(message);
+      return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif), std::move(route.destination)};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+class NetlinkMonitor : public Stream<NetlinkMonitor> {
+ public:
+  static constexpr napi_type_tag kTypeTag = {0x6f6d6e692d6e6c6d, 0xb8472fd15e6093ac};
+
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "NetlinkMonitor", {Expose<&NetlinkMonitor::Close>("close")});
+  }
+
+  explicit NetlinkMonitor(const Napi::CallbackInfo& info) : Stream(info) {
+    Guard(info.Env(), [&] {
+      Args args(info, "NetlinkMonitor");
+      const Napi::Function onNotification = args.Callback("onNotification");
+      args.Done();
+      socket_.emplace(SOCK_NONBLOCK);
+      for (const uint32_t group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}) {
+        socket_->Join(group);
+      }
+      Listen(onNotification, socket_->fd(), "omni:NetlinkMonitor");
+    });
+  }
+
+  std::vector<Notification> Read() {
+    std::vector<Notification> items;
+    while (items.size() < kItemsPerWakeUp && ReadDatagram(items)) continue;
+    return items;
+  }
+
+  static Napi::Value ToJs(Napi::Env env, const Notification& notification) {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("type", notification.type);
+    result.Set("deleted", notification.deleted);
+    result.Set("ifindex", Napi::Number::New(env, notification.ifindex));
+    result.Set("object", notification.object);
+    return result;
+  }
+
+  void Release() { socket_.reset(); }
+
+ private:
+  /** False: nothing more for now. */
+  bool ReadDatagram(std::vector<Notification>& items) {
+    try {
+      return socket_->Receive([&](const nlmsghdr* message) {
+        if (auto item = Decode(message)) items.push_back(*std::move(item));
+      });
+    } catch (const NativeError& error) {
+      if (error.failure().error != ENOBUFS) throw;
+      items.push_back({"overrun", false, 0, {}});
+      return true;
+    }
+  }
+
+  std::optional<NetlinkSocket> socket_;
+};
+
+}  // namespace
+
+void ExportNetlinkMonitor(Napi::Env env, Napi::Object exports) {
+  exports.Set("NetlinkMonitor", NetlinkMonitor::Define(env));
+}
+
+}  // namespace omni
