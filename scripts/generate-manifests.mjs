@@ -141,7 +141,12 @@ function fieldRow({ path, schema, required, defs }) {
     expects === undefined ? undefined : `${schema.items === undefined ? 'It is' : 'Each is'} ${expects}.`,
     examples === '' ? undefined : `Example: ${examples}.`,
   ];
-  const cells = [`\`${path}\``, typeName(schema, defs), fallback, meaning.filter((text) => text !== undefined).join(' ')];
+  const cells = [
+    `\`${path}\``,
+    typeName(schema, defs),
+    fallback,
+    meaning.filter((text) => text !== undefined).join(' '),
+  ];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
@@ -201,7 +206,10 @@ function rulesSection(rules) {
   ];
   for (const [group, title] of Object.entries(GROUPS)) {
     const rows = Object.entries(rules).filter(([, rule]) => rule.group === group);
-    parts.push(`### ${title}`, `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`);
+    parts.push(
+      `### ${title}`,
+      `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`,
+    );
   }
   return parts.join('\n\n');
 }

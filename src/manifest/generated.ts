@@ -203,6 +203,8 @@ export interface RuleParameters {
   'yaml-feature': 'feature';
   'yaml-too-deep': 'limit';
   'too-many-errors': 'count';
+  'document-not-object': 'actual';
+  'too-many-findings': 'limit';
   'api-version-missing': never;
   'api-version-unknown': 'version';
   'kind-missing': never;

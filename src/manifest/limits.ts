@@ -10,8 +10,10 @@ export const limits = {
   documents: 100_000,
   /** Of mappings and sequences inside a document. */
   depth: 16,
-  /** Errors shown per document. */
+  /** Errors shown of one document. */
   findingsPerDocument: 50,
+  /** Errors shown of one set: whoever has more has a slip in a script. */
+  findings: 10_000,
   /** Files read at a time. */
   concurrentReads: 32,
 } as const;

@@ -1,0 +1,129 @@
+import { statement } from './diagnostic.ts';
+import { limits } from './limits.ts';
+import type { Kind } from './model.ts';
+import { type Body, parseDocument } from './parse.ts';
+import { API_GROUP, API_VERSION, kinds, validate } from './schema.ts';
+import { described, schemaFindings } from './schema-errors.ts';
+import { nearest } from './suggest.ts';
+import { type LocalFinding, type Spot, start } from './text.ts';
+import { composeYaml, type Identity, identityOf, type Plain, plain, type Spots, type YamlDocument } from './yaml.ts';
+
+/** What became of one document of ours. It depends on the text of its section alone, so it can be cached by it. */
+export interface ParsedDocument {
+  /** Known even where the document is invalid, if it says so: references to it are not dangling. */
+  readonly kind?: Kind;
+  readonly name?: string;
+  /** Absent where there are errors. */
+  readonly body?: Body;
+  readonly findings: readonly LocalFinding[];
+  /** Place of every value by JSON pointer, relative to the section. */
+  readonly at: Spots;
+  readonly start: Spot;
+}
+
+/** `passed`: documents that belong to others. */
+export interface ParsedSection {
+  readonly documents: readonly ParsedDocument[];
+  readonly passed: number;
+}
+
+const OURS = /\bomni\.io\/v/;
+
+function isKind(value: unknown): value is Kind {
+  return kinds.some((kind) => kind === value);
+}
+
+/** Whose a document is by its apiVersion: `slip` looks like an attempt at ours. */
+function ownerOf({ apiVersion, kind }: Identity, text: string): 'ours' | 'others' | 'slip' | 'unsaid' {
+  if (typeof apiVersion !== 'string') return isKind(kind) || OURS.test(text) ? 'unsaid' : 'others';
+  if (apiVersion === API_VERSION) return 'ours';
+  const [group = ''] = apiVersion.split('/');
+  if (group === API_GROUP) return 'slip';
+  return isKind(kind) && nearest(group, [API_GROUP]) !== undefined ? 'slip' : 'others';
+}
+
+function bounded(findings: readonly LocalFinding[]): readonly LocalFinding[] {
+  const most = limits.findingsPerDocument;
+  if (findings.length <= most) return findings;
+  const sorted = [...findings].sort((a, b) => a.at - b.at);
+  const last = sorted[most - 1]?.at ?? start;
+  return [...sorted.slice(0, most), { ...statement('too-many-errors', { count: findings.length - most }), at: last }];
+}
+
+function failed(identity: Identity, findings: readonly LocalFinding[], at: Spots, from: Spot): ParsedDocument {
+  const { kind, name } = identity;
+  return {
+    ...(isKind(kind) && typeof name === 'string' ? { kind, name } : {}),
+    findings: bounded(findings),
+    at,
+    start: from,
+  };
+}
+
+function kindFinding(identity: Identity, { valueAt, keyAt }: Plain, from: Spot): LocalFinding {
+  const { kind } = identity;
+  if (kind === undefined || kind === null) return { ...statement('kind-missing', {}), at: keyAt['/kind'] ?? from };
+  const near = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
+  const suggestion = near === undefined ? 'The kinds are Cluster, Peer and VIP.' : `Did you mean "${near}"?`;
+  return { ...statement('kind-unknown', { kind: String(kind), suggestion }), at: valueAt['/kind'] ?? from };
+}
+
+function readOurs(document: YamlDocument, identity: Identity, from: Spot): ParsedDocument {
+  const read = plain(document);
+  const { valueAt } = read;
+  const fail = (findings: readonly LocalFinding[]) => failed(identity, findings, valueAt, from);
+  const { kind } = identity;
+  if (!isKind(kind)) return fail([...read.findings, kindFinding(identity, read, from)]);
+  const valid = validate(kind, read.value);
+  if (!valid.ok) return fail([...read.findings, ...schemaFindings(valid.errors, kind, read)]);
+  const parsed = parseDocument(kind, valid.document, valueAt);
+  if (!parsed.ok) return fail([...read.findings, ...parsed.findings]);
+  if (read.findings.length > 0) return fail(read.findings);
+  const { body } = parsed;
+  return { kind, name: body.metadata.name, body, findings: [], at: valueAt, start: from };
+}
+
+/** Undefined: it belongs to others. */
+function readDocument(document: YamlDocument, text: string): ParsedDocument | undefined {
+  const { contents } = document;
+  const identity = identityOf(contents);
+  const owner = ownerOf(identity, text);
+  const from = contents === null ? start : document.at(contents.range[0]);
+  const fail = (finding: LocalFinding) => failed(identity, [finding], {}, from);
+  if (document.syntax.length > 0) {
+    // Where the text broke before it said whose it is, nobody else may be asked.
+    const theirs = owner === 'others' && typeof identity.apiVersion === 'string';
+    return theirs ? undefined : failed(identity, document.syntax, {}, from);
+  }
+  if (owner === 'others') return undefined;
+  if (owner === 'unsaid') {
+    const { value } = plain(document);
+    const single = typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (single) return fail({ ...statement('api-version-missing', {}), at: from });
+    return fail({ ...statement('document-not-object', { actual: described(value) }), at: from });
+  }
+  if (owner === 'slip') {
+    const at = plain(document).valueAt['/apiVersion'] ?? from;
+    return fail({ ...statement('api-version-unknown', { version: String(identity.apiVersion) }), at });
+  }
+  return readOurs(document, identity, from);
+}
+
+/** Parses one section of a file. Never throws, whatever the text is. */
+export function parseSection(text: string): ParsedSection {
+  if (text.length > limits.documentLength) {
+    if (!OURS.test(text)) return { documents: [], passed: 1 };
+    const size = { length: text.length, limit: limits.documentLength };
+    const finding = { ...statement('document-too-large', size), at: start };
+    return { documents: [{ findings: [finding], at: {}, start }], passed: 0 };
+  }
+  const composed = composeYaml(text).filter((each) => each.contents !== null || each.syntax.length > 0);
+  // A lone null, what remains of comments and `---`, is no document.
+  const real = composed.filter((each) => each.syntax.length > 0 || !isEmpty(each));
+  const documents = real.flatMap((each) => readDocument(each, text) ?? []);
+  return { documents, passed: real.length - documents.length };
+}
+
+function isEmpty({ contents }: YamlDocument): boolean {
+  return contents !== null && 'value' in contents && contents.value === null;
+}

@@ -1,0 +1,168 @@
+import { CheckRun, checks } from './checks.ts';
+import { compareDiagnostics, statement, wholeSet } from './diagnostic.ts';
+import type { ParsedDocument, ParsedSection } from './document.ts';
+import { type Derivation, FleetIndex, type SubjectKind, subjectKinds } from './fleet-index.ts';
+import { Item, positionOf } from './item.ts';
+import { limits } from './limits.ts';
+import type { Diagnostic, ObjectRef } from './model.ts';
+import type { LocalFinding } from './text.ts';
+
+/** What a file's content became; equal content is the same value. */
+export interface ParsedFile {
+  readonly sections: readonly { readonly section: ParsedSection; readonly line: number }[];
+  /** Why the file could not be read at all. */
+  readonly findings: readonly LocalFinding[];
+}
+
+export function documentsOf(file: ParsedFile): number {
+  return file.sections.reduce((sum, { section }) => sum + section.documents.length + section.passed, 0);
+}
+
+interface FileEntry {
+  readonly parsed: ParsedFile;
+  readonly items: readonly Item[];
+}
+
+function placed(file: string, line: number, { at, related, ...said }: LocalFinding): Diagnostic {
+  const diagnostic = { ...said, position: positionOf(file, line, at) };
+  return related === undefined ? diagnostic : { ...diagnostic, related: positionOf(file, line, related) };
+}
+
+/** What is wrong with one file on its own. */
+export function ownDiagnostics(file: string, parsed: ParsedFile): Diagnostic[] {
+  const whole = parsed.findings.map((finding) => placed(file, 0, finding));
+  const each = parsed.sections.flatMap(({ section, line }) =>
+    section.documents.flatMap((document) => document.findings.map((finding) => placed(file, line, finding))),
+  );
+  return [...whole, ...each];
+}
+
+/**
+ * The set as it was read last: its files, who refers to what, and what is wrong. `update` costs in proportion to the
+ * files that changed and to what was and is wrong.
+ */
+export class FleetState {
+  readonly index: FleetIndex;
+  readonly #files = new Map<string, FileEntry>();
+  /** Diagnostics of single files, by path; and of checks, by subject. */
+  readonly #own = new Map<string, readonly Diagnostic[]>();
+  readonly #cross = new Map<SubjectKind, Map<string, readonly Diagnostic[]>>(
+    subjectKinds.map((kind) => [kind, new Map()]),
+  );
+  #touched = new Set<ObjectRef>();
+  #complete = true;
+  #size = 0;
+
+  constructor(derivation: Derivation, touched: Iterable<ObjectRef>) {
+    this.index = new FleetIndex(derivation);
+    this.#touched = new Set(touched);
+  }
+
+  /** False once there were more findings than are kept: start again with a new state. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** Objects that may differ from when `settle` was called last. */
+  get touched(): ReadonlySet<ObjectRef> {
+    return this.#touched;
+  }
+
+  /** Declared objects, invalid ones included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  settle(): void {
+    this.#touched = new Set();
+  }
+
+  update(files: ReadonlyMap<string, ParsedFile>): void {
+    let changed = false;
+    for (const [path, { items }] of this.#files) {
+      if (files.has(path)) continue;
+      changed = true;
+      for (const item of items) this.#remove(item);
+      this.#files.delete(path);
+      this.#own.delete(path);
+    }
+    for (const [path, parsed] of files) {
+      const before = this.#files.get(path);
+      if (before?.parsed === parsed) continue;
+      changed = true;
+      this.#files.set(path, { parsed, items: this.#replace(path, before?.items ?? [], parsed) });
+      const own = ownDiagnostics(path, parsed);
+      if (own.length > 0) this.#own.set(path, own);
+      else this.#own.delete(path);
+    }
+    if (changed) this.#check();
+  }
+
+  diagnostics(): Diagnostic[] {
+    const all = [...this.#own.values()].flat();
+    for (const found of this.#cross.values()) for (const diagnostics of found.values()) all.push(...diagnostics);
+    all.sort(compareDiagnostics);
+    if (this.#complete) return all;
+    return [...all, { ...statement('too-many-findings', { limit: limits.findings }), position: wholeSet }];
+  }
+
+  /** Documents that stayed keep their item, wherever in the file they are now. */
+  #replace(path: string, before: readonly Item[], parsed: ParsedFile): Item[] {
+    const left = new Map<ParsedDocument, Item[]>();
+    for (const item of before) {
+      const same = left.get(item.document);
+      if (same === undefined) left.set(item.document, [item]);
+      else same.push(item);
+    }
+    const added: Item[] = [];
+    const items = parsed.sections.flatMap(({ section, line }) =>
+      section.documents.flatMap((document) => {
+        const { kind, name } = document;
+        if (kind === undefined || name === undefined) return [];
+        const kept = left.get(document)?.shift();
+        if (kept !== undefined) return [this.#move(kept, line)];
+        const item = new Item(kind, name, document, path, line);
+        added.push(item);
+        return [item];
+      }),
+    );
+    for (const gone of left.values()) for (const item of gone) this.#remove(item);
+    for (const item of added) this.#add(item);
+    return items;
+  }
+
+  #move(item: Item, line: number): Item {
+    if (item.line === line) return item;
+    item.moveTo(line);
+    this.#touched.add(item.ref);
+    return item;
+  }
+
+  #add(item: Item): void {
+    this.index.add(item);
+    this.#size++;
+    this.#touched.add(item.ref);
+  }
+
+  #remove(item: Item): void {
+    this.index.remove(item);
+    this.#size--;
+    this.#touched.add(item.ref);
+  }
+
+  /** What was wrong is looked at again too: positions and suggestions depend on more than the subject itself. */
+  #check(): void {
+    for (const [kind, found] of this.#cross) for (const key of found.keys()) this.index.mark(kind, key);
+    const run = new CheckRun(this.index);
+    let count = 0;
+    for (const [kind, keys] of this.index.takeDirty()) {
+      for (const key of keys) {
+        const diagnostics = count > limits.findings ? [] : checks[kind](run, key);
+        count += diagnostics.length;
+        if (diagnostics.length > 0) this.#cross.get(kind)?.set(key, diagnostics);
+        else this.#cross.get(kind)?.delete(key);
+      }
+    }
+    this.#complete = count <= limits.findings;
+  }
+}

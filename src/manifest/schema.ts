@@ -1,0 +1,79 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import cluster from '../../schema/cluster.json' with { type: 'json' };
+import common from '../../schema/common.json' with { type: 'json' };
+import peer from '../../schema/peer.json' with { type: 'json' };
+import vip from '../../schema/vip.json' with { type: 'json' };
+import type { ClusterDocument, PeerDocument, VIPDocument } from './generated.ts';
+import type { Kind } from './model.ts';
+
+/** The part of JSON Schema that schema/ uses. */
+export interface SchemaNode {
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly format?: string;
+  readonly const?: string;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly items?: SchemaNode;
+  readonly 'x-expects'?: string;
+}
+
+export interface Documents {
+  readonly Cluster: ClusterDocument;
+  readonly Peer: PeerDocument;
+  readonly VIP: VIPDocument;
+}
+
+export const kinds: readonly Kind[] = ['Cluster', 'Peer', 'VIP'];
+export const API_GROUP = 'omni.io';
+export const API_VERSION = common.$defs.apiVersion.const;
+
+export const schemas: Readonly<Record<Kind, SchemaNode>> = { Cluster: cluster, Peer: peer, VIP: vip };
+
+/** Follows a reference into schema/common.json; what stands beside `$ref` wins. */
+export function resolved(node: SchemaNode): SchemaNode {
+  const name = node.$ref?.split('/').at(-1);
+  if (name === undefined) return node;
+  const definitions: Readonly<Record<string, SchemaNode>> = common.$defs;
+  const definition = definitions[name];
+  if (definition === undefined) throw new Error(`schema/common.json has no definition "${name}"`);
+  const { $ref, ...own } = node;
+  return { ...resolved(definition), ...own };
+}
+
+function createAjv(): Ajv2020 {
+  const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true });
+  ajv.addVocabulary(['x-expects']);
+  // Values are checked by parse.ts, which has more to say than yes or no.
+  for (const format of ['public-key', 'duration', 'cidr', 'address', 'endpoint', 'interface']) {
+    ajv.addFormat(`omni-${format}`, true);
+  }
+  ajv.addSchema(common);
+  return ajv;
+}
+
+let ajv: Ajv2020 | undefined;
+const compiled: { [K in Kind]?: ValidateFunction<Documents[K]> } = {};
+
+/** Compiled on first use: a command that reads no manifest does not pay for it. */
+function validator<K extends Kind>(kind: K): ValidateFunction<Documents[K]> {
+  const known = compiled[kind];
+  if (known !== undefined) return known as ValidateFunction<Documents[K]>;
+  ajv ??= createAjv();
+  const made = ajv.compile<Documents[K]>(schemas[kind]);
+  (compiled as Partial<Record<Kind, unknown>>)[kind] = made;
+  return made;
+}
+
+export type Validated<K extends Kind> =
+  | { readonly ok: true; readonly document: Documents[K] }
+  | { readonly ok: false; readonly errors: readonly ErrorObject[] };
+
+/** Against the schema of its kind; all errors at once, in Ajv's form. */
+export function validate<K extends Kind>(kind: K, value: unknown): Validated<K> {
+  const check = validator(kind);
+  if (check(value)) return { ok: true, document: value };
+  return { ok: false, errors: check.errors ?? [] };
+}
