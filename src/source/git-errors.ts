@@ -53,7 +53,12 @@ export function pathMissing(origin: string, path: string, revision: string): Omn
   );
 }
 
-export function cacheDamaged(origin: string, detail: string): OmniError {
+/** Objects that should be there are not, or are not what they claim to be. */
+export function damaged(place: GitPlace, origin: string, detail: string): OmniError {
+  if (place === 'checkout') {
+    const fix = 'Run git fsck there and repair what it names.';
+    return sourceError(`${origin} cannot be read (git: ${detail})`, 'source-invalid', 'stall', fix);
+  }
   return sourceError(
     `the local copy of ${origin} is damaged: ${detail}`,
     'source-cache-damaged',
@@ -99,7 +104,7 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-invalid',
     class: 'stall',
     what: 'belongs to another user, and git refuses to read it',
-    fix: 'Run the command as its owner, or add the folder to safe.directory in the git configuration.',
+    fix: 'Serve it over ssh, https or git://, or give the folder to the user that the agent runs as.',
   },
   {
     pattern: /not a git repository \(or any/,
@@ -151,15 +156,7 @@ export function classifyGitFailure(place: GitPlace, origin: string, output: stri
   for (const { pattern, code, class: errorClass, what, fix } of PATTERNS) {
     if (pattern.test(clean)) return sourceError(`${origin} ${what} (git: ${lastWords(clean)})`, code, errorClass, fix);
   }
-  if (place === 'cache' || (place === 'remote' && DAMAGED.test(clean))) return cacheDamaged(origin, lastWords(clean));
-  if (place === 'checkout') {
-    return sourceError(
-      `${origin} cannot be read (git: ${lastWords(clean)})`,
-      'source-invalid',
-      'stall',
-      'Run git fsck there and repair what it names.',
-    );
-  }
+  if (place !== 'remote' || DAMAGED.test(clean)) return damaged(place, origin, lastWords(clean));
   return sourceError(
     `${origin} cannot be reached (git: ${lastWords(clean)})`,
     'source-unreachable',
@@ -168,9 +165,14 @@ export function classifyGitFailure(place: GitPlace, origin: string, output: stri
   );
 }
 
-/** The line that says why: git's `fatal:`, else the first. At most 300 characters. */
+/** The line that says why: git's `fatal:` and, where that ends in a colon, the next; else the first. At most 300 characters. */
 function lastWords(text: string): string {
   const lines = text.split(' | ').filter((line) => line.trim() !== '');
-  const line = lines.find((candidate) => candidate.startsWith('fatal: ')) ?? lines[0] ?? 'no message';
-  return line.replace(/^fatal: /, '').slice(0, 300);
+  const index = Math.max(
+    0,
+    lines.findIndex((line) => line.startsWith('fatal: ')),
+  );
+  const line = lines[index] ?? 'no message';
+  const whole = line.endsWith(':') ? `${line} ${lines[index + 1] ?? ''}` : line;
+  return whole.replace(/^fatal: /, '').slice(0, 300);
 }

@@ -8,6 +8,8 @@ export interface GitContext {
   readonly kind: 'cache' | 'checkout';
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Options of git itself, before the command. */
+  readonly options: readonly string[];
   /** For errors: the URL without credentials, or the local folder. */
   readonly origin: string;
 }
@@ -58,21 +60,23 @@ export function cacheContext(gitDir: string, origin: string): GitContext {
     GIT_DIR: gitDir,
     GIT_ALLOW_PROTOCOL: 'https:ssh:http:git:file',
   };
-  return { kind: 'cache', folder: gitDir, env, origin };
+  return { kind: 'cache', folder: gitDir, env, options: [], origin };
 }
 
 /**
- * For the checkout in the current folder. Its user's configuration counts, for `safe.directory` lives there; the
- * commands that we run there (rev-parse, ls-tree, cat-file) execute nothing that a configuration can name.
+ * For the checkout in the current folder, whoever owns it: git's guard against other people's repositories is there
+ * because their configuration can name commands, and what runs here (ls-tree, cat-file, no transport) executes none.
  */
 export function checkoutContext(folder: string): GitContext {
   const env = {
-    ...inherited(['PATH', 'HOME', 'XDG_CONFIG_HOME', 'SUDO_UID']),
+    ...inherited(['PATH']),
     ...HARDENED,
+    HOME: '/nonexistent',
+    GIT_CONFIG_NOSYSTEM: '1',
     GIT_ALLOW_PROTOCOL: '', // a partial clone must not fetch from here
     GIT_NO_LAZY_FETCH: '1',
   };
-  return { kind: 'checkout', folder, env, origin: folder };
+  return { kind: 'checkout', folder, env, options: ['-c', 'safe.directory=*'], origin: folder };
 }
 
 const TIMEOUT_GRACE_S = 5;
@@ -119,7 +123,7 @@ export async function runGit(context: GitContext, run: GitRun): Promise<string> 
     stderr.on('data', count);
   });
   try {
-    return await git.raw(['git', ...run.args]);
+    return await git.raw(['git', ...context.options, ...run.args]);
   } catch (cause) {
     run.signal.throwIfAborted();
     if (overflow.signal.aborted) throw outputTooLarge(context.origin, run.maxOutputBytes);
@@ -131,7 +135,7 @@ export async function runGit(context: GitContext, run: GitRun): Promise<string> 
 
 /** A git command to talk to: simple-git runs commands to their end only. The caller ends it. */
 export function spawnGit(context: GitContext, args: readonly string[]): ChildProcessWithoutNullStreams {
-  return spawn('git', [...args], { cwd: context.folder, env: { ...context.env }, stdio: 'pipe' });
+  return spawn('git', [...context.options, ...args], { cwd: context.folder, env: { ...context.env }, stdio: 'pipe' });
 }
 
 /** An error of `spawn` itself. */

@@ -1,5 +1,5 @@
 import type { ManifestFile } from '../manifest/model.ts';
-import { cacheDamaged, pathMissing } from './git-errors.ts';
+import { damaged, pathMissing } from './git-errors.ts';
 import type { GitObject, ObjectReader } from './git-objects.ts';
 import { type GitContext, runGit } from './git-process.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
@@ -54,7 +54,7 @@ export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> 
 }
 
 function manifestsOf(listing: string, request: SnapshotRequest): { files: ManifestFile[]; notes: string[] } {
-  const { limits } = request;
+  const { context, limits } = request;
   const files: ManifestFile[] = [];
   const notes: string[] = [];
   let bytes = 0;
@@ -63,8 +63,8 @@ function manifestsOf(listing: string, request: SnapshotRequest): { files: Manife
   };
   for (const record of listing.split('\0')) {
     if (record === '') continue;
-    const match = /^([0-7]{6}) (\w+) ([0-9a-f]{40,64}) +([0-9]+|-)\t([\s\S]+)$/.exec(record);
-    if (match === null) throw cacheDamaged(request.context.origin, 'git ls-tree printed an unknown form');
+    const match = /^([0-7]{6}) (\w+) ([0-9a-f]{40,64}) +([0-9]+|-|BAD)\t([\s\S]+)$/.exec(record);
+    if (match === null) throw damaged(context.kind, context.origin, 'git ls-tree printed an unknown form');
     const [, mode = '', , blob = '', sizeText = '', path = ''] = match;
     if (mode === '160000') note(`${printable(path)} is a submodule: skipped`);
     if (!isManifestPath(path) || mode === '160000') continue;
@@ -73,6 +73,7 @@ function manifestsOf(listing: string, request: SnapshotRequest): { files: Manife
       continue;
     }
     checkName(path);
+    if (sizeText === 'BAD') throw damaged(context.kind, context.origin, `${path} (blob ${blob}) is missing`);
     const size = Number(sizeText);
     if (size > limits.fileBytes) throw fileTooLarge(path, size, limits.fileBytes);
     if (files.length === limits.files) throw tooManyFiles(limits.files);
@@ -96,7 +97,8 @@ function checkName(path: string): void {
 
 async function readBlob(request: SnapshotRequest, path: string, blob: string): Promise<Uint8Array> {
   const object = await request.objects.read(blob);
-  if (object?.type !== 'blob') throw cacheDamaged(request.context.origin, `${path} (blob ${blob}) is missing`);
+  const { kind, origin } = request.context;
+  if (object?.type !== 'blob') throw damaged(kind, origin, `${path} (blob ${blob}) is missing`);
   return object.data;
 }
 

@@ -2,7 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import { OmniError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import { cacheExists, cacheFolder, openCache, removeLeftovers } from './git-cache.ts';
-import { cacheDamaged, revMissing } from './git-errors.ts';
+import { damaged, revMissing } from './git-errors.ts';
 import { type GitObject, ObjectReader } from './git-objects.ts';
 import { cacheContext, type GitContext, runGit } from './git-process.ts';
 import { askRemote, candidates, localName, type RemoteRef, transfer } from './git-remote.ts';
@@ -155,7 +155,7 @@ class GitSource implements Source {
       if (packs > GC_PACKS) this.#collectGarbageLater();
     }
     const commit = await this.#objects.read(`${name}^{commit}`);
-    if (commit === undefined) throw cacheDamaged(this.#context.origin, `${remote.name} does not lead to a commit`);
+    if (commit === undefined) throw damaged('cache', this.#context.origin, `${remote.name} leads to no commit`);
     return this.#snapshot(commit, signal);
   }
 

@@ -297,7 +297,7 @@ describe('what goes wrong, in words and codes', () => {
       [
         open(`git://127.0.0.1:${await freePort()}/x`),
         { code: 'source-unreachable', class: 'retry' },
-        /cannot be reached/,
+        /Connection refused/,
       ],
       [open('https://nowhere.invalid/x.git'), { code: 'source-unreachable', class: 'retry' }, /cannot be reached/],
     ];

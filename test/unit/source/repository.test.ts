@@ -1,6 +1,7 @@
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { OmniError } from '../../../src/errors.ts';
 import { openGitRepository } from '../../../src/source/repository.ts';
 import { Lab } from './lab.ts';
 
@@ -26,6 +27,15 @@ it('reads commits of a checkout from any folder inside it, without touching the 
   } finally {
     git.close();
   }
+});
+
+it.skipIf(process.getuid?.() !== 0)("reads another user's checkout", async () => {
+  const repository = lab.repository('foreign');
+  const id = repository.write('a.yaml', '1').commit('one');
+  for (const path of [repository.folder, join(repository.folder, '.git')]) chownSync(path, 65_534, 65_534);
+  const git = openGitRepository(repository.folder);
+  expect((await git.readRevision('HEAD', '', signal)).revision.id).toBe(id);
+  git.close();
 });
 
 it('says what is wrong', async () => {
@@ -60,9 +70,20 @@ it('executes nothing that the repository configures', async () => {
   ]) {
     repository.git('config', key, script);
   }
+  // A partial clone that misses an object would fetch it, and so run the remote's command.
+  repository.git('config', 'core.repositoryFormatVersion', '1');
+  repository.git('config', 'extensions.partialClone', 'origin');
+  repository.git('config', 'remote.origin.url', repository.url);
+  repository.git('config', 'remote.origin.promisor', 'true');
+  repository.git('config', 'remote.origin.uploadpack', script);
   repository.git('config', 'log.showSignature', 'true');
   const git = openGitRepository(repository.folder);
-  await (await git.readRevision('HEAD', '', signal)).files[0]?.read();
+  const { files } = await git.readRevision('HEAD', '', signal);
+  await files[0]?.read();
+  const blob = files[0]?.blob ?? '';
+  rmSync(join(repository.folder, '.git', 'objects', blob.slice(0, 2), blob.slice(2)));
+  await expect(git.readRevision('HEAD', '', signal)).rejects.toBeInstanceOf(OmniError);
+  await expect(files[0]?.read()).rejects.toBeInstanceOf(OmniError);
   git.close();
   expect(existsSync(marker)).toBe(false);
 });
