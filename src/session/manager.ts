@@ -1,0 +1,317 @@
+import { randomBytes } from 'node:crypto';
+import { OmniError } from '../errors.ts';
+import type { IpAddress, PublicKey } from '../manifest/model.ts';
+import type { Clock } from '../reconcile/clock.ts';
+import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
+import type { SessionConfig } from '../reconcile/desired.ts';
+import { Agenda } from './agenda.ts';
+import { candidate } from './candidates.ts';
+import { ClusterSessions } from './cluster.ts';
+import { type FailureReason, HandshakeCounts } from './counts.ts';
+import { type DhKeyPair, generateKeyPair } from './dh.ts';
+import { localParty } from './handshake.ts';
+import type { Identity } from './identity.ts';
+import { SessionIds } from './ids.ts';
+import type { Slot } from './model.ts';
+import { Pacer } from './pacer.ts';
+import type { PeerSessions } from './peer.ts';
+import { Polls } from './polls.ts';
+import { FrameQueues } from './queue.ts';
+import { Timestamps } from './timestamps.ts';
+import { type OpenTransport, openUdp, type Transport } from './transport.ts';
+
+/** Accepted time stamps reach the disk this much later at most. */
+const SAVE_DELAY_MS = 10_000;
+/** Own initiations: about a tenth of a processor at most. */
+const INITIATIONS_PER_SECOND = 400;
+const INITIATION_BURST = 64;
+const NS_PER_MS = 1e6;
+
+export interface SessionManagerOptions {
+  readonly sessions: SessionPlane;
+  readonly identity: Identity;
+  /** 32 bytes. */
+  readonly psk: Uint8Array;
+  /** Folder of `handshake.json`; exists. */
+  readonly stateDir: string;
+  readonly clock: Pick<Clock, 'wall' | 'setTimer'>;
+  /** A name's address, or undefined; never rejects. */
+  readonly resolve: (host: string) => Promise<IpAddress | undefined>;
+  readonly onEvent: (event: ManagerEvent) => void;
+  readonly openTransport?: OpenTransport;
+  readonly random?: (bytes: number) => Uint8Array;
+  readonly generateKeyPair?: () => DhKeyPair;
+}
+
+export type ManagerEvent =
+  | { readonly type: 'established'; readonly name: string; readonly peer: PublicKey; readonly initiator: boolean }
+  /** Nobody answered for a whole attempt. */
+  | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
+  | { readonly type: 'error'; readonly error: OmniError };
+
+export interface ManagerStats {
+  readonly handshakesCompleted: number;
+  readonly handshakesFailed: Readonly<Record<FailureReason, number>>;
+  /** Peers with a session that frames can use now. */
+  readonly sessionsActive: number;
+  /** Ever taken into a queue; ever lost there; and waiting now. */
+  readonly framesQueued: number;
+  readonly framesDropped: number;
+  readonly framesWaiting: number;
+}
+
+export interface PeerSessionStatus {
+  readonly name: string;
+  readonly peer: PublicKey;
+  readonly state: 'established' | 'handshaking' | 'idle';
+  /** Milliseconds of `SessionPlane.now()`; absent: none since this agent knows the peer. */
+  readonly lastHandshakeMs?: number;
+  readonly endpoint?: Endpoint;
+  /** A handshake proved the endpoint. */
+  readonly observed?: boolean;
+}
+
+/**
+ * Brings up sessions with the peers of the applied revision and keeps them fresh. Holds no traffic: the data plane
+ * goes on while this is stopped, and the next process takes over.
+ */
+export class SessionManager {
+  readonly #options: SessionManagerOptions;
+  readonly #plane: SessionPlane;
+  readonly #ids: SessionIds;
+  readonly #random: (bytes: number) => Uint8Array;
+  readonly #counts = new HandshakeCounts();
+  readonly #queues = new FrameQueues<PeerSessions>();
+  readonly #agenda: Agenda<PeerSessions>;
+  readonly #pacer: Pacer;
+  readonly #polls: Polls;
+  #timestamps: Timestamps | undefined;
+  #transport: { readonly port: number; readonly transport: Transport } | undefined;
+  #cluster: { readonly config: SessionConfig; readonly sessions: ClusterSessions } | undefined;
+  #unsubscribe: Stop | undefined;
+  #cancelSave: (() => void) | undefined;
+  #configuring: Promise<void> = Promise.resolve();
+
+  constructor(options: SessionManagerOptions) {
+    const { sessions, clock } = options;
+    this.#options = options;
+    this.#plane = sessions;
+    this.#random = options.random ?? randomBytes;
+    this.#ids = new SessionIds(this.#random(32));
+    const setTimer = clock.setTimer.bind(clock);
+    this.#pacer = new Pacer({
+      perSecond: INITIATIONS_PER_SECOND,
+      burst: INITIATION_BURST,
+      now: () => sessions.now(),
+      setTimer,
+    });
+    this.#agenda = new Agenda({ now: () => sessions.now(), setTimer, onDue: (peers) => this.#timers(peers) });
+    this.#polls = new Polls({ plane: sessions, setTimer, report: (error) => this.#report(error) });
+  }
+
+  /** Reads the handshake clock and listens to the data plane. Peers come with `configure`. */
+  async start(): Promise<void> {
+    const { timestamps, problem } = await Timestamps.open(this.#options.stateDir);
+    this.#timestamps = timestamps;
+    if (problem !== undefined) this.#report(problem);
+    this.#unsubscribe = this.#plane.onEvent((event) => {
+      if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
+      else if (event.type === 'frame-without-session') this.#queues.countDropped(1);
+    });
+  }
+
+  /**
+   * Follows an applied revision; undefined: this node is in no cluster. The first call takes over the sessions that
+   * are there; afterwards those of removed peers have ended. Throws OmniError `port-in-use` before anything changed.
+   */
+  configure(config: SessionConfig | undefined): Promise<void> {
+    const configured = this.#configuring.then(() => this.#configure(config));
+    this.#configuring = configured.catch(() => undefined); // the caller has the error; the next call starts afresh
+    return configured;
+  }
+
+  stats(): ManagerStats {
+    const { waiting, queued, dropped } = this.#queues.counts;
+    const nowMs = this.#plane.now();
+    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    return {
+      handshakesCompleted: this.#counts.completed,
+      handshakesFailed: this.#counts.failed(),
+      sessionsActive: peers.filter(({ state }) => hasSession(state.current, nowMs)).length,
+      framesQueued: queued,
+      framesDropped: dropped,
+      framesWaiting: waiting,
+    };
+  }
+
+  async status(): Promise<readonly PeerSessionStatus[]> {
+    const nowMs = this.#plane.now();
+    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    return Promise.all(
+      peers.map(async ({ intent, state }) => {
+        const idle = state.attempt === undefined ? 'idle' : 'handshaking';
+        return {
+          name: intent.name,
+          peer: intent.publicKey,
+          state: hasSession(state.current, nowMs) ? 'established' : idle,
+          ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
+          ...(await this.#plane.endpoint(intent.publicKey)),
+        };
+      }),
+    );
+  }
+
+  /** Leaves the sessions to the data plane, and the handshake clock on disk. */
+  async stop(): Promise<void> {
+    await this.#configuring;
+    await this.#unsubscribe?.();
+    this.#agenda.stop();
+    this.#cancelSave?.();
+    this.#pacer.stop();
+    this.#polls.stop();
+    await this.#closeTransport();
+    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    await Promise.all(peers.map((peer) => peer.idle()));
+    this.#cluster = undefined;
+    await this.#save();
+  }
+
+  async #configure(config: SessionConfig | undefined): Promise<void> {
+    if (config !== undefined) await this.#listen(config.port);
+    const before = this.#cluster;
+    const moved = before?.config.cluster !== config?.cluster || before?.config.interface !== config?.interface;
+    if (before !== undefined && moved) {
+      this.#cluster = undefined;
+      await before.sessions.clear();
+    }
+    if (config === undefined) {
+      await this.#closeTransport();
+      return;
+    }
+    const known = moved ? undefined : before?.sessions;
+    const left =
+      known === undefined ? (await this.#plane.list()).filter((each) => each.interface === config.interface) : [];
+    const sessions = known ?? this.#newCluster(config);
+    this.#cluster = { config, sessions };
+    await sessions.configure(config, left);
+  }
+
+  #newCluster(config: SessionConfig): ClusterSessions {
+    const { identity, psk } = this.#options;
+    const timestamps = this.#requireTimestamps();
+    return new ClusterSessions({
+      plane: this.#plane,
+      interface: config.interface,
+      queues: this.#queues,
+      local: localParty(identity.publicKeyBytes, identity.keyPair, psk, config.cluster),
+      publicKey: identity.publicKey,
+      ids: this.#ids,
+      generateKeyPair: this.#options.generateKeyPair ?? generateKeyPair,
+      jitter: () => Buffer.from(this.#random(4)).readUInt32LE() / 2 ** 32,
+      greatestTimestampNs: (peer) => timestamps.greatest(peer),
+      timestampNs: () => this.#nextTimestamp(timestamps),
+      accepted: (peer, timestampNs) => this.#accepted(timestamps, peer, timestampNs),
+      pace: (run) => this.#pacer.run(run),
+      candidate: (peer, tries) => this.#candidate(peer, tries),
+      send: async (datagram, to) => (await this.#transport?.transport.send(datagram, to)) ?? false,
+      setDeadline: (peer, atMs) => this.#agenda.set(peer, atMs),
+      poll: (peer, generation, ids) => this.#polls.ask(peer, generation, ids),
+      established: (peer, initiator) => this.#established(peer, initiator),
+      failed: (peer, reason) => this.#failed(peer, reason),
+      refused: (reason) => this.#counts.fail(reason),
+      frameDropped: () => this.#queues.countDropped(1),
+      report: (error) => this.#report(error),
+    });
+  }
+
+  #timers(peers: readonly PeerSessions[]): void {
+    for (const peer of peers) peer.dispatch({ type: 'timer' });
+    this.#polls.flush();
+  }
+
+  async #candidate({ intent }: PeerSessions, tries: number): Promise<Endpoint | undefined> {
+    const transport = this.#transport?.transport;
+    if (transport === undefined) return undefined;
+    const used = await this.#plane.endpoint(intent.publicKey);
+    return candidate({
+      proved: used?.observed === true ? used.endpoint : undefined,
+      hints: intent.endpoints,
+      tries,
+      resolve: this.#options.resolve,
+      reaches: transport.reaches,
+    });
+  }
+
+  async #nextTimestamp(timestamps: Timestamps): Promise<bigint> {
+    const wallNs = BigInt(Math.floor(this.#options.clock.wall() * NS_PER_MS));
+    const { timestampNs, problem } = await timestamps.next(wallNs);
+    if (problem !== undefined) this.#report(problem);
+    return timestampNs;
+  }
+
+  #accepted(timestamps: Timestamps, { intent }: PeerSessions, timestampNs: bigint): void {
+    timestamps.accepted(intent.publicKey, timestampNs);
+    this.#cancelSave ??= this.#options.clock.setTimer(SAVE_DELAY_MS, () => {
+      this.#cancelSave = undefined;
+      void this.#save();
+    });
+  }
+
+  async #save(): Promise<void> {
+    const problem = await this.#timestamps?.save();
+    if (problem !== undefined) this.#report(problem);
+  }
+
+  #established({ intent }: PeerSessions, initiator: boolean): void {
+    this.#counts.completed++;
+    this.#options.onEvent({ type: 'established', name: intent.name, peer: intent.publicKey, initiator });
+  }
+
+  #failed({ intent }: PeerSessions, reason: FailureReason): void {
+    this.#counts.fail(reason);
+    if (reason !== 'timeout') return;
+    this.#options.onEvent({ type: 'unreachable', name: intent.name, peer: intent.publicKey });
+  }
+
+  #report(cause: unknown): void {
+    const error =
+      cause instanceof OmniError
+        ? cause
+        : new OmniError('the session manager failed where it never should', {
+            code: 'session-bug',
+            class: 'bug',
+            cause,
+          });
+    this.#options.onEvent({ type: 'error', error });
+  }
+
+  /** The new port is taken before the old one is given up: a port in use changes nothing. */
+  async #listen(port: number): Promise<void> {
+    if (this.#transport?.port === port) return;
+    const transport = await (this.#options.openTransport ?? openUdp)({
+      port,
+      onDatagram: (datagram, from) => this.#cluster?.sessions.receive(datagram, from),
+      onError: (error) => this.#report(error),
+    });
+    await this.#closeTransport();
+    this.#transport = { port, transport };
+  }
+
+  async #closeTransport(): Promise<void> {
+    const before = this.#transport;
+    this.#transport = undefined;
+    await before?.transport.close();
+  }
+
+  #requireTimestamps(): Timestamps {
+    if (this.#timestamps !== undefined) return this.#timestamps;
+    throw new OmniError('the session manager was configured before it was started', {
+      code: 'session-bug',
+      class: 'bug',
+    });
+  }
+}
+
+function hasSession(slot: Slot | undefined, nowMs: number): boolean {
+  return slot !== undefined && nowMs < slot.expiresMs;
+}

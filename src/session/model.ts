@@ -1,0 +1,149 @@
+import type { SessionId, SessionState } from '../reconcile/dataplane.ts';
+
+/** The types of one peer's state machine (machine.ts). All times are milliseconds of `SessionPlane.now()`. */
+
+/** What a cluster and a peer's manifest set. Milliseconds. */
+export interface MachineSettings {
+  readonly rekeyAfterMs: number;
+  readonly lifetimeMs: number;
+  readonly handshakeTimeoutMs: number;
+  /** Persistent keepalive; also establishes a session where there is none. */
+  readonly keepaliveMs: number | undefined;
+  /** This node's key is the lower one: its initiation wins where both ends began at once. */
+  readonly preferred: boolean;
+}
+
+/** A session in the data plane. */
+export interface Slot {
+  readonly localId: SessionId;
+  readonly initiator: boolean;
+  readonly createdMs: number;
+  readonly rekeyAfterMs: number;
+  readonly expiresMs: number;
+  /** The data plane has it; until then its absence there means nothing. */
+  readonly installed: boolean;
+  /** An authentic datagram came in on it: the peer has it too. */
+  readonly proven: boolean;
+  /** Confirming keepalives sent by the initiator so far, and when the next is due. */
+  readonly confirmations: number;
+  readonly confirmAtMs: number;
+  /** When it goes, if nothing was received on it lately; Infinity: not before it expires. */
+  readonly removeAtMs: number;
+}
+
+/** An effort to get a session: initiations every handshake timeout until one is answered. */
+export interface Attempt {
+  /** Number of the initiation whose answer is welcome. */
+  readonly pending: number | undefined;
+  readonly tries: number;
+  readonly retryAtMs: number;
+  readonly giveUpAtMs: number;
+}
+
+/** When datagrams last moved, over all sessions with the peer; 0 = never. */
+export interface Seen {
+  readonly txMs: number;
+  readonly txDataMs: number;
+  readonly rxMs: number;
+  readonly rxDataMs: number;
+}
+
+/** One peer. Immutable. */
+export interface MachineState {
+  readonly settings: MachineSettings;
+  /** Frames go out on it. */
+  readonly current: Slot | undefined;
+  /** Answered by us, not used by the initiator yet: receives only. */
+  readonly next: Slot | undefined;
+  /** Previous ones, newest first: they receive what is still under way. */
+  readonly retiring: readonly Slot[];
+  /** Counts the changes of the slots: a snapshot asked for before one of them says nothing about which is current. */
+  readonly generation: number;
+  readonly attempt: Attempt | undefined;
+  /** Number of the last initiation. */
+  readonly sequence: number;
+  /** Frames wait for a session. */
+  readonly queued: boolean;
+  /** Our last initiation or response. */
+  readonly handshakeSentMs: number;
+  /** Of accepted initiations. */
+  readonly greatestTimestampNs: bigint;
+  readonly initiationAcceptedMs: number;
+  readonly establishedMs: number | undefined;
+  readonly seen: Seen;
+  readonly pollAtMs: number;
+  readonly polledMs: number;
+  /** Something that wants an answer went out then, and nothing came back since. */
+  readonly unansweredSinceMs: number | undefined;
+  /** The last attempt ended without an answer. */
+  readonly gaveUpMs: number | undefined;
+  /** A persistent keepalive without a session to go on asks for one then. */
+  readonly establishAtMs: number;
+}
+
+export type MachineInput =
+  /** A frame to the peer waits in the queue. */
+  | { readonly type: 'frame' }
+  /** An initiation that authenticated. `localId`: the id that our response would offer. */
+  | { readonly type: 'initiation'; readonly timestampNs: bigint; readonly localId: SessionId }
+  /** The answer to initiation number `sequence` authenticated. */
+  | { readonly type: 'response'; readonly sequence: number; readonly localId: SessionId }
+  /** The data plane holds the session that an `install` or `respond` asked for. */
+  | { readonly type: 'installed'; readonly localId: SessionId }
+  /** The data plane would not take it, or the response could not be made. */
+  | { readonly type: 'lost'; readonly localId: SessionId }
+  /** The data plane saw the first authentic datagram on an unconfirmed session and sends on it now. */
+  | { readonly type: 'confirmed'; readonly localId: SessionId }
+  | { readonly type: 'rekey-due'; readonly localId: SessionId }
+  /** What the data plane said of the `asked` sessions of that `generation`; those that it does not know are left out. */
+  | {
+      readonly type: 'snapshot';
+      readonly generation: number;
+      readonly asked: readonly SessionId[];
+      readonly sessions: readonly SessionState[];
+    }
+  | { readonly type: 'timer' }
+  | { readonly type: 'settings'; readonly settings: MachineSettings }
+  | { readonly type: 'removed' };
+
+export type RejectReason = 'replayed' | 'rate-limited';
+
+export type MachineEffect =
+  /** Make and send initiation `sequence`; `tries` counts those of this attempt from 0: choose the endpoint by it. */
+  | { readonly type: 'initiate'; readonly sequence: number; readonly tries: number }
+  /** Forget the pending initiation: an answer to it is no longer welcome. */
+  | { readonly type: 'abandon' }
+  /**
+   * Install as unconfirmed, then send the response to where the initiation came from. `moveEndpoint`: no session
+   * shows that another path is alive, so data may go there at once.
+   */
+  | { readonly type: 'respond'; readonly localId: SessionId; readonly moveEndpoint: boolean }
+  /** The initiation is not answered. */
+  | { readonly type: 'reject'; readonly reason: RejectReason }
+  /** Install as initiator: sending moves to it. */
+  | { readonly type: 'install'; readonly localId: SessionId }
+  /** The handshake of this session proved the address that it came from. */
+  | { readonly type: 'endpoint'; readonly localId: SessionId }
+  | { readonly type: 'keepalive' }
+  | { readonly type: 'remove'; readonly localId: SessionId }
+  /** Send the queued frames again, in order. */
+  | { readonly type: 'flush' }
+  /** Drop the queued frames. */
+  | { readonly type: 'discard' }
+  /** Read the statistics of `ids` and say so by a `snapshot`. */
+  | { readonly type: 'poll'; readonly generation: number; readonly ids: readonly SessionId[] }
+  | { readonly type: 'established'; readonly initiator: boolean }
+  | { readonly type: 'gave-up' };
+
+/** A step in the making: mutable inside `step` and nowhere else. */
+export interface Draft {
+  state: MachineState;
+  readonly effects: MachineEffect[];
+  readonly nowMs: number;
+  /** Uniform in [0, 1). */
+  readonly jitter: number;
+}
+
+export function update(draft: Draft, changes: Partial<MachineState>): void {
+  draft.state = { ...draft.state, ...changes };
+}

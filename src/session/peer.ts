@@ -1,0 +1,252 @@
+import { OmniError } from '../errors.ts';
+import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
+import type { PeerIntent } from '../reconcile/desired.ts';
+import type { InitiationMessage, ResponseMessage } from './codec.ts';
+import type { FailureReason } from './counts.ts';
+import type { Exchange } from './exchange.ts';
+import { nextDeadlineMs, step } from './machine.ts';
+import type { MachineEffect, MachineInput, MachineState } from './model.ts';
+import type { CallerState } from './noise.ts';
+import type { FrameQueues } from './queue.ts';
+import { slotsOf } from './slots.ts';
+
+/** What a peer's sessions need of the rest of the agent. */
+export interface PeerServices {
+  readonly plane: SessionPlane;
+  readonly interface: string;
+  readonly queues: FrameQueues<PeerSessions>;
+  jitter(): number;
+  /** Calls `run` when an initiation may be made, and not before. */
+  pace(run: () => void): void;
+  /** The time stamp of the next initiation. */
+  timestampNs(): Promise<bigint>;
+  accepted(peer: PeerSessions, timestampNs: bigint): void;
+  /** Where try number `tries` of an attempt goes. */
+  candidate(peer: PeerSessions, tries: number): Promise<Endpoint | undefined>;
+  /** False: the system would not send. */
+  send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
+  setDeadline(peer: PeerSessions, atMs: number): void;
+  /** Asks for statistics together with whatever else is asked for now. */
+  poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;
+  established(peer: PeerSessions, initiator: boolean): void;
+  failed(peer: PeerSessions, reason: FailureReason): void;
+  report(error: unknown): void;
+}
+
+/** One peer: its state machine, and the carrying out of what that decides, in order. */
+export class PeerSessions {
+  /** Replaced when the manifest changes; the key is the same for life. */
+  intent: PeerIntent;
+  readonly #exchange: Exchange;
+  readonly #services: PeerServices;
+  #state: MachineState;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
+    this.#services = services;
+    this.intent = intent;
+    this.#exchange = exchange;
+    this.#state = state;
+    services.setDeadline(this, nextDeadlineMs(state));
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** Resolves when everything decided so far has been carried out. */
+  idle(): Promise<void> {
+    return this.#work;
+  }
+
+  dispatch(input: MachineInput): readonly MachineEffect[] {
+    const { plane, queues } = this.#services;
+    const before = slotsOf(this.#state);
+    const { state, effects } = step(this.#state, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
+    this.#state = state;
+    const kept = new Set(slotsOf(state).map((slot) => slot.localId));
+    for (const { localId } of before) if (!kept.has(localId)) this.#exchange.release(localId);
+    this.#services.setDeadline(this, nextDeadlineMs(state));
+    const later = effects.filter((effect) => !this.#performNow(effect));
+    if (later.length > 0) {
+      this.#work = this.#work.then(async () => {
+        const complete = await this.#perform(later);
+        if (!complete && queues.has(this)) this.dispatch({ type: 'frame' });
+      });
+    }
+    return effects;
+  }
+
+  /** An initiation whose sender claims to be this peer. Nothing is answered unless it can prove it. */
+  receiveInitiation(message: InitiationMessage, caller: CallerState, from: Endpoint): void {
+    const read = this.#exchange.readInitiation(message, caller, from);
+    if (read === undefined) {
+      this.#services.failed(this, 'decrypt');
+      return;
+    }
+    const effects = this.dispatch({ type: 'initiation', ...read });
+    if (effects.some((effect) => effect.type === 'respond')) this.#services.accepted(this, read.timestampNs);
+    else this.#exchange.release(read.localId);
+  }
+
+  /** A response to an id that this peer's initiation offered. */
+  receiveResponse(message: ResponseMessage, from: Endpoint): void {
+    const read = this.#exchange.readResponse(message, from);
+    if (typeof read === 'string') this.#services.failed(this, read);
+    else this.dispatch({ type: 'response', ...read });
+  }
+
+  /** Effects that do not wait behind others. */
+  #performNow(effect: MachineEffect): boolean {
+    const services = this.#services;
+    switch (effect.type) {
+      case 'initiate':
+        services.pace(() => this.#initiate(effect.sequence, effect.tries).catch((error) => services.report(error)));
+        return true;
+      case 'abandon':
+        this.#exchange.abandon();
+        return true;
+      case 'reject':
+        services.failed(this, effect.reason);
+        return true;
+      case 'poll':
+        services.poll(this, effect.generation, effect.ids);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  async #initiate(sequence: number, tries: number): Promise<void> {
+    const services = this.#services;
+    const wanted = () => this.#state.attempt?.pending === sequence;
+    if (!wanted()) return;
+    const to = await services.candidate(this, tries);
+    if (to === undefined) {
+      services.failed(this, 'no-endpoint');
+      return;
+    }
+    const timestampNs = await services.timestampNs();
+    if (!wanted()) return;
+    const datagram = this.#exchange.initiate(sequence, timestampNs);
+    if (datagram === undefined) throw unusableKey(this.intent);
+    if (!(await services.send(datagram, to))) services.failed(this, 'send');
+  }
+
+  /** False: a session could not be installed, and what needed it was left out. */
+  async #perform(effects: readonly MachineEffect[]): Promise<boolean> {
+    let installed = true;
+    for (const effect of effects) {
+      try {
+        if (effect.type === 'install' || effect.type === 'respond') {
+          installed = false;
+          installed = await this.#install(effect);
+        } else if (installed || effect.type === 'remove' || effect.type === 'discard') await this.#performOne(effect);
+      } catch (error) {
+        this.#services.report(error);
+      }
+    }
+    return installed;
+  }
+
+  async #performOne(effect: MachineEffect): Promise<void> {
+    const { plane, queues } = this.#services;
+    const { publicKey } = this.intent;
+    switch (effect.type) {
+      case 'endpoint':
+        await this.#setEndpoint(effect.localId);
+        break;
+      case 'keepalive':
+        await plane.keepalive(publicKey);
+        break;
+      case 'remove':
+        await plane.remove(effect.localId);
+        break;
+      case 'flush':
+        await this.#flush();
+        break;
+      case 'discard':
+        queues.drop(this);
+        break;
+      case 'established':
+        this.#services.established(this, effect.initiator);
+        break;
+      case 'gave-up':
+        this.#services.failed(this, 'timeout');
+        break;
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const { plane, queues, interface: name } = this.#services;
+    const frames = queues.take(this);
+    let sent = 0;
+    try {
+      for (const frame of frames) {
+        await plane.resend(name, frame);
+        sent++;
+      }
+    } finally {
+      queues.countDropped(frames.length - sent);
+    }
+  }
+
+  /** Installs a session, then answers where it was the peer who asked. False: there is no such session. */
+  async #install(effect: Extract<MachineEffect, { type: 'install' | 'respond' }>): Promise<boolean> {
+    const services = this.#services;
+    const { localId } = effect;
+    const completed = this.#exchange.complete(localId);
+    if (completed === 'released') return false;
+    if (completed === 'low-order') {
+      services.failed(this, 'decrypt');
+      this.dispatch({ type: 'lost', localId });
+      return false;
+    }
+    const { remoteId, keys, response, from } = completed;
+    const { rekeyAfterMs, lifetimeMs } = this.#state.settings;
+    const initiator = effect.type === 'install';
+    try {
+      await services.plane.install({
+        interface: services.interface,
+        localId,
+        remoteId,
+        peer: this.intent.publicKey,
+        initiator,
+        unconfirmed: !initiator,
+        ...keys,
+        rekeyAfterMs,
+        lifetimeMs,
+      });
+    } catch (error) {
+      services.failed(this, 'install');
+      this.dispatch({ type: 'lost', localId });
+      throw error;
+    } finally {
+      keys.sendKey.fill(0);
+      keys.receiveKey.fill(0);
+    }
+    this.dispatch({ type: 'installed', localId });
+    if (effect.type === 'install' || response === undefined) return true;
+    if (effect.moveEndpoint || !(await this.#endpointIsProved())) await this.#setEndpoint(localId);
+    if (!(await services.send(response, from))) services.failed(this, 'send');
+    return true;
+  }
+
+  async #endpointIsProved(): Promise<boolean> {
+    return (await this.#services.plane.endpoint(this.intent.publicKey))?.observed === true;
+  }
+
+  async #setEndpoint(localId: SessionId): Promise<void> {
+    const origin = this.#exchange.origin(localId);
+    if (origin !== undefined) await this.#services.plane.setEndpoint(this.intent.publicKey, origin);
+  }
+}
+
+function unusableKey(intent: PeerIntent): OmniError {
+  return new OmniError(`the public key of peer/${intent.name} is of low order`, {
+    code: 'peer-key-unusable',
+    class: 'stall',
+    object: `peer/${intent.name}`,
+    fix: 'Make a new identity on that node with `omni init` and commit its key.',
+  });
+}

@@ -1,0 +1,233 @@
+import type { SessionId, SessionState } from '../reconcile/dataplane.ts';
+import { beginAttempt, endAttempt, yieldTo } from './attempt.ts';
+import { type Draft, type MachineState, type Slot, update } from './model.ts';
+import {
+  CONFIRM_DELAYS_MS,
+  MIN_INITIATION_INTERVAL_MS,
+  PATH_ALIVE_MS,
+  RETIRE_GRACE_MS,
+  UNCONFIRMED_MS,
+} from './timers.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** Previous sessions kept at once; a crossing of two initiations needs two. */
+const MAX_RETIRING = 2;
+
+/** All sessions of the peer. */
+export function slotsOf(state: MachineState): readonly Slot[] {
+  return [state.current, state.next, ...state.retiring].filter((slot) => slot !== undefined);
+}
+
+/** The session that a frame could go out on now. */
+export function usable(draft: Draft): Slot | undefined {
+  const { current } = draft.state;
+  return current !== undefined && draft.nowMs < current.expiresMs ? current : undefined;
+}
+
+/** Our initiation number `sequence` was answered: the new session takes over, the old one receives until it is proven. */
+export function installInitiated(draft: Draft, localId: SessionId, sequence: number): void {
+  const { attempt, current, next, seen } = draft.state;
+  if (attempt?.pending !== sequence) return;
+  if (current !== undefined) retire(draft, current, NEVER);
+  if (next !== undefined) retire(draft, next, next.removeAtMs);
+  const firstDelay = CONFIRM_DELAYS_MS[0] ?? NEVER;
+  changeSlots(draft, {
+    current: { ...newSlot(draft, localId, true), confirmAtMs: draft.nowMs + firstDelay },
+    next: undefined,
+    attempt: undefined,
+    gaveUpMs: undefined,
+    establishAtMs: NEVER,
+    establishedMs: draft.nowMs,
+    unansweredSinceMs: draft.nowMs,
+    queued: false,
+    seen: { ...seen, rxMs: Math.max(seen.rxMs, draft.nowMs) },
+  });
+  pollBy(draft, draft.nowMs + firstDelay);
+  // The keepalive tells the responder that it may send; it must not wait for a frame that may never come.
+  draft.effects.push(
+    { type: 'endpoint', localId },
+    { type: 'install', localId },
+    { type: 'keepalive' },
+    { type: 'flush' },
+    { type: 'established', initiator: true },
+  );
+}
+
+/** An authentic initiation: answered unless it is a replay or the peer floods. The session waits to be confirmed. */
+export function installAnswered(draft: Draft, localId: SessionId, timestampNs: bigint): void {
+  const { state, nowMs } = draft;
+  if (timestampNs <= state.greatestTimestampNs) {
+    draft.effects.push({ type: 'reject', reason: 'replayed' });
+    return;
+  }
+  if (nowMs - state.initiationAcceptedMs < MIN_INITIATION_INTERVAL_MS) {
+    draft.effects.push({ type: 'reject', reason: 'rate-limited' });
+    return;
+  }
+  const pathAlive = usable(draft) !== undefined && nowMs - state.seen.rxMs < PATH_ALIVE_MS;
+  yieldTo(draft);
+  // An initiator that asks again may still have heard our earlier answer: what it sent on that must not be lost.
+  if (state.next !== undefined) retire(draft, state.next, nowMs + RETIRE_GRACE_MS);
+  changeSlots(draft, {
+    next: { ...newSlot(draft, localId, false), removeAtMs: nowMs + UNCONFIRMED_MS },
+    greatestTimestampNs: timestampNs,
+    initiationAcceptedMs: nowMs,
+    handshakeSentMs: nowMs,
+  });
+  draft.effects.push({ type: 'respond', localId, moveEndpoint: !pathAlive });
+}
+
+/** The data plane received on an unconfirmed session, and sends on it since. */
+export function confirm(draft: Draft, localId: SessionId): void {
+  const { current, next, retiring, settings } = draft.state;
+  if (current?.localId === localId) {
+    markProven(draft);
+    return;
+  }
+  const slot = next?.localId === localId ? next : retiring.find((each) => each.localId === localId);
+  if (slot === undefined) return;
+  const crossed = slot !== next && current?.initiator === true;
+  changeSlots(draft, {
+    next: slot === next ? undefined : next,
+    retiring: retiring.filter((each) => each !== slot),
+  });
+  if (current !== undefined) retire(draft, current, draft.nowMs + RETIRE_GRACE_MS);
+  changeSlots(draft, {
+    current: { ...slot, installed: true, removeAtMs: NEVER },
+    establishedMs: draft.nowMs,
+    queued: false,
+  });
+  markProven(draft);
+  endAttempt(draft);
+  // The answer shows the initiator that this direction works as well.
+  draft.effects.push(
+    { type: 'endpoint', localId },
+    { type: 'keepalive' },
+    { type: 'flush' },
+    { type: 'established', initiator: false },
+  );
+  // Both initiations were answered and each end sends on the other's: nobody would rekey. One end begins anew.
+  if (crossed && settings.preferred) beginAttempt(draft, 'converge');
+}
+
+/** Something authentic came in on the current session: its predecessors may go. */
+export function markProven(draft: Draft): void {
+  const { current, retiring, seen } = draft.state;
+  if (current === undefined || current.proven) return;
+  const removeAtMs = draft.nowMs + RETIRE_GRACE_MS;
+  update(draft, {
+    current: { ...current, proven: true, confirmAtMs: NEVER },
+    retiring: retiring.map((slot) => (slot.removeAtMs === NEVER ? { ...slot, removeAtMs } : slot)),
+    unansweredSinceMs: undefined,
+    seen: { ...seen, rxMs: Math.max(seen.rxMs, draft.nowMs) },
+  });
+  pollBy(draft, removeAtMs);
+}
+
+export function markInstalled(draft: Draft, localId: SessionId): void {
+  const mark = (slot: Slot | undefined) => (slot?.localId === localId ? { ...slot, installed: true } : slot);
+  const { current, next, retiring } = draft.state;
+  update(draft, {
+    current: mark(current),
+    next: mark(next),
+    retiring: retiring.map((slot) => (slot.localId === localId ? { ...slot, installed: true } : slot)),
+  });
+}
+
+/** The data plane does not have these any more. Whoever still wants a session asks for one. */
+export function forget(draft: Draft, ids: readonly SessionId[]): void {
+  const { current, next, retiring, settings } = draft.state;
+  if (!slotsOf(draft.state).some((slot) => ids.includes(slot.localId))) return;
+  const keep = (slot: Slot | undefined) => (slot !== undefined && ids.includes(slot.localId) ? undefined : slot);
+  changeSlots(draft, {
+    current: keep(current),
+    next: keep(next),
+    retiring: retiring.filter((slot) => !ids.includes(slot.localId)),
+  });
+  if (current === undefined || draft.state.current !== undefined) return;
+  update(draft, { unansweredSinceMs: undefined });
+  if (draft.state.queued) beginAttempt(draft, 'traffic');
+  else if (settings.keepaliveMs !== undefined) beginAttempt(draft, 'keepalive');
+}
+
+/** Deletes in the data plane, too. */
+export function remove(draft: Draft, ids: readonly SessionId[]): void {
+  for (const localId of ids) draft.effects.push({ type: 'remove', localId });
+  if (ids.length > 0) forget(draft, ids);
+}
+
+/** Deletes what is over: expired sessions, and answers that nobody used. */
+export function removeDue(draft: Draft): void {
+  const { next } = draft.state;
+  const over = slotsOf(draft.state).filter(
+    (slot) => slot.expiresMs <= draft.nowMs || (slot === next && slot.removeAtMs <= draft.nowMs),
+  );
+  remove(
+    draft,
+    over.map((slot) => slot.localId),
+  );
+}
+
+/** Takes over what an earlier process left in the data plane. */
+export function adoptSessions(state: MachineState, sessions: readonly SessionState[], nowMs: number): MachineState {
+  if (sessions.length === 0) return state;
+  const slots = sessions.map((session) => ({ session, slot: adoptedSlot(session, nowMs) }));
+  const current = slots.find(({ session }) => session.current)?.slot;
+  const next = slots.find(({ session }) => session.unconfirmed && !session.current)?.slot;
+  const retiring = slots.map(({ slot }) => slot).filter((slot) => slot !== current && slot !== next);
+  return {
+    ...state,
+    current: current && { ...current, removeAtMs: NEVER },
+    next: next && { ...next, removeAtMs: nowMs + UNCONFIRMED_MS },
+    retiring,
+    establishedMs: current?.createdMs,
+    pollAtMs: nowMs,
+  };
+}
+
+/** Asks for statistics at that time or before. */
+export function pollBy(draft: Draft, atMs: number): void {
+  if (atMs < draft.state.pollAtMs) update(draft, { pollAtMs: atMs });
+}
+
+function retire(draft: Draft, slot: Slot, removeAtMs: number): void {
+  const retiring = [{ ...slot, removeAtMs }, ...draft.state.retiring];
+  for (const { localId } of retiring.slice(MAX_RETIRING)) draft.effects.push({ type: 'remove', localId });
+  changeSlots(draft, { retiring: retiring.slice(0, MAX_RETIRING) });
+  pollBy(draft, removeAtMs);
+}
+
+function changeSlots(draft: Draft, changes: Partial<MachineState>): void {
+  update(draft, { ...changes, generation: draft.state.generation + 1 });
+}
+
+function newSlot(draft: Draft, localId: SessionId, initiator: boolean): Slot {
+  const { rekeyAfterMs, lifetimeMs } = draft.state.settings;
+  return {
+    localId,
+    initiator,
+    createdMs: draft.nowMs,
+    rekeyAfterMs: draft.nowMs + rekeyAfterMs,
+    expiresMs: draft.nowMs + lifetimeMs,
+    installed: false,
+    proven: false,
+    confirmations: 0,
+    confirmAtMs: NEVER,
+    removeAtMs: NEVER,
+  };
+}
+
+function adoptedSlot(session: SessionState, nowMs: number): Slot {
+  return {
+    localId: session.localId,
+    initiator: session.initiator,
+    createdMs: session.createdMs,
+    rekeyAfterMs: session.rekeyAfterMs,
+    expiresMs: session.expiresMs,
+    installed: true,
+    proven: session.rxPackets > 0n,
+    confirmations: 0,
+    confirmAtMs: session.initiator && session.rxPackets === 0n ? nowMs : NEVER,
+    removeAtMs: nowMs + RETIRE_GRACE_MS,
+  };
+}
