@@ -41,7 +41,7 @@ export interface CycleReport {
   readonly whole: boolean;
 }
 
-/** A link's coming or going changes what is on it, so its cycle looks once more at everything; a third time would be a fight. */
+/** Whatever is done to a link may change what is on it, so everything is looked at once more; a fourth time would be a fight. */
 const MAX_ROUNDS = 3;
 
 /**
@@ -80,7 +80,7 @@ export async function cycle(
     for (const { key, message } of verify(desired, again, touched)) {
       unmet.set(key, { key, class: 'retry', code: 'not-observed', message, attempted: true });
     }
-    if (round === MAX_ROUNDS || !attempt.taken.some(movesLink)) break;
+    if (round === MAX_ROUNDS || !attempt.taken.some((change) => rowOf(change).kind === 'link')) break;
     scope = undefined;
   }
   return { complete: true, changes, unmet, whole: scope === undefined };
@@ -102,7 +102,7 @@ async function applyAll(
   const missingLinks = new Set<string>();
   for (const change of steps) {
     if (input.superseded()) return { taken, finished: false };
-    const row = change.op === 'delete' ? change.from : change.to;
+    const row = rowOf(change);
     const reason = waitsFor(change, row, missingLinks, input);
     if (reason === undefined) {
       try {
@@ -116,15 +116,18 @@ async function applyAll(
     } else {
       unmet.set(change.key, reason);
     }
-    if (movesLink(change) && change.op !== 'delete' && unmet.has(change.key)) missingLinks.add(row.interface);
+    if (makesLink(change) && unmet.has(change.key)) missingLinks.add(row.interface);
     await input.breathe();
   }
   return { taken, finished: true };
 }
 
-/** True where a link appears, disappears or is made anew. */
-export function movesLink(change: Change): boolean {
-  return change.op !== 'update' && (change.op === 'delete' ? change.from : change.to).kind === 'link';
+function rowOf(change: Change): Row {
+  return change.op === 'delete' ? change.from : change.to;
+}
+
+function makesLink(change: Change): boolean {
+  return (change.op === 'create' || change.op === 'replace') && change.to.kind === 'link';
 }
 
 /** Reading rows one by one costs more than reading all once they are a good part of all. */

@@ -146,8 +146,9 @@ export interface SessionPlane {
   /** Monotonic across suspend (CLOCK_BOOTTIME), milliseconds. The clock of every session time here. */
   now(): number;
   /**
-   * Inserts keys; sending moves to it at once unless `unconfirmed`. Refused for a peer without a row (`peer-absent`, class `wait`):
-   * a handshake that was under way when its peer was revoked must not let it back in.
+   * Inserts keys; sending moves to it at once unless `unconfirmed`. Refused for a peer without a row (`peer-missing`, class `wait`):
+   * a handshake that was under way when its peer was revoked must not let it back in. Installing a session twice changes
+   * nothing; another one under the same id is refused (`session-id-taken`, class `retry`).
    */
   install(session: NewSession): Promise<void>;
   /** Deletes; resolves with its last statistics, undefined if it was not there. */
@@ -160,7 +161,7 @@ export interface SessionPlane {
   endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined>;
   /** Sends an empty ciphertext on the peer's current session; no-op without one, or without the peer. */
   keepalive(peer: PublicKey): Promise<void>;
-  /** Sends a frame again as if the stack had sent it on `interface`; lost, and counted, where its peer is gone; no-op without the interface. */
+  /** Sends a frame again as if the stack had sent it on `interface`; lost, and counted, where its peer is gone; `link-missing`, class `wait`, without the interface. */
   resend(interfaceName: string, frame: Uint8Array): Promise<void>;
   onEvent(listener: (event: SessionEvent) => void): Stop;
 }

@@ -1,4 +1,5 @@
 import { ExitCode, OmniError } from '../errors.ts';
+import { formatEndpoint } from '../manifest/endpoint.ts';
 import { macOf } from '../manifest/keys.ts';
 import type { Cluster, EndpointHint, Fleet, FleetObject, ObjectRef, Peer, PublicKey, Vip } from '../manifest/model.ts';
 import type { NodeView, PeerIntent, Standing } from './desired.ts';
@@ -137,7 +138,7 @@ function isReachable({ self, cluster, revoked }: Share, peer: Peer): boolean {
 function firstEndpoint(hints: readonly EndpointHint[], node: NodeView): string | undefined {
   for (const { host, port } of hints) {
     const address = isIpLiteral(host) ? host : node.resolve(host);
-    if (address !== undefined) return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    if (address !== undefined) return formatEndpoint({ host: address, port });
   }
   return undefined;
 }

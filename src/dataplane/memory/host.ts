@@ -1,0 +1,180 @@
+import type { MacAddress, PublicKey } from '../../manifest/model.ts';
+import type { DataPlaneCounters, Endpoint, NewSession, SessionEvent, SessionId } from '../../reconcile/dataplane.ts';
+import { type ObservedRow, type PeerRow, type Row, type RowKey, rowKey, sameRow } from '../../reconcile/rows.ts';
+import { omniDropNames } from '../kernel/layout.ts';
+import { ReplayWindow } from './seal.ts';
+import type { MemoryWire } from './wire.ts';
+
+export interface MemoryHostOptions {
+  /** Milliseconds of a clock that never jumps. */
+  readonly now?: () => number;
+  /** The underlay, and where this host listens on it. Without one, datagrams go nowhere. */
+  readonly wire?: MemoryWire;
+  readonly endpoint?: Endpoint;
+}
+
+/** A session as the host holds it: keys, counters and window stay here while agents come and go. */
+export interface Session extends Omit<NewSession, 'unconfirmed'> {
+  unconfirmed: boolean;
+  rekeySent: boolean;
+  readonly createdMs: number;
+  readonly rekeyAtMs: number;
+  readonly expiresMs: number;
+  readonly window: ReplayWindow;
+  txPackets: bigint;
+  txBytes: bigint;
+  rxPackets: bigint;
+  rxBytes: bigint;
+  txLastMs: number;
+  txDataLastMs: number;
+  rxLastMs: number;
+  rxDataLastMs: number;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Counters = Mutable<Omit<DataPlaneCounters, 'drops'>> & { drops: Record<string, bigint> };
+
+export type Wake = (keys: ReadonlySet<RowKey>) => void;
+
+/**
+ * What a kernel would hold: rows, sessions, counters. It outlives the agents that drive it, and things happen to it that
+ * no agent did (`remove`, `put`), of which watchers are told.
+ */
+export class MemoryHost {
+  readonly now: () => number;
+  readonly wire: MemoryWire | undefined;
+  readonly endpoint: Endpoint | undefined;
+  readonly rows = new Map<RowKey, ObservedRow>();
+  /** Interfaces whose link is there. */
+  readonly links = new Set<string>();
+  readonly sessions = new Map<SessionId, Session>();
+  /** Which of a peer's sessions its frames go out on. */
+  readonly sendOn = new Map<PublicKey, SessionId>();
+  readonly counters: Counters = {
+    txPackets: 0n,
+    txBytes: 0n,
+    rxPackets: 0n,
+    rxBytes: 0n,
+    queued: 0n,
+    controlPassed: 0n,
+    neighboursAnswered: 0n,
+    neighboursResolved: 0n,
+    drops: Object.fromEntries(omniDropNames.filter((name) => name !== 'none').map((name) => [name, 0n])),
+  };
+  readonly watchers = new Set<Wake>();
+  readonly sessionListeners = new Set<(event: SessionEvent) => void>();
+  readonly #ifindexes = new Map<string, number>();
+
+  constructor({ now = () => performance.now(), wire, endpoint }: MemoryHostOptions = {}) {
+    this.now = now;
+    this.wire = wire;
+    this.endpoint = endpoint;
+  }
+
+  // --- rows ---------------------------------------------------------------------
+
+  /** Returns whether anything was written. A peer's endpoint that a handshake proved stays. */
+  write(row: Row): boolean {
+    const key = rowKey(row);
+    const before = this.rows.get(key);
+    if (before?.endpointObserved || sameRow(before?.row, row)) return false;
+    this.#set(key, { row });
+    return true;
+  }
+
+  /** Returns whether it was there. What a link carries goes with it, and a peer's sessions with the peer. */
+  erase(key: RowKey): boolean {
+    const found = this.rows.get(key)?.row;
+    this.rows.delete(key);
+    if (found?.kind === 'peer') {
+      this.#endSessions((session) => session.interface === found.interface && session.peer === found.publicKey);
+    }
+    if (found?.kind === 'link') {
+      this.links.delete(found.interface);
+      for (const [other, { row }] of this.rows) if (row.interface === found.interface) this.rows.delete(other);
+      this.#endSessions((session) => session.interface === found.interface);
+    }
+    return found !== undefined;
+  }
+
+  #set(key: RowKey, observed: ObservedRow): void {
+    this.rows.set(key, observed);
+    if (observed.row.kind === 'link') this.links.add(observed.row.interface);
+  }
+
+  #endSessions(ended: (session: Session) => boolean): void {
+    for (const [id, session] of this.sessions) {
+      if (!ended(session)) continue;
+      this.sessions.delete(id);
+      if (this.sendOn.get(session.peer) === id) this.sendOn.delete(session.peer);
+    }
+  }
+
+  peerRow(interfaceName: string, publicKey: PublicKey): PeerRow | undefined {
+    const row = this.rows.get(rowKey({ kind: 'peer', interface: interfaceName, publicKey }))?.row;
+    return row?.kind === 'peer' ? row : undefined;
+  }
+
+  /** A peer's rows on all interfaces. */
+  peerRows(publicKey: PublicKey): readonly PeerRow[] {
+    return [...this.links].flatMap((name) => this.peerRow(name, publicKey) ?? []);
+  }
+
+  /** The peer that frames to a MAC go to. */
+  peerOfMac(interfaceName: string, mac: MacAddress): PublicKey | undefined {
+    const row = this.rows.get(`fdb/${interfaceName}/${mac}` as RowKey)?.row;
+    return row?.kind === 'fdb' ? row.publicKey : undefined;
+  }
+
+  ifindex(interfaceName: string): number {
+    const known = this.#ifindexes.get(interfaceName) ?? this.#ifindexes.size + 1;
+    this.#ifindexes.set(interfaceName, known);
+    return known;
+  }
+
+  // --- sessions -------------------------------------------------------------------
+
+  addSession(session: NewSession): void {
+    const nowMs = this.now();
+    this.sessions.set(session.localId, {
+      ...session,
+      receiveKey: Uint8Array.from(session.receiveKey),
+      sendKey: Uint8Array.from(session.sendKey),
+      rekeySent: false,
+      createdMs: nowMs,
+      rekeyAtMs: nowMs + session.rekeyAfterMs,
+      expiresMs: nowMs + session.lifetimeMs,
+      window: new ReplayWindow(),
+      txPackets: 0n,
+      txBytes: 0n,
+      rxPackets: 0n,
+      rxBytes: 0n,
+      txLastMs: 0,
+      txDataLastMs: 0,
+      rxLastMs: 0,
+      rxDataLastMs: 0,
+    });
+    if (!session.unconfirmed) this.sendOn.set(session.peer, session.localId);
+  }
+
+  // --- what happens behind an agent's back -----------------------------------------
+
+  /** Somebody deletes an object by hand. */
+  remove(key: RowKey): boolean {
+    const before = new Set(this.rows.keys());
+    const was = this.erase(key);
+    for (const left of this.rows.keys()) before.delete(left);
+    this.#wake(before);
+    return was;
+  }
+
+  /** Somebody makes or changes an object by hand. */
+  put(row: Row, endpointObserved = false): void {
+    this.#set(rowKey(row), { row, ...(endpointObserved && { endpointObserved }) });
+    this.#wake(new Set([rowKey(row)]));
+  }
+
+  #wake(keys: ReadonlySet<RowKey>): void {
+    if (keys.size > 0) for (const wake of this.watchers) wake(keys);
+  }
+}

@@ -1,0 +1,107 @@
+import { OmniError } from '../../errors.ts';
+import type { PublicKey } from '../../manifest/model.ts';
+import type {
+  Endpoint,
+  NewSession,
+  SessionEvent,
+  SessionId,
+  SessionPlane,
+  SessionState,
+  Stop,
+} from '../../reconcile/dataplane.ts';
+import { rowKey } from '../../reconcile/rows.ts';
+import { endpointText, parseEndpoint } from '../kernel/addresses.ts';
+import type { MemoryHost, Session } from './host.ts';
+import { type MemoryPath, subscribe } from './path.ts';
+
+/** The session manager's half, over a memory host. */
+export class MemorySessions implements SessionPlane {
+  readonly #host: MemoryHost;
+  readonly #path: MemoryPath;
+
+  constructor(host: MemoryHost, path: MemoryPath) {
+    this.#host = host;
+    this.#path = path;
+  }
+
+  now(): number {
+    return this.#host.now();
+  }
+
+  async install(session: NewSession): Promise<void> {
+    const object = `session/${session.interface}`;
+    if (this.#host.peerRow(session.interface, session.peer) === undefined) {
+      throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
+        code: this.#host.links.has(session.interface) ? 'peer-missing' : 'link-absent',
+        class: 'wait',
+        object,
+      });
+    }
+    const existing = this.#host.sessions.get(session.localId);
+    if (existing === undefined) return this.#host.addSession(session);
+    if (sameKeys(existing, session)) return;
+    // Keys with a counter that starts again would reuse nonces, so nothing is ever replaced.
+    throw new OmniError('the session id is taken', { code: 'session-id-taken', class: 'retry', object });
+  }
+
+  async remove(localId: SessionId): Promise<SessionState | undefined> {
+    const session = this.#host.sessions.get(localId);
+    if (session === undefined) return undefined;
+    const state = this.#stateOf(session);
+    this.#host.sessions.delete(localId);
+    session.receiveKey.fill(0);
+    session.sendKey.fill(0);
+    if (state.current) this.#host.sendOn.delete(session.peer);
+    return state;
+  }
+
+  async list(ids?: readonly SessionId[]): Promise<readonly SessionState[]> {
+    const found = ids ? ids.flatMap((id) => this.#host.sessions.get(id) ?? []) : [...this.#host.sessions.values()];
+    return found.map((session) => this.#stateOf(session));
+  }
+
+  #stateOf(session: Session): SessionState {
+    const { receiveKey, sendKey, window, rekeySent, rekeyAtMs, lifetimeMs, ...state } = session;
+    const current = this.#host.sendOn.get(session.peer) === session.localId;
+    return { ...state, rekeyAfterMs: rekeyAtMs, current };
+  }
+
+  async setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void> {
+    for (const row of this.#host.peerRows(peer)) {
+      const proved = { ...row, endpoint: endpointText(endpoint) };
+      this.#host.rows.set(rowKey(row), { row: proved, endpointObserved: true });
+    }
+  }
+
+  async endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined> {
+    const [row] = this.#host.peerRows(peer);
+    if (row?.endpoint === undefined) return undefined;
+    const observed = this.#host.rows.get(rowKey(row))?.endpointObserved === true;
+    return { endpoint: parseEndpoint(row.endpoint), observed };
+  }
+
+  async keepalive(peer: PublicKey): Promise<void> {
+    const session = this.#host.sessions.get(this.#host.sendOn.get(peer) ?? 0n);
+    if (session !== undefined && session.expiresMs > this.now()) this.#path.send(session, new Uint8Array());
+  }
+
+  async resend(interfaceName: string, frame: Uint8Array): Promise<void> {
+    if (!this.#host.links.has(interfaceName)) {
+      throw new OmniError(`interface ${interfaceName} is not there`, {
+        code: 'link-missing',
+        class: 'wait',
+        object: `link/${interfaceName}`,
+      });
+    }
+    this.#path.transmit(interfaceName, frame);
+  }
+
+  onEvent(listener: (event: SessionEvent) => void): Stop {
+    return subscribe(this.#host.sessionListeners, listener);
+  }
+}
+
+function sameKeys(a: Session, b: NewSession): boolean {
+  const equal = (x: Uint8Array, y: Uint8Array) => x.length === y.length && x.every((byte, i) => byte === y[i]);
+  return a.peer === b.peer && equal(a.sendKey, b.sendKey) && equal(a.receiveKey, b.receiveKey);
+}
