@@ -1,0 +1,44 @@
+import { loadNative } from '../dataplane/kernel/native.ts';
+import { ExitCode, OmniError } from '../errors.ts';
+import { openUdp } from '../session/transport.ts';
+import type { AgentConfig } from './config.ts';
+
+/** What the kernel engine does, each with the capability that the kernel asks for it. */
+const CAPABILITIES = ['CAP_NET_ADMIN', 'CAP_BPF', 'CAP_PERFMON', 'CAP_NET_RAW'];
+/** Until 5.8, and in every kernel since, this one implies those two. */
+const IMPLIED_BY_SYS_ADMIN = ['CAP_BPF', 'CAP_PERFMON'];
+
+/** Refuses to start where the kernel engine could not work, before anything is touched. Exit code 2. */
+export function checkKernel(config: AgentConfig): void {
+  const native = loadNative();
+  const held = new Set(native.capabilities());
+  if (held.has('CAP_SYS_ADMIN')) for (const name of IMPLIED_BY_SYS_ADMIN) held.add(name);
+  const lacking = CAPABILITIES.filter((name) => !held.has(name));
+  if (lacking.length > 0) {
+    throw refusal(`the agent lacks ${lacking.join(', ')}`, 'not-permitted', 'Run it as root, or grant them to it.');
+  }
+  const present = new Set(native.links({}).map(({ name }) => name));
+  const missing = config.underlay?.find((name) => !present.has(name));
+  if (missing !== undefined) {
+    throw refusal(
+      `there is no interface ${missing} on this node`,
+      'underlay-missing',
+      'Name the interfaces that reach the other nodes with --underlay; ip link shows them.',
+    );
+  }
+}
+
+/** Throws `port-in-use` where somebody else has the cluster's UDP port. Exit code 2. */
+export async function checkPort(port: number): Promise<void> {
+  const transport = await openUdp({ port, onDatagram: () => undefined, onError: () => undefined });
+  await transport.close();
+}
+
+export function refusal(message: string, code: string, fix: string | undefined): OmniError {
+  return new OmniError(message, {
+    code,
+    class: 'stall',
+    exitCode: ExitCode.usage,
+    ...(fix === undefined ? {} : { fix }),
+  });
+}

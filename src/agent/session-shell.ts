@@ -1,0 +1,103 @@
+import { OmniError } from '../errors.ts';
+import type { PublicKey } from '../manifest/model.ts';
+import type { SessionConfig } from '../reconcile/desired.ts';
+import type { ManagerEvent, SessionManager } from '../session/manager.ts';
+import type { EventLog } from './events.ts';
+import { messageOf } from './lock.ts';
+import type { Log } from './log.ts';
+
+export interface SessionShellOptions {
+  readonly configure: SessionManager['configure'];
+  readonly events: EventLog;
+  readonly log: Log;
+  readonly after: (delayMs: number, run: () => void) => () => void;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export interface SessionProblem {
+  readonly error: OmniError;
+  readonly sinceMs: number;
+}
+
+const RETRY_MS = 5_000;
+
+/** Hands applied revisions to the session manager, again while it cannot take them, and tells of peers that come and go. */
+export class SessionShell {
+  readonly #options: SessionShellOptions;
+  /** Peers by what was last said of them: a rekey every two minutes is no news. */
+  readonly #reachable = new Map<PublicKey, boolean>();
+  #problem: SessionProblem | undefined;
+  #lastError = '';
+  #cancelRetry: (() => void) | undefined;
+
+  constructor(options: SessionShellOptions) {
+    this.#options = options;
+  }
+
+  /** Why sessions are not as the revision says; undefined: they are. */
+  get problem(): SessionProblem | undefined {
+    return this.#problem;
+  }
+
+  apply(config: SessionConfig | undefined): void {
+    this.#cancelRetry?.();
+    for (const peer of this.#reachable.keys()) if (config?.peers.has(peer) !== true) this.#reachable.delete(peer);
+    this.#options.configure(config).then(
+      () => {
+        this.#problem = undefined;
+      },
+      (cause: unknown) => {
+        this.#failed(cause);
+        this.#cancelRetry = this.#options.after(RETRY_MS, () => this.apply(config));
+      },
+    );
+  }
+
+  stop(): void {
+    this.#cancelRetry?.();
+  }
+
+  onEvent(event: ManagerEvent): void {
+    const { events, log } = this.#options;
+    if (event.type === 'error') {
+      if (event.error.message === this.#lastError) return;
+      this.#lastError = event.error.message;
+      log('warn', event.error.message, { code: event.error.code });
+      events.record({ type: 'Warning', reason: 'SessionError', object: 'node', message: event.error.message });
+      return;
+    }
+    const reachable = event.type === 'established';
+    const before = this.#reachable.get(event.peer);
+    this.#reachable.set(event.peer, reachable);
+    if (before === reachable) return;
+    const object = `peer/${event.name}`;
+    const message = reachable
+      ? `session established, ${event.initiator ? 'we' : 'they'} called`
+      : 'no answer to handshakes; trying again when there is traffic';
+    log(reachable ? 'info' : 'warn', message, { object });
+    events.record({
+      type: reachable ? 'Normal' : 'Warning',
+      reason: reachable ? 'SessionEstablished' : 'PeerUnreachable',
+      object,
+      message,
+    });
+  }
+
+  #failed(cause: unknown): void {
+    const { events, log, now } = this.#options;
+    const error =
+      cause instanceof OmniError
+        ? cause
+        : new OmniError(`sessions cannot be configured: ${messageOf(cause)}`, {
+            code: 'internal',
+            class: 'bug',
+            cause,
+          });
+    const same = this.#problem?.error.message === error.message;
+    this.#problem = { error, sinceMs: same ? (this.#problem?.sinceMs ?? now()) : now() };
+    if (same) return;
+    log('error', error.message, error.fix === undefined ? {} : { fix: error.fix });
+    events.record({ type: 'Warning', reason: 'SessionsNotConfigured', object: 'node', message: error.message });
+  }
+}
