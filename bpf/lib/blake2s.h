@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Keyed BLAKE2s with a 16-byte digest, RFC 7693. */
+#ifndef OMNI_BLAKE2S_H
+#define OMNI_BLAKE2S_H
+
+#include "chacha20.h"
+
+struct blake2s {
+	__u32 h[8];
+	__u32 length;	/* bytes compressed so far */
+	__u32 final;	/* all ones before the last block */
+};
+
+static const __u32 blake2s_iv[8] = {
+	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+};
+
+#define BLAKE2S_MIX(a, b, c, d, x, y)			\
+	do {						\
+		a += b + m->word[x];			\
+		d = rotl32(d ^ a, 32 - 16);		\
+		c += d;					\
+		b = rotl32(b ^ c, 32 - 12);		\
+		a += b + m->word[y];			\
+		d = rotl32(d ^ a, 32 - 8);		\
+		c += d;					\
+		b = rotl32(b ^ c, 32 - 7);		\
+	} while (0)
+
+/* One round with its row of the message schedule, RFC 7693 section 2.7. */
+#define BLAKE2S_ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15)	\
+	do {									\
+		BLAKE2S_MIX(v0, v4, v8, v12, s0, s1);				\
+		BLAKE2S_MIX(v1, v5, v9, v13, s2, s3);				\
+		BLAKE2S_MIX(v2, v6, v10, v14, s4, s5);				\
+		BLAKE2S_MIX(v3, v7, v11, v15, s6, s7);				\
+		BLAKE2S_MIX(v0, v5, v10, v15, s8, s9);				\
+		BLAKE2S_MIX(v1, v6, v11, v12, s10, s11);			\
+		BLAKE2S_MIX(v2, v7, v8, v13, s12, s13);				\
+		BLAKE2S_MIX(v3, v4, v9, v14, s14, s15);				\
+	} while (0)
+
+/* Compresses a block of which `bytes` count (the rest is zero). Returns 0. */
+OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 bytes)
+{
+	__u32 v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15;
+
+	if (!state || !m)
+		return -1;
+	state->length += bytes;
+	v0 = state->h[0], v1 = state->h[1], v2 = state->h[2], v3 = state->h[3];
+	v4 = state->h[4], v5 = state->h[5], v6 = state->h[6], v7 = state->h[7];
+	v8 = blake2s_iv[0], v9 = blake2s_iv[1], v10 = blake2s_iv[2], v11 = blake2s_iv[3];
+	v12 = blake2s_iv[4] ^ state->length, v13 = blake2s_iv[5];
+	v14 = blake2s_iv[6] ^ state->final, v15 = blake2s_iv[7];
+
+	BLAKE2S_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	BLAKE2S_ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+	BLAKE2S_ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
+	BLAKE2S_ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+	BLAKE2S_ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
+	BLAKE2S_ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+	BLAKE2S_ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
+	BLAKE2S_ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+	BLAKE2S_ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
+	BLAKE2S_ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
+
+	state->h[0] ^= v0 ^ v8;
+	state->h[1] ^= v1 ^ v9;
+	state->h[2] ^= v2 ^ v10;
+	state->h[3] ^= v3 ^ v11;
+	state->h[4] ^= v4 ^ v12;
+	state->h[5] ^= v5 ^ v13;
+	state->h[6] ^= v6 ^ v14;
+	state->h[7] ^= v7 ^ v15;
+	return 0;
+}
+
+/* Starts a hash with a 32-byte key, which is the first block. `scratch` is overwritten. */
+static __always_inline void blake2s_init_keyed(struct blake2s *state, const volatile __u8 key[32], struct block *scratch)
+{
+	const volatile __u32 *words = (const volatile __u32 *)key;
+
+	*scratch = (struct block){};
+#pragma unroll
+	for (int i = 0; i < 8; i++) {
+		state->h[i] = blake2s_iv[i];
+		scratch->word[i] = words[i];
+	}
+	/* Parameter block: fanout 1, depth 1, key 32 bytes, digest 16 bytes. */
+	state->h[0] ^= 1 << 24 | 1 << 16 | 32 << 8 | OMNI_MAC1_LEN;
+	state->length = 0;
+	state->final = 0;
+	blake2s_compress(state, scratch, BLOCK_LEN);
+}
+
+#endif /* OMNI_BLAKE2S_H */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps that the programs and user space share. The loader pins them by
+ * name and may override max_entries; keys, values and writers: omni_types.h.
+ *
+ * Hash maps are preallocated: an update never fails for want of memory. A
+ * deleted row can therefore be used again at once by another insertion while
+ * a program still holds its pointer; lib/session.h says how programs notice.
+ */
+#ifndef OMNI_MAPS_H
+#define OMNI_MAPS_H
+
+#include "lib/common.h"
+
+#define OMNI_MAX_SESSIONS 16384
+#define OMNI_MAX_PEERS 16384
+#define OMNI_MAX_ADDRESSES 32768	/* MACs, and IPs: several per peer */
+#define OMNI_MAX_SOURCES 65536
+#define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_SESSIONS);
+	__type(key, __u64);
+	__type(value, struct session_entry);
+} session_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_PEERS);
+	__type(key, __u64);
+	__type(value, struct peer_entry);
+} peer_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_PEERS);
+	__type(key, __u64);
+	__type(value, __u64);
+} send_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_ADDRESSES);
+	__type(key, struct fdb_key);
+	__type(value, struct fdb_entry);
+} fdb_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_ADDRESSES);
+	__type(key, struct omni_address);
+	__type(value, struct neigh_entry);
+} neigh_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OMNI_MAX_SOURCES);
+	__type(key, struct omni_address);
+	__type(value, struct source_entry);
+} source_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, OMNI_DROP_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} drop_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, OMNI_STAT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} stats_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, OMNI_EVENT_BYTES);
+} event_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct meta_entry);
+} meta_map SEC(".maps");
+
+#endif /* OMNI_MAPS_H */
