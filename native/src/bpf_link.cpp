@@ -11,6 +11,7 @@
 #include "exports.h"
 #include "guard.h"
 #include "libbpf_log.h"
+#include "libbpf_options.h"
 
 namespace omni {
 namespace {
@@ -27,7 +28,7 @@ Napi::Value AttachXdp(const Napi::CallbackInfo& info) {
   args.Done();
 
   const Fd programFd = OpenPin(program, PinKind::kProgram);
-  LIBBPF_OPTS(bpf_link_create_opts, options);
+  auto options = LibbpfOptions<bpf_link_create_opts>();
   options.flags = mode == "native" ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
   const Fd link(bpf_link_create(programFd.get(), ifindex, BPF_XDP, &options));
   if (!link.valid()) ThrowErrno("bpf(BPF_LINK_CREATE)", InterfaceText(ifindex));
@@ -46,14 +47,14 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
 
   LogCapture log;
   const Fd programFd = OpenPin(program, PinKind::kProgram);
-  LIBBPF_OPTS(bpf_tc_hook, hook);
+  auto hook = LibbpfOptions<bpf_tc_hook>();
   hook.ifindex = ifindex;
   hook.attach_point = BPF_TC_INGRESS;
   const int created = bpf_tc_hook_create(&hook);
   if (created != 0 && created != -EEXIST) {
     throw NativeError({.error = -created, .syscall = "RTM_NEWQDISC", .object = InterfaceText(ifindex), .log = log.text(), .detail = {}});
   }
-  LIBBPF_OPTS(bpf_tc_opts, options);
+  auto options = LibbpfOptions<bpf_tc_opts>();
   options.handle = 1;
   options.priority = 1;
   options.prog_fd = programFd.get();

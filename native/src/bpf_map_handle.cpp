@@ -7,6 +7,7 @@
 #include "bpf_map.h"
 #include "bpf_pin.h"
 #include "error.h"
+#include "libbpf_options.h"
 
 namespace omni {
 namespace {
@@ -86,7 +87,7 @@ std::optional<MapHandle::Entries> MapHandle::ReadBatched() const {
     entries.keys.resize((size_t{entries.count} + chunk) * keySize);
     entries.values.resize((size_t{entries.count} + chunk) * valueSize_);
     uint32_t count = chunk;
-    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    auto options = LibbpfOptions<bpf_map_batch_opts>();
     const int result = bpf_map_lookup_batch(fd_.get(), started ? cursor.data() : nullptr, next.data(),
                                             entries.keys.data() + size_t{entries.count} * keySize,
                                             entries.values.data() + size_t{entries.count} * valueSize_, &count, &options);
@@ -133,7 +134,7 @@ MapHandle::Entries MapHandle::ReadOneByOne() const {
 void MapHandle::UpdateAll(uint32_t count, const Bytes& keys, const Bytes& values) const {
   if (count == 0) return;
   uint32_t done = count;
-  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  auto options = LibbpfOptions<bpf_map_batch_opts>();
   if (bpf_map_update_batch(fd_.get(), keys.data(), values.data(), &done, &options) == 0) return;
   const int error = errno;
   // Refused as a whole, the kernel leaves the count as it was.

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "exports.h"
 #include "guard.h"
+#include "libbpf_options.h"
 
 namespace omni {
 namespace {
@@ -40,7 +41,7 @@ Outcome TestRunXdp(const std::string& pin, const Run& run) {
   __sk_buff skb{};
   skb.ifindex = run.ingressIfindex;
 
-  LIBBPF_OPTS(bpf_test_run_opts, options);
+  auto options = LibbpfOptions<bpf_test_run_opts>();
   options.data_in = run.data.data();
   options.data_size_in = static_cast<uint32_t>(run.data.size());
   options.data_out = outcome.data.data();

@@ -17,6 +17,7 @@
 #include "fd.h"
 #include "guard.h"
 #include "libbpf_log.h"
+#include "libbpf_options.h"
 
 namespace omni {
 namespace {
@@ -68,7 +69,7 @@ class Prober {
       log_ += "btf: " + ErrorName(-error) + "\n";
       return;
     }
-    LIBBPF_OPTS(bpf_map_create_opts, options);
+    auto options = LibbpfOptions<bpf_map_create_opts>();
     options.btf_fd = static_cast<uint32_t>(btf__fd(raw));
     options.btf_key_type_id = static_cast<uint32_t>(word);
     options.btf_value_type_id = static_cast<uint32_t>(value);
