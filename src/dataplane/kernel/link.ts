@@ -49,7 +49,10 @@ export function observeLink(context: Context, name: string): ObservedRow | undef
       interface: name,
       cluster: inner?.alias.slice(ALIAS_PREFIX.length) ?? meta?.cluster ?? '',
       mac: (inner?.mac ?? meta?.mac ?? NO_MAC) as LinkRow['mac'],
-      mtu: pair === undefined || pairFaults(pair).length > 0 ? 0 : observedMtu(pair, meta, automaticMtu(underlays)),
+      mtu:
+        pair === undefined || pairFaults(context, pair).length > 0
+          ? 0
+          : observedMtu(pair, meta, automaticMtu(underlays)),
       port: listening ? meta.port : 0,
       newSessionsPerSecondPerSource: meta?.newSessionsPerSecond ?? 0,
       arpSuppression: meta?.arpSuppression ?? false,
@@ -78,7 +81,7 @@ export function linkFaults(context: Context, name: string): string[] {
   if (inner === undefined || outer === undefined) return [`interface ${name} is not there`];
   const underlays = findUnderlays(context, pinnedUnderlays(pins));
   return [
-    ...pairFaults({ inner, outer }),
+    ...pairFaults(context, { inner, outer }),
     ...programFaults(context, pins, { inner, outer }, underlays),
     ...underlays.missing.map((missing) => `underlay ${missing} is not there`),
   ];

@@ -74,6 +74,7 @@ class KernelDataPlane implements DataPlane {
   readonly #context: Context;
   readonly #watchers = new Set<Watcher>();
   #last: Promise<unknown> = Promise.resolve();
+  #working = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -104,7 +105,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop {
-    const watcher = new Watcher(this.#context, wake);
+    const watcher = new Watcher(this.#context, wake, () => this.#working);
     this.#watchers.add(watcher);
     return stopOf(this.#watchers, watcher);
   }
@@ -133,9 +134,14 @@ class KernelDataPlane implements DataPlane {
 
   /** Loading programs takes a while and leaves the event loop free: one change at a time. */
   #exclusively<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(() => {
+    const result = this.#last.then(async () => {
       signal.throwIfAborted();
-      return work();
+      this.#working = true;
+      try {
+        return await work();
+      } finally {
+        this.#working = false;
+      }
     });
     // The caller gets the failure; the next in line does not care.
     this.#last = result.catch(() => undefined);

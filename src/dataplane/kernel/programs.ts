@@ -1,11 +1,12 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { blake2s } from '@noble/hashes/blake2.js';
 import { encodeConfig, type Settings } from './codec.ts';
 import type { Context } from './context.ts';
 import { stall } from './errors.ts';
 import { isPinned, type Pins, PROGRAMS, type ProgramRole } from './pins.ts';
 
+const BUILD_HASH = 'blake2s256';
 const ROLES = Object.keys(PROGRAMS) as ProgramRole[];
 
 function objectPath(objects: string, role: ProgramRole): string {
@@ -14,11 +15,11 @@ function objectPath(objects: string, role: ProgramRole): string {
 
 /** Digest of the object files; throws a stall if they were never built. */
 export function digestObjects(objects: string): Uint8Array {
-  const hash = blake2s.create({ dkLen: 32 });
+  const hash = createHash(BUILD_HASH);
   for (const role of ROLES) {
     const path = objectPath(objects, role);
     try {
-      hash.update(blake2s(readFileSync(path)));
+      hash.update(createHash(BUILD_HASH).update(readFileSync(path)).digest());
     } catch (cause) {
       throw stall(
         'programs-missing',
@@ -34,10 +35,10 @@ export function digestObjects(objects: string): Uint8Array {
 
 /** What the loaded programs were made of: equal build ids have nothing to reload. */
 export function buildIdOf(context: Context, settings: Settings, outerIfindex: number): Buffer {
-  const hash = blake2s.create({ dkLen: 32 });
+  const hash = createHash(BUILD_HASH);
   hash.update(context.objectsDigest());
   hash.update(encodeConfig(settings, outerIfindex, context.mac1Key));
-  return Buffer.from(hash.digest());
+  return hash.digest();
 }
 
 /** Loads the three programs beside those that run, reusing the pinned maps; nothing that is attached changes. */
@@ -49,13 +50,15 @@ export async function loadPrograms(
 ): Promise<void> {
   const config = encodeConfig(settings, outerIfindex, context.mac1Key);
   for (const role of ROLES) {
+    // The slow path knows no configuration and no maps: what it needs comes with each packet.
+    const configured = role !== 'slowpath';
     await context.calls.writeAsync(pins.program(role), (native) =>
       native.loadObject({
         object: objectPath(context.objects, role),
         pinMaps: pins.folder,
         pinPrograms: { [PROGRAMS[role]]: pins.program(role) },
-        rodata: { config },
-        maxEntries: context.maxEntries,
+        rodata: configured ? { config } : {},
+        maxEntries: configured ? context.maxEntries : {},
       }),
     );
   }

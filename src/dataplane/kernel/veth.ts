@@ -6,8 +6,9 @@ import { failedWith, stall } from './errors.ts';
 import { applySettings, type Setting, settingsHold } from './sysctl.ts';
 
 export const ALIAS_PREFIX = 'omninervous:';
-/** IFNAMSIZ less its NUL and our suffix. */
-const MAX_INTERFACE_NAME = 14;
+const IFNAMSIZ = 16;
+/** Less a NUL and our suffix. */
+const MAX_INTERFACE_NAME = IFNAMSIZ - 2;
 /** Nobody sees it: frames leave `omni0x` only sealed, or out of the other end. */
 const OUTER_MAC = '06:00:00:00:00:01';
 const ADDR_GEN_MODE_NONE = 1;
@@ -23,24 +24,35 @@ export function outerName(interfaceName: string): string {
 }
 
 /**
- * XDP must see frames as they go on the wire: segmented, checksummed, tagged. Switching the generic checksum off takes
- * scatter-gather and every segmentation offload with it; those named besides are the ones that do not depend on it.
+ * XDP must see frames as they go on the wire: segmented, checksummed, tagged. These are the names, as `ethtool -k`
+ * prints them, of what would be left for later.
  */
-const INNER_FEATURES: Readonly<Record<string, boolean>> = {
-  'tx-checksum-ip-generic': false,
-  'tx-checksum-sctp': false,
-  'tx-scatter-gather': false,
-  'tx-tcp-segmentation': false,
-  'tx-tcp6-segmentation': false,
-  'tx-udp-segmentation': false,
-  'tx-generic-segmentation': false,
-  'tx-vlan-hw-insert': false,
-  'tx-vlan-stag-hw-insert': false,
-  // NAPI on this end: without, a native redirect into the pair is dropped; and received segments merge again.
-  'rx-gro': true,
-};
+const LATE_WORK = /^tx-(checksum-|scatter-gather|gso-|vlan-.*-insert$|.*segmentation$)/;
+/** NAPI on the stack's end: without, a native redirect into the pair is dropped; and received segments merge again. */
+const INNER_FEATURES: Features = { 'rx-gro': true };
 /** A generic program runs after GRO: merged frames would be too large to seal. */
-const OUTER_FEATURES: Readonly<Record<string, boolean>> = { 'rx-gro': false };
+const OUTER_FEATURES: Features = { 'rx-gro': false };
+
+type Features = Readonly<Record<string, boolean>>;
+
+function featuresOf(context: Context, link: LinkInfo): Features {
+  return context.calls.read(`interface/${link.name}`, (native) => native.features({ name: link.name }));
+}
+
+/** What has to be switched at either end; a feature that this kernel does not know is as it should be. */
+function featureChanges(context: Context, pair: Pair): readonly { readonly link: LinkInfo; readonly to: Features }[] {
+  const inner = featuresOf(context, pair.inner);
+  const late = Object.keys(inner).filter((name) => LATE_WORK.test(name));
+  const wanted = { ...INNER_FEATURES, ...Object.fromEntries(late.map((name) => [name, false])) };
+  return [
+    { link: pair.inner, to: differing(inner, wanted) },
+    { link: pair.outer, to: differing(featuresOf(context, pair.outer), OUTER_FEATURES) },
+  ].filter(({ to }) => Object.keys(to).length > 0);
+}
+
+function differing(found: Features, wanted: Features): Features {
+  return Object.fromEntries(Object.entries(wanted).filter(([name, on]) => found[name] === !on));
+}
 
 /** bpf_fib_lookup refuses to look up for an interface that does not forward. */
 function settingsOf(interfaceName: string): readonly Setting[] {
@@ -55,12 +67,8 @@ function settingsOf(interfaceName: string): readonly Setting[] {
 }
 
 export function findLink(context: Context, name: string): LinkInfo | undefined {
-  try {
-    return context.calls.read(`interface/${name}`, (native) => native.links({ name }))[0];
-  } catch (error) {
-    if (failedWith(error, 'ENODEV')) return undefined;
-    throw error;
-  }
+  if (name.length > IFNAMSIZ - 1) return undefined;
+  return context.calls.read(`interface/${name}`, (native) => native.links({ name }))[0];
 }
 
 /** The ends that are there, ours or not. */
@@ -94,14 +102,6 @@ function refuseForeign(row: LinkRow, link: LinkInfo): void {
 }
 
 function create(context: Context, row: LinkRow, mtu: number): void {
-  if (row.interface.length > MAX_INTERFACE_NAME) {
-    throw stall(
-      'interface-name-long',
-      `link/${row.interface}`,
-      `interface name ${row.interface} is longer than ${MAX_INTERFACE_NAME} characters, and its other end needs one more`,
-      `choose a shorter spec.interface for cluster ${row.cluster}`,
-    );
-  }
   context.calls.write(`link/${row.interface}`, (native) =>
     native.createVeth({
       name: row.interface,
@@ -115,6 +115,14 @@ function create(context: Context, row: LinkRow, mtu: number): void {
 
 /** Creates or completes the pair; leaves it down if it was. Throws before touching a foreign interface. */
 export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
+  if (row.interface.length > MAX_INTERFACE_NAME) {
+    throw stall(
+      'interface-name-long',
+      `link/${row.interface}`,
+      `interface name ${row.interface} is longer than ${MAX_INTERFACE_NAME} characters, and its other end needs one more`,
+      `choose a shorter spec.interface for cluster ${row.cluster}`,
+    );
+  }
   const found = findPair(context, row.interface);
   for (const link of [found.inner, found.outer]) if (link) refuseForeign(row, link);
   if (found.inner?.link !== found.outer?.ifindex || found.outer === undefined) {
@@ -132,10 +140,10 @@ export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
   }
   adjust(context, inner, { mac: row.mac, mtu, alias: ALIAS_PREFIX + row.cluster });
   adjust(context, outer, { mtu, alias: ALIAS_PREFIX + row.cluster });
-  const object = `link/${row.interface}`;
-  context.calls.write(object, (native) => native.setLink({ ifindex: outer.ifindex, arp: false }));
-  context.calls.write(object, (native) => native.setFeatures({ name: inner.name, features: INNER_FEATURES }));
-  context.calls.write(object, (native) => native.setFeatures({ name: outer.name, features: OUTER_FEATURES }));
+  context.calls.write(`link/${row.interface}`, (native) => native.setLink({ ifindex: outer.ifindex, arp: false }));
+  for (const { link, to } of featureChanges(context, { inner, outer })) {
+    context.calls.write(`interface/${link.name}`, (native) => native.setFeatures({ name: link.name, features: to }));
+  }
   applySettings(context, settingsOf(row.interface));
   return { inner, outer };
 }
@@ -168,9 +176,10 @@ export function removeLink(context: Context, link: LinkInfo): void {
 }
 
 /** What keeps the pair from carrying traffic; empty: nothing. */
-export function pairFaults(pair: Pair): string[] {
+export function pairFaults(context: Context, pair: Pair): string[] {
   const { inner, outer } = pair;
   return [
+    ...featureChanges(context, pair).map(({ link }) => `an offload of ${link.name} was switched`),
     ...[inner, outer].filter((link) => !link.up).map((link) => `${link.name} is down`),
     ...(inner.link === outer.ifindex ? [] : [`${inner.name} and ${outer.name} are not one pair`]),
     ...(settingsHold(settingsOf(inner.name)) ? [] : [`a sysctl of ${outer.name} was changed`]),

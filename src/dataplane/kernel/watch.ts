@@ -20,6 +20,7 @@ type Wake = (keys: ReadonlySet<RowKey> | 'unknown') => void;
 export class Watcher {
   readonly #context: Context;
   readonly #wake: Wake;
+  readonly #busy: () => boolean;
   readonly #monitor: NetlinkMonitor;
   #seen: Map<RowKey, string>;
   #timer: NodeJS.Timeout | undefined;
@@ -27,8 +28,10 @@ export class Watcher {
   #lost = false;
   #notBefore = 0;
 
-  constructor(context: Context, wake: Wake) {
+  /** `busy`: a change of ours is half made, and what shows now is neither before nor after. */
+  constructor(context: Context, wake: Wake, busy: () => boolean) {
     this.#context = context;
+    this.#busy = busy;
     this.#wake = wake;
     this.#monitor = context.calls.read('netlink', (native) => {
       return new native.NetlinkMonitor({ onNotification: (notification) => this.#onNotification(notification) });
@@ -62,6 +65,10 @@ export class Watcher {
   #onNotification(notification: LinkNotification): void {
     this.#lost ||= notification.type === 'overrun';
     this.#underlayChanged ||= notification.type !== 'link' && !this.#isOurs(notification.ifindex);
+    this.#schedule();
+  }
+
+  #schedule(): void {
     this.#timer ??= setTimeout(() => this.#onTimer(), Math.max(COALESCE_MS, this.#notBefore - performance.now()));
   }
 
@@ -71,6 +78,10 @@ export class Watcher {
 
   #onTimer(): void {
     this.#timer = undefined;
+    if (this.#busy()) {
+      this.#schedule();
+      return;
+    }
     const started = performance.now();
     const lost = this.#lost;
     const underlayChanged = this.#underlayChanged || lost;
