@@ -94,7 +94,7 @@ one document or several separated by \`---\`. Each document is one object: a Clu
 - Documents of other API groups, such as a \`kustomization.yaml\`, are passed over.
 - A field that is not on this page is an error, and so is every rule broken: all of them are reported in one run,
   as \`file:line:column: error: what is wrong [rule]\` with what to do about it.
-- A fleet with one error changes nothing at all. A warning changes nothing about that.
+- A fleet with one error changes nothing at all. Warnings are said and stand in nobody's way.
 - The files are YAML 1.2 without anchors, aliases, tags and merge keys.
 - \`omni validate -f fleet/\` checks a set of files; it needs no agent and no root.
 
@@ -138,7 +138,8 @@ function fieldRow({ path, schema, required, defs }) {
   const expects = resolved(schema.items ?? schema, defs)['x-expects'];
   const meaning = [
     schema.description,
-    expects === undefined ? undefined : `${schema.items === undefined ? 'It is' : 'Each is'} ${expects}.`,
+    expects === undefined ? undefined : `${schema.items === undefined ? 'Form' : 'Form of each'}: ${expects}.`,
+    schema['x-range'] === undefined ? undefined : `From ${schema['x-range'].join(' to ')}.`,
     examples === '' ? undefined : `Example: ${examples}.`,
   ];
   const cells = [

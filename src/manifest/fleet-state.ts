@@ -4,7 +4,7 @@ import type { ParsedDocument, ParsedSection } from './document.ts';
 import { type Derivation, FleetIndex, type SubjectKind, subjectKinds } from './fleet-index.ts';
 import { Item, positionOf } from './item.ts';
 import { limits } from './limits.ts';
-import type { Diagnostic, ObjectRef } from './model.ts';
+import type { Diagnostic, ManifestFile, ObjectRef } from './model.ts';
 import type { LocalFinding } from './text.ts';
 
 /** What a file's content became; equal content is the same value. */
@@ -12,15 +12,27 @@ export interface ParsedFile {
   readonly sections: readonly { readonly section: ParsedSection; readonly line: number }[];
   /** Why the file could not be read at all. */
   readonly findings: readonly LocalFinding[];
+  /** Everybody's, and findings of any kind: of the file and of its documents. */
+  readonly counts: { readonly documents: number; readonly findings: number };
 }
 
-export function documentsOf(file: ParsedFile): number {
-  return file.sections.reduce((sum, { section }) => sum + section.documents.length + section.passed, 0);
+/** A file that is new or has other content than before. */
+export interface ChangedFile {
+  readonly file: ManifestFile;
+  readonly parsed: ParsedFile;
+}
+
+export interface Difference {
+  readonly changed: readonly ManifestFile[];
+  readonly gone: readonly string[];
 }
 
 interface FileEntry {
+  readonly blob: string;
   readonly parsed: ParsedFile;
   readonly items: readonly Item[];
+  /** The last listing that had it. */
+  listing: number;
 }
 
 function placed(file: string, line: number, { at, related, ...said }: LocalFinding): Diagnostic {
@@ -30,6 +42,7 @@ function placed(file: string, line: number, { at, related, ...said }: LocalFindi
 
 /** What is wrong with one file on its own. */
 export function ownDiagnostics(file: string, parsed: ParsedFile): Diagnostic[] {
+  if (parsed.counts.findings === 0) return [];
   const whole = parsed.findings.map((finding) => placed(file, 0, finding));
   const each = parsed.sections.flatMap(({ section, line }) =>
     section.documents.flatMap((document) => document.findings.map((finding) => placed(file, line, finding))),
@@ -51,7 +64,9 @@ export class FleetState {
   );
   #touched = new Set<ObjectRef>();
   #complete = true;
-  #size = 0;
+  #objects = 0;
+  #documents = 0;
+  #listing = 0;
 
   constructor(derivation: Derivation, touched: Iterable<ObjectRef>) {
     this.index = new FleetIndex(derivation);
@@ -68,42 +83,73 @@ export class FleetState {
     return this.#touched;
   }
 
-  /** Declared objects, invalid ones included. */
-  get size(): number {
-    return this.#size;
+  get counts(): { readonly files: number; readonly documents: number; readonly objects: number } {
+    return { files: this.#files.size, documents: this.#documents, objects: this.#objects };
   }
 
   settle(): void {
     this.#touched = new Set();
   }
 
-  update(files: ReadonlyMap<string, ParsedFile>): void {
-    let changed = false;
-    for (const [path, { items }] of this.#files) {
-      if (files.has(path)) continue;
-      changed = true;
-      for (const item of items) this.#remove(item);
+  /** How a list of files differs from the last update's. The only work that is done for every file of a set. */
+  difference(files: readonly ManifestFile[]): Difference {
+    const changed = new Map<string, ManifestFile>();
+    const listing = ++this.#listing;
+    let kept = 0;
+    for (const file of files) {
+      const entry = this.#files.get(file.path);
+      if (entry?.blob !== file.blob) changed.set(file.path, file);
+      if (entry === undefined || entry.listing === listing) continue;
+      entry.listing = listing;
+      kept++;
+    }
+    const gone: string[] = [];
+    if (kept < this.#files.size) {
+      for (const [path, entry] of this.#files) if (entry.listing !== listing) gone.push(path);
+    }
+    return { changed: [...changed.values()], gone };
+  }
+
+  blobOf(path: string): string | undefined {
+    return this.#files.get(path)?.blob;
+  }
+
+  blobs(): string[] {
+    return Array.from(this.#files.values(), ({ blob }) => blob);
+  }
+
+  update(changed: readonly ChangedFile[], gone: readonly string[]): void {
+    for (const path of gone) {
+      const entry = this.#files.get(path);
+      for (const item of entry?.items ?? []) this.#remove(item);
+      this.#documents -= entry?.parsed.counts.documents ?? 0;
       this.#files.delete(path);
       this.#own.delete(path);
     }
-    for (const [path, parsed] of files) {
-      const before = this.#files.get(path);
-      if (before?.parsed === parsed) continue;
-      changed = true;
-      this.#files.set(path, { parsed, items: this.#replace(path, before?.items ?? [], parsed) });
-      const own = ownDiagnostics(path, parsed);
-      if (own.length > 0) this.#own.set(path, own);
-      else this.#own.delete(path);
-    }
-    if (changed) this.#check();
+    for (const { file, parsed } of changed) this.#replaceFile(file, parsed);
+    if (changed.length > 0 || gone.length > 0) this.#check();
+  }
+
+  #replaceFile({ path, blob }: ManifestFile, parsed: ParsedFile): void {
+    const before = this.#files.get(path);
+    const items = this.#replace(path, before?.items ?? [], parsed);
+    this.#files.set(path, { blob, parsed, items, listing: this.#listing });
+    this.#documents += parsed.counts.documents - (before?.parsed.counts.documents ?? 0);
+    if (parsed.counts.findings > 0) this.#own.set(path, ownDiagnostics(path, parsed));
+    else this.#own.delete(path);
   }
 
   diagnostics(): Diagnostic[] {
     const all = [...this.#own.values()].flat();
-    for (const found of this.#cross.values()) for (const diagnostics of found.values()) all.push(...diagnostics);
+    for (const found of this.#cross.values()) {
+      for (const diagnostics of found.values()) for (const diagnostic of diagnostics) all.push(diagnostic);
+    }
     all.sort(compareDiagnostics);
-    if (this.#complete) return all;
-    return [...all, { ...statement('too-many-findings', { limit: limits.findings }), position: wholeSet }];
+    if (this.#complete && all.length <= limits.findings) return all;
+    return [
+      ...all.slice(0, limits.findings),
+      { ...statement('too-many-findings', { limit: limits.findings }), position: wholeSet },
+    ];
   }
 
   /** Documents that stayed keep their item, wherever in the file they are now. */
@@ -140,13 +186,13 @@ export class FleetState {
 
   #add(item: Item): void {
     this.index.add(item);
-    this.#size++;
+    this.#objects++;
     this.#touched.add(item.ref);
   }
 
   #remove(item: Item): void {
     this.index.remove(item);
-    this.#size--;
+    this.#objects--;
     this.#touched.add(item.ref);
   }
 

@@ -49,15 +49,15 @@ export interface ClusterDocument {
      */
     sessions?: {
       /**
-       * The age at which the initiator of a session in use renews its keys; 1s to 24h.
+       * The age at which the initiator of a session in use renews its keys.
        */
       rekeyAfter?: string;
       /**
-       * The age at which a session ends, renewed or not; 2s to 24h. Traffic goes on this long after an agent was stopped.
+       * The age at which a session ends, renewed or not. Traffic goes on this long after an agent was stopped.
        */
       lifetime?: string;
       /**
-       * How long a handshake waits for its answer before it is tried again; 100ms to 1m.
+       * How long a handshake waits for its answer before it is tried again.
        */
       handshakeTimeout?: string;
     };
@@ -150,7 +150,7 @@ export interface PeerDocument {
      */
     endpoints?: string[];
     /**
-     * How often to send something when nothing else is sent, for nodes behind NAT; 1s to 1h. Absent: never.
+     * How often to send something when nothing else is sent, for nodes behind NAT. Absent: never.
      */
     keepalive?: string;
     /**

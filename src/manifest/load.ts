@@ -1,7 +1,7 @@
 import { compareDiagnostics, statement, wholeSet } from './diagnostic.ts';
 import { emptyFleet, nextFleet, refsOf } from './fleet.ts';
 import type { Derivation } from './fleet-index.ts';
-import { documentsOf, FleetState, ownDiagnostics, type ParsedFile } from './fleet-state.ts';
+import { type ChangedFile, FleetState, ownDiagnostics, type ParsedFile } from './fleet-state.ts';
 import { macOf, peerIdOf } from './keys.ts';
 import { limits } from './limits.ts';
 import type { Diagnostic, Fleet, FleetObject, FleetReader, FleetResult, ManifestFile, ObjectRef } from './model.ts';
@@ -21,13 +21,21 @@ function failure(diagnostics: readonly Diagnostic[]): FleetResult {
   return { ok: false, diagnostics };
 }
 
-function byPath(files: readonly ManifestFile[]): Map<string, ManifestFile> {
-  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
-  return new Map(sorted.map((file) => [file.path, file]));
-}
-
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function tooMany(rule: 'too-many-documents' | 'too-many-findings'): Diagnostic {
+  const limit = rule === 'too-many-documents' ? limits.documents : limits.findings;
+  return { ...statement(rule, { limit }), position: wholeSet };
+}
+
+function outOfBounds(files: readonly ManifestFile[]): Diagnostic | undefined {
+  if (files.length === 0) return { ...statement('empty-set', {}), position: wholeSet };
+  let bytes = 0;
+  for (const { size } of files) if (size <= limits.fileBytes) bytes += size;
+  if (bytes <= limits.setBytes) return undefined;
+  return { ...statement('set-too-large', { bytes, limit: limits.setBytes }), position: wholeSet };
 }
 
 class Reader implements FleetReader {
@@ -44,81 +52,79 @@ class Reader implements FleetReader {
 
   /** One at a time: a second call waits for the first. */
   read(files: readonly ManifestFile[]): Promise<FleetResult> {
-    const result = this.#turn.then(() => this.#read(byPath(files)));
+    const result = this.#turn.then(() => this.#read(files));
     // A failed read is its caller's; the next one starts all the same.
     this.#turn = result.catch(() => undefined);
     return result;
   }
 
-  async #read(files: ReadonlyMap<string, ManifestFile>): Promise<FleetResult> {
-    const refused = this.#outOfBounds(files);
+  async #read(files: readonly ManifestFile[]): Promise<FleetResult> {
+    const refused = outOfBounds(files);
     if (refused !== undefined) return failure([refused]);
-    const parsed = await this.#parse(files);
-    this.#cache.retain(new Set(Array.from(files.values(), ({ blob }) => blob)));
-    return 'diagnostics' in parsed ? failure(parsed.diagnostics) : this.#update(parsed.files);
+    if (!this.#state.complete) this.#startAgain();
+    const { changed, gone } = this.#state.difference(files);
+    try {
+      const parsed = await this.#parse(changed);
+      return 'diagnostics' in parsed ? failure(parsed.diagnostics) : this.#update(parsed.files, gone);
+    } finally {
+      this.#cache.sweep();
+    }
   }
 
-  #outOfBounds(files: ReadonlyMap<string, ManifestFile>): Diagnostic | undefined {
-    if (files.size === 0) return { ...statement('empty-set', {}), position: wholeSet };
-    let bytes = 0;
-    for (const { size } of files.values()) if (size <= limits.fileBytes) bytes += size;
-    if (bytes <= limits.setBytes) return undefined;
-    return { ...statement('set-too-large', { bytes, limit: limits.setBytes }), position: wholeSet };
+  #startAgain(): void {
+    for (const blob of this.#state.blobs()) this.#cache.release(blob);
+    this.#state = new FleetState(this.#derivation, refsOf(this.#fleet ?? emptyFleet));
   }
 
-  /** Stops early where there are more findings than anybody reads. */
-  async #parse(
-    files: ReadonlyMap<string, ManifestFile>,
-  ): Promise<{ files: ReadonlyMap<string, ParsedFile> } | { diagnostics: Diagnostic[] }> {
-    const parsed = new Map<string, ParsedFile>();
+  /** Stops early where there is more to say than anybody reads. */
+  async #parse(files: readonly ManifestFile[]): Promise<{ files: ChangedFile[] } | { diagnostics: Diagnostic[] }> {
+    const parsed: ChangedFile[] = [];
     const diagnostics: Diagnostic[] = [];
     let documents = 0;
-    const all = [...files.values()];
-    for (let from = 0; from < all.length; from += limits.concurrentReads) {
-      const batch = all.slice(from, from + limits.concurrentReads);
-      const known = batch.map((file) => this.#cache.get(file.blob));
-      const contents = known.every((each) => each !== undefined) ? [] : await this.#contents(batch);
+    for (let from = 0; from < files.length; from += limits.concurrentReads) {
+      const batch = files.slice(from, from + limits.concurrentReads);
+      const contents = await Promise.all(batch.map((file) => this.#content(file)));
       for (const [at, file] of batch.entries()) {
-        const content = contents[at];
-        const read = this.#cache.get(file.blob) ?? (await this.#parseOne(file, content ?? new Uint8Array()));
-        parsed.set(file.path, read);
-        documents += documentsOf(read);
+        const read = await this.#parseOne(file, contents[at]);
+        parsed.push({ file, parsed: read });
+        documents += read.counts.documents;
         for (const diagnostic of ownDiagnostics(file.path, read)) diagnostics.push(diagnostic);
       }
-      if (documents > limits.documents) return { diagnostics: [this.#tooMany('too-many-documents', limits.documents)] };
+      if (documents > limits.documents) return { diagnostics: [tooMany('too-many-documents')] };
       if (diagnostics.length > limits.findings) {
         const shown = diagnostics.sort(compareDiagnostics).slice(0, limits.findings);
-        return { diagnostics: [...shown, this.#tooMany('too-many-findings', limits.findings)] };
+        return { diagnostics: [...shown, tooMany('too-many-findings')] };
       }
     }
     return { files: parsed };
   }
 
-  #tooMany(rule: 'too-many-documents' | 'too-many-findings', limit: number): Diagnostic {
-    return { ...statement(rule, { limit }), position: wholeSet };
+  /** Undefined where it is not needed. */
+  async #content(file: ManifestFile): Promise<Uint8Array | undefined> {
+    const needed = file.size <= limits.fileBytes && this.#cache.get(file.blob) === undefined;
+    return needed ? file.read() : undefined;
   }
 
-  /** Content of those files of a batch that have to be read, by their index in it. */
-  #contents(batch: readonly ManifestFile[]): Promise<(Uint8Array | undefined)[]> {
-    return Promise.all(
-      batch.map(async (file) => {
-        const needed = this.#cache.get(file.blob) === undefined && file.size <= limits.fileBytes;
-        return needed ? file.read() : undefined;
-      }),
-    );
-  }
-
-  async #parseOne(file: ManifestFile, content: Uint8Array): Promise<ParsedFile> {
-    if (file.size > limits.fileBytes) return this.#cache.refuse(file.blob, tooLarge(file.size));
+  async #parseOne(file: ManifestFile, content: Uint8Array | undefined): Promise<ParsedFile> {
+    const known = this.#cache.get(file.blob);
+    if (known !== undefined) return known;
+    if (content === undefined) return this.#cache.refuse(file.blob, tooLarge(file.size));
     return this.#cache.parse(file.blob, content);
   }
 
-  #update(files: ReadonlyMap<string, ParsedFile>): FleetResult {
-    if (!this.#state.complete) this.#state = new FleetState(this.#derivation, refsOf(this.#fleet ?? emptyFleet));
-    this.#state.update(files);
+  #update(changed: readonly ChangedFile[], gone: readonly string[]): FleetResult {
+    const before = [...changed.map(({ file }) => file.path), ...gone].map((path) => this.#state.blobOf(path));
+    for (const { file } of changed) this.#cache.hold(file.blob);
+    for (const blob of before) if (blob !== undefined) this.#cache.release(blob);
+    this.#state.update(changed, gone);
     const diagnostics = this.#state.diagnostics();
     if (diagnostics.some(({ severity }) => severity === 'error')) return failure(diagnostics);
-    if (this.#state.size === 0) return failure([...diagnostics, this.#noObjects(files)]);
+    if (this.#state.counts.documents > limits.documents) return failure([tooMany('too-many-documents')]);
+    if (this.#state.counts.objects === 0) return failure([...diagnostics, this.#noObjects()]);
+    return this.#success(diagnostics);
+  }
+
+  #success(diagnostics: readonly Diagnostic[]): FleetResult {
     const before = this.#fleet;
     const { fleet, changed } = nextFleet(before ?? emptyFleet, this.#state.touched, (ref) => this.#find(ref));
     this.#state.settle();
@@ -126,10 +132,9 @@ class Reader implements FleetReader {
     return { ok: true, fleet, diagnostics, changed: before === undefined ? 'all' : changed };
   }
 
-  #noObjects(files: ReadonlyMap<string, ParsedFile>): Diagnostic {
-    let documents = 0;
-    for (const file of files.values()) documents += documentsOf(file);
-    const counts = { documents: plural(documents, 'document'), files: plural(files.size, 'file') };
+  #noObjects(): Diagnostic {
+    const { documents, files } = this.#state.counts;
+    const counts = { documents: plural(documents, 'document'), files: plural(files, 'file') };
     return { ...statement('no-objects', counts), position: wholeSet };
   }
 

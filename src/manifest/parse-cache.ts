@@ -1,12 +1,12 @@
-import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { statement } from './diagnostic.ts';
 import { type ParsedSection, parseSection } from './document.ts';
 import type { ParsedFile } from './fleet-state.ts';
 import { limits } from './limits.ts';
-import { decode, type LocalFinding, sections, start } from './text.ts';
+import { decode, type LocalFinding, type Section, sections, start } from './text.ts';
 
 interface CachedSection {
+  readonly text: string;
   readonly section: ParsedSection;
   /** Files in the cache that have it, counted as often as they do. */
   uses: number;
@@ -14,14 +14,35 @@ interface CachedSection {
 
 interface CachedFile {
   readonly file: ParsedFile;
-  readonly sections: readonly string[];
+  readonly sections: readonly CachedSection[];
+  /** Paths of the set that have this content. */
+  uses: number;
 }
 
 /** Sections parsed between two turns of the event loop: some milliseconds. */
 const SLICE = 64;
 
-function unreadable(finding: LocalFinding): CachedFile {
-  return { file: { sections: [], findings: [finding] }, sections: [] };
+function findingsOf({ section }: CachedSection): number {
+  return section.documents.reduce((sum, { findings }) => sum + findings.length, 0);
+}
+
+function placed(cached: readonly CachedSection[], parts: readonly Section[]): ParsedFile['sections'] {
+  return cached.map(({ section }, at) => ({ section, line: parts[at]?.line ?? 0 }));
+}
+
+function countsOf(parsed: readonly CachedSection[]): ParsedFile['counts'] {
+  let documents = 0;
+  let findings = 0;
+  for (const cached of parsed) {
+    documents += cached.section.documents.length + cached.section.passed;
+    findings += findingsOf(cached);
+  }
+  return { documents, findings };
+}
+
+/** A string of its own: a slice would keep the whole file that it was cut from in memory. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 /**
@@ -31,6 +52,8 @@ function unreadable(finding: LocalFinding): CachedFile {
 export class ParseCache {
   readonly #files = new Map<string, CachedFile>();
   readonly #sections = new Map<string, CachedSection>();
+  /** Blobs that no path of the set has. */
+  readonly #idle = new Set<string>();
   #fresh = 0;
 
   get(blob: string): ParsedFile | undefined {
@@ -43,7 +66,7 @@ export class ParseCache {
 
   /** Notes why the content of a blob is not looked at. */
   refuse(blob: string, finding: LocalFinding): ParsedFile {
-    return this.#put(blob, unreadable(finding));
+    return this.#put(blob, { sections: [], findings: [finding], counts: { documents: 0, findings: 1 } }, []);
   }
 
   /** Lets the event loop turn between slices of a large file. */
@@ -54,50 +77,70 @@ export class ParseCache {
     if (parts.length > limits.documents) {
       return this.refuse(blob, { ...statement('too-many-documents', { limit: limits.documents }), at: start });
     }
-    const keys: string[] = [];
-    const parsed: { section: ParsedSection; line: number }[] = [];
-    for (const { text, line } of parts) {
-      const key = hash('sha256', text, 'base64');
-      keys.push(key);
-      parsed.push({ section: this.#section(key, text), line });
+    const cached: CachedSection[] = [];
+    let found = 0;
+    for (const { text } of parts) {
+      const entry = this.#section(text);
+      cached.push(entry);
+      found += findingsOf(entry);
+      if (found > limits.findings) return this.#cutOff(blob, cached, parts);
       if (this.#fresh >= SLICE) {
         this.#fresh = 0;
         await setImmediate();
       }
     }
-    return this.#put(blob, { file: { sections: parsed, findings: [] }, sections: keys });
+    return this.#put(blob, { sections: placed(cached, parts), findings: [], counts: countsOf(cached) }, cached);
   }
 
-  #section(key: string, text: string): ParsedSection {
-    const cached = this.#sections.get(key);
-    if (cached !== undefined) {
-      cached.uses++;
-      return cached.section;
+  /** The rest of the file is not looked at. */
+  #cutOff(blob: string, cached: readonly CachedSection[], parts: readonly Section[]): ParsedFile {
+    const finding = { ...statement('too-many-findings', { limit: limits.findings }), at: start };
+    return this.#put(blob, { sections: placed(cached, parts), findings: [finding], counts: countsOf(cached) }, cached);
+  }
+
+  /** One more path has this content, which is in the cache. */
+  hold(blob: string): void {
+    const cached = this.#files.get(blob);
+    if (cached === undefined) throw new Error(`blob ${blob} is not in the cache`);
+    cached.uses++;
+    this.#idle.delete(blob);
+  }
+
+  /** One path less has it. */
+  release(blob: string): void {
+    const cached = this.#files.get(blob);
+    if (cached === undefined) return;
+    cached.uses--;
+    if (cached.uses === 0) this.#idle.add(blob);
+  }
+
+  /** Forgets what no path has. */
+  sweep(): void {
+    for (const blob of this.#idle) {
+      for (const section of this.#files.get(blob)?.sections ?? []) {
+        section.uses--;
+        if (section.uses === 0) this.#sections.delete(section.text);
+      }
+      this.#files.delete(blob);
+    }
+    this.#idle.clear();
+  }
+
+  #section(text: string): CachedSection {
+    const known = this.#sections.get(text);
+    if (known !== undefined) {
+      known.uses++;
+      return known;
     }
     this.#fresh++;
-    const section = parseSection(text);
-    this.#sections.set(key, { section, uses: 1 });
-    return section;
+    const cached = { text: copied(text), section: parseSection(text), uses: 1 };
+    this.#sections.set(cached.text, cached);
+    return cached;
   }
 
-  #put(blob: string, file: CachedFile): ParsedFile {
-    this.#drop(blob);
-    this.#files.set(blob, file);
-    return file.file;
-  }
-
-  #drop(blob: string): void {
-    for (const key of this.#files.get(blob)?.sections ?? []) {
-      const cached = this.#sections.get(key);
-      if (cached === undefined) continue;
-      cached.uses--;
-      if (cached.uses === 0) this.#sections.delete(key);
-    }
-    this.#files.delete(blob);
-  }
-
-  /** Forgets what is in none of these blobs. */
-  retain(blobs: ReadonlySet<string>): void {
-    for (const blob of this.#files.keys()) if (!blobs.has(blob)) this.#drop(blob);
+  #put(blob: string, file: ParsedFile, parts: readonly CachedSection[]): ParsedFile {
+    this.#files.set(blob, { file, sections: parts, uses: 0 });
+    this.#idle.add(blob);
+    return file;
   }
 }

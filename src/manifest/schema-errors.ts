@@ -4,6 +4,7 @@ import type { Kind } from './model.ts';
 import { resolved, type SchemaNode, schemas } from './schema.ts';
 import { nearest } from './suggest.ts';
 import { type LocalFinding, type Spot, start } from './text.ts';
+import { formats, isDurationRange, outOfRange } from './values.ts';
 import { type Plain, pointer } from './yaml.ts';
 
 /** `/spec/endpoints/0` as people write it: `spec.endpoints[0]`; the document itself: `a Peer`. */
@@ -129,6 +130,11 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
     case 'maxItems':
     case 'maxProperties':
       return wrong('longer', `a list of at most ${count(params.limit)}`);
+    case 'format':
+    case 'x-range': {
+      const said = valueStatement(error, schema, where);
+      return said === undefined ? undefined : { ...said, at: value };
+    }
     case 'maxLength':
       return wrong('longer than any valid value', expectation(schema));
     default:
@@ -137,6 +143,13 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
         ? wrong(described(error.data, schema), expectation(schema))
         : wrong(`given the key "${error.propertyName}"`, expectation(schema), key(error.propertyName));
   }
+}
+
+function valueStatement({ keyword, data }: ErrorObject, schema: SchemaNode, where: string): Statement | undefined {
+  if (typeof data !== 'string') return undefined;
+  if (keyword === 'format') return formats[schema.format ?? '']?.(data, where);
+  const range = schema['x-range'];
+  return isDurationRange(range) ? outOfRange(data, range, where) : undefined;
 }
 
 function typeStatement(where: string, data: unknown, schema: SchemaNode): Statement {

@@ -5,6 +5,7 @@ import peer from '../../schema/peer.json' with { type: 'json' };
 import vip from '../../schema/vip.json' with { type: 'json' };
 import type { ClusterDocument, PeerDocument, VIPDocument } from './generated.ts';
 import type { Kind } from './model.ts';
+import { formats, isDurationRange, outOfRange } from './values.ts';
 
 /** The part of JSON Schema that schema/ uses. */
 export interface SchemaNode {
@@ -18,6 +19,7 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
   readonly 'x-expects'?: string;
+  readonly 'x-range'?: readonly string[];
 }
 
 export interface Documents {
@@ -46,9 +48,13 @@ export function resolved(node: SchemaNode): SchemaNode {
 function createAjv(): Ajv2020 {
   const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true });
   ajv.addVocabulary(['x-expects']);
-  // Values are checked by parse.ts, which has more to say than yes or no.
-  for (const format of ['public-key', 'duration', 'cidr', 'address', 'endpoint', 'interface']) {
-    ajv.addFormat(`omni-${format}`, true);
+  ajv.addKeyword({
+    keyword: 'x-range',
+    validate: (range: unknown, value: unknown) =>
+      typeof value !== 'string' || !isDurationRange(range) || outOfRange(value, range, '') === undefined,
+  });
+  for (const [format, check] of Object.entries(formats)) {
+    ajv.addFormat(format, (text: string) => check(text, '') === undefined);
   }
   ajv.addSchema(common);
   return ajv;
