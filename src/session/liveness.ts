@@ -159,9 +159,10 @@ function dropRetired(draft: Draft, byId: ReadonlyMap<SessionId, SessionState>): 
 /** The earliest moment at which one of the rules above may apply. */
 function nextPollMs(draft: Draft, moved: boolean): number {
   const { state, nowMs } = draft;
-  const { current, retiring, seen, settings, unansweredSinceMs } = state;
+  const { current, next, retiring, seen, settings, unansweredSinceMs } = state;
   if (slotsOf(state).length === 0) return Number.POSITIVE_INFINITY;
   const times = retiring.map((slot) => slot.removeAtMs);
+  if (next !== undefined) times.push(onGrid(nowMs + POLL_ACTIVE_MS));
   if (current !== undefined) {
     times.push(onGrid(nowMs + (moved ? POLL_ACTIVE_MS : POLL_IDLE_MS)), current.confirmAtMs);
     if (seen.rxDataMs > seen.txMs) times.push(seen.txMs + PASSIVE_KEEPALIVE_MS);

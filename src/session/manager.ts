@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { IpAddress, PublicKey } from '../manifest/model.ts';
 import type { Clock } from '../reconcile/clock.ts';
@@ -12,6 +13,7 @@ import { type DhKeyPair, generateKeyPair } from './dh.ts';
 import { localParty } from './handshake.ts';
 import type { Identity } from './identity.ts';
 import { SessionIds } from './ids.ts';
+import { type KeptText, keptFile } from './kept.ts';
 import type { Slot } from './model.ts';
 import { Pacer } from './pacer.ts';
 import type { PeerSessions } from './peer.ts';
@@ -32,12 +34,14 @@ export interface SessionManagerOptions {
   readonly identity: Identity;
   /** 32 bytes. */
   readonly psk: Uint8Array;
-  /** Folder of `handshake.json`; exists. */
+  /** Exists; `handshake.json` is kept there. */
   readonly stateDir: string;
   readonly clock: Pick<Clock, 'wall' | 'setTimer'>;
   /** A name's address, or undefined; never rejects. */
   readonly resolve: (host: string) => Promise<IpAddress | undefined>;
   readonly onEvent: (event: ManagerEvent) => void;
+  /** Instead of the file in `stateDir`. */
+  readonly handshakeState?: KeptText;
   readonly openTransport?: OpenTransport;
   readonly random?: (bytes: number) => Uint8Array;
   readonly generateKeyPair?: () => DhKeyPair;
@@ -111,7 +115,9 @@ export class SessionManager {
 
   /** Reads the handshake clock and listens to the data plane. Peers come with `configure`. */
   async start(): Promise<void> {
-    const { timestamps, problem } = await Timestamps.open(this.#options.stateDir);
+    const { stateDir, handshakeState } = this.#options;
+    const kept = handshakeState ?? keptFile(join(stateDir, 'handshake.json'));
+    const { timestamps, problem } = await Timestamps.open(kept);
     this.#timestamps = timestamps;
     if (problem !== undefined) this.#report(problem);
     this.#unsubscribe = this.#plane.onEvent((event) => {

@@ -5,6 +5,7 @@ import {
   CONFIRM_DELAYS_MS,
   MIN_INITIATION_INTERVAL_MS,
   PATH_ALIVE_MS,
+  POLL_ACTIVE_MS,
   RETIRE_GRACE_MS,
   UNCONFIRMED_MS,
 } from './timers.ts';
@@ -74,6 +75,7 @@ export function installAnswered(draft: Draft, localId: SessionId, timestampNs: b
     initiationAcceptedMs: nowMs,
     handshakeSentMs: nowMs,
   });
+  pollBy(draft, nowMs + POLL_ACTIVE_MS); // should the data plane's word that it is confirmed be lost
   draft.effects.push({ type: 'respond', localId, moveEndpoint: !pathAlive });
 }
 

@@ -1,20 +1,19 @@
-import { open, readFile, rename } from 'node:fs/promises';
-import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { PublicKey } from '../manifest/model.ts';
+import type { KeptText } from './kept.ts';
 
-const FILE = 'handshake.json';
 /** With a clock that runs: how far ahead one write covers what initiations may bear. Nanoseconds. */
 const CLOCK_RESERVE_NS = 60_000_000_000n;
 /** With a clock that stands in the past, where time stamps count up by one. */
 const COUNT_RESERVE_NS = 1_000_000n;
+/** Leaves room to count up in 64 bits: the year 2200. */
+const MAX_OWN_NS = 7_258_118_400_000_000_000n;
 /** More peers than any fleet has; the smallest time stamps go first. */
 const MAX_PEERS = 65_536;
 
 /**
  * The handshake clock. Initiations bear max(clock, last + 1), and no accepted time stamp is accepted again: a robot
- * that boots without a clock can still call, and a recorded call is worth nothing, also across restarts. Kept in
- * `<stateDir>/handshake.json`:
+ * that boots without a clock can still call, and a recorded call is worth nothing, also across restarts. Kept as
  *
  *     {"version":1,"own":"<ns>","peers":{"<public key>":"<ns>",...}}
  *
@@ -22,36 +21,36 @@ const MAX_PEERS = 65_536;
  * written behind (`save`).
  */
 export class Timestamps {
-  readonly #path: string;
+  readonly #kept: KeptText;
   readonly #peers: Map<PublicKey, bigint>;
   #last: bigint;
   #bound: bigint;
   #dirty = false;
   #writing: Promise<void> = Promise.resolve();
+  #reserving: Promise<OmniError | undefined> = Promise.resolve(undefined);
 
-  private constructor(path: string, own: bigint, peers: Map<PublicKey, bigint>) {
-    this.#path = path;
+  private constructor(kept: KeptText, own: bigint, peers: Map<PublicKey, bigint>) {
+    this.#kept = kept;
     this.#last = own;
     this.#bound = own;
     this.#peers = peers;
   }
 
   /** Reads what is there. A damaged file is reported by `problem` and begins anew: a node must not stay away for it. */
-  static async open(stateDir: string): Promise<{ readonly timestamps: Timestamps; readonly problem?: OmniError }> {
-    const path = join(stateDir, FILE);
-    let text: string;
+  static async open(kept: KeptText): Promise<{ readonly timestamps: Timestamps; readonly problem?: OmniError }> {
+    const empty = new Timestamps(kept, 0n, new Map());
+    let text: string | undefined;
     try {
-      text = await readFile(path, 'utf8');
+      text = await kept.read();
     } catch (error) {
-      const timestamps = new Timestamps(path, 0n, new Map());
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { timestamps };
-      return { timestamps, problem: unusable(path, 'cannot be read', error) };
+      return { timestamps: empty, problem: unusable(kept.path, 'cannot be read', error) };
     }
+    if (text === undefined) return { timestamps: empty };
     try {
       const { own, peers } = parse(text);
-      return { timestamps: new Timestamps(path, own, peers) };
+      return { timestamps: new Timestamps(kept, own, peers) };
     } catch (error) {
-      return { timestamps: new Timestamps(path, 0n, new Map()), problem: unusable(path, 'is damaged', error) };
+      return { timestamps: empty, problem: unusable(kept.path, 'is damaged', error) };
     }
   }
 
@@ -63,10 +62,12 @@ export class Timestamps {
     const counts = wallNs <= this.#last;
     const timestampNs = counts ? this.#last + 1n : wallNs;
     this.#last = timestampNs;
-    if (timestampNs <= this.#bound) return { timestampNs };
-    this.#bound = timestampNs + (counts ? COUNT_RESERVE_NS : CLOCK_RESERVE_NS);
-    this.#dirty = true;
-    const problem = await this.save();
+    if (timestampNs > this.#bound) {
+      this.#bound = timestampNs + (counts ? COUNT_RESERVE_NS : CLOCK_RESERVE_NS);
+      this.#dirty = true;
+      this.#reserving = this.save();
+    }
+    const problem = await this.#reserving;
     return problem === undefined ? { timestampNs } : { timestampNs, problem };
   }
 
@@ -91,10 +92,10 @@ export class Timestamps {
       if (!this.#dirty) return undefined;
       this.#dirty = false;
       try {
-        await replaceFile(this.#path, this.#text());
+        await this.#kept.write(this.#text());
         return undefined;
       } catch (error) {
-        return unusable(this.#path, 'cannot be written', error);
+        return unusable(this.#kept.path, 'cannot be written', error);
       }
     });
     this.#writing = written.then(() => undefined);
@@ -120,24 +121,14 @@ function parse(text: string): { own: bigint; peers: Map<PublicKey, bigint> } {
     key as PublicKey,
     nanoseconds(each),
   ]);
-  return { own: nanoseconds(own), peers: new Map(entries) };
+  const bound = nanoseconds(own);
+  if (bound > MAX_OWN_NS) throw new RangeError('a time stamp from after 2200');
+  return { own: bound, peers: new Map(entries) };
 }
 
 function nanoseconds(value: unknown): bigint {
   if (typeof value !== 'string' || !/^\d{1,20}$/.test(value)) throw new TypeError('not a time stamp');
   return BigInt(value);
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }
 
 function unusable(path: string, what: string, cause: unknown): OmniError {
