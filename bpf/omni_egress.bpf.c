@@ -22,7 +22,7 @@ static __always_inline int next_counter(struct session_entry *session, __u64 *co
 }
 
 /* Writes the header and seals the packet. Returns OMNI_DROP_NONE or a reason. */
-static __noinline int seal(struct xdp_md *ctx, struct session_entry *session, __u64 id)
+static __noinline int seal(struct xdp_md *ctx, struct session_entry *session, const __u64 *id)
 {
 	struct omni_header *header = (void *)(long)ctx->data + OMNI_OUTER_IPV4;
 	struct chacha20 cipher;
@@ -37,7 +37,7 @@ static __noinline int seal(struct xdp_md *ctx, struct session_entry *session, __
 	header->counter = counter;
 	if (!session_holds(id, session))
 		return OMNI_DROP_SESSION_UNKNOWN;
-	return aead_seal(ctx, &cipher) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
+	return aead_seal(ctx, &cipher, AEAD_AAD_LEN) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
 }
 
 static __always_inline void count_sent(struct session_entry *session, __u32 inner_length, __u64 now_ns)
@@ -74,7 +74,7 @@ static __always_inline int send_to_peer(struct xdp_md *ctx, __u64 peer, __u32 in
 
 	reason = encap_ipv4(ctx, &entry->endpoint, inner_length, &route);
 	if (!reason)
-		reason = seal(ctx, session, id);
+		reason = seal(ctx, session, &id);
 	if (reason)
 		return drop(reason);
 	count_sent(session, inner_length, now_ns);

@@ -36,7 +36,7 @@ static __always_inline int authenticate(struct xdp_md *ctx, const struct session
 					struct chacha20 *cipher)
 {
 	chacha20_init(cipher, session->rx_key, counter);
-	return aead_verify(ctx, cipher);
+	return aead_verify(ctx, cipher, AEAD_AAD_LEN);
 }
 
 /* Accepts an authentic datagram's counter, once. Returns 0: seen before, or too old. */
@@ -67,7 +67,7 @@ static __noinline int open(struct xdp_md *ctx, struct session_entry *session, co
 
 	if (authenticate(ctx, session, receipt->counter, &cipher) != AEAD_OK)
 		return OMNI_DROP_AUTH;
-	if (!session_holds(receipt->id, session))
+	if (!session_holds(&receipt->id, session))
 		return OMNI_DROP_SESSION_UNKNOWN;
 	if (!accept(session, receipt, inner_length))
 		return OMNI_DROP_REPLAY;

@@ -17,7 +17,7 @@
 
 #define OMNI_OUTER_IPV4 (OMNI_OVERHEAD_IPV4 - (int)sizeof(struct omni_header))
 #define AEAD_MAX_BLOCKS (OMNI_MAX_FRAME / BLOCK_LEN)
-#define AEAD_AAD_LEN (int)__builtin_offsetof(struct omni_header, tag)
+#define AEAD_AAD_LEN __builtin_offsetof(struct omni_header, tag)
 
 enum aead_result {
 	AEAD_OK = 0,
@@ -74,16 +74,22 @@ static __always_inline int aead_tail_store(struct xdp_md *ctx, __u32 length, con
 	return AEAD_OK;
 }
 
-/* Absorbs the block's first `rest` bytes, which zeros follow, then the lengths of AAD and text; writes the tag. */
-static __always_inline void aead_mac_finish(struct poly1305 *mac, struct block *tail, __u32 length, struct quarter *tag)
+/*
+ * Absorbs the text's last `length` % 64 bytes, which zeros follow in `tail`,
+ * then the lengths of AAD and text; leaves the tag in the block's first 16 bytes.
+ */
+static __always_inline void aead_mac_finish(struct poly1305 *mac, struct block *tail, __u32 aad_length, __u32 length)
 {
 #pragma unroll
 	for (__u32 i = 0; i < BLOCK_LEN / QUARTER_LEN; i++)
 		if (length % BLOCK_LEN > i * QUARTER_LEN)
 			poly1305_quarter(mac, (struct quarter *)&tail->word[4 * i]);
-	*tag = (struct quarter){ .word = { AEAD_AAD_LEN, 0, length, 0 } };
-	poly1305_quarter(mac, tag);
-	poly1305_finish(mac, tag);
+	tail->word[0] = aad_length;
+	tail->word[1] = 0;
+	tail->word[2] = length;
+	tail->word[3] = 0;
+	poly1305_quarter(mac, (struct quarter *)tail);
+	poly1305_finish(mac, (struct quarter *)tail);
 }
 
 /* Length of the text, or AEAD_BOUNDS. */
@@ -97,15 +103,16 @@ static __always_inline int aead_text_length(const struct xdp_md *ctx)
 /*
  * Seals the packet: encrypts the text and writes the tag. The header's id and
  * counter are already there; `cipher` is at block 0 of key and nonce.
- * Returns enum aead_result.
+ * `aad_length` is AEAD_AAD_LEN in every datagram; in RFC 8439's vectors it is
+ * less, and zeros follow. Returns enum aead_result.
  */
-OMNI_GLOBAL int aead_seal(struct xdp_md *ctx, struct chacha20 *cipher)
+OMNI_GLOBAL int aead_seal(struct xdp_md *ctx, struct chacha20 *cipher, __u32 aad_length)
 {
 	struct span text = packet_from(ctx, OMNI_OVERHEAD_IPV4), header = packet_from(ctx, OMNI_OUTER_IPV4);
 	int length = aead_text_length(ctx);
 	struct block tail = {};
 	struct poly1305 mac;
-	struct quarter tag;
+	struct quarter *tag;
 
 	if (!cipher || length < 0 || header.at + sizeof(struct omni_header) > header.end)
 		return AEAD_BOUNDS;
@@ -127,24 +134,26 @@ OMNI_GLOBAL int aead_seal(struct xdp_md *ctx, struct chacha20 *cipher)
 		if (aead_tail_store(ctx, length, &tail) || aead_tail_load(ctx, length, &tail))
 			return AEAD_BOUNDS;
 	}
-	aead_mac_finish(&mac, &tail, length, &tag);
+	aead_mac_finish(&mac, &tail, aad_length, length);
 
-	header = packet_from(ctx, OMNI_OUTER_IPV4);
-	if (header.at + sizeof(struct omni_header) > header.end)
+	header = packet_from(ctx, OMNI_OUTER_IPV4 + AEAD_AAD_LEN);
+	tag = header.at;
+	if ((void *)(tag + 1) > header.end)
 		return AEAD_BOUNDS;
-	__builtin_memcpy(((struct omni_header *)header.at)->tag, &tag, sizeof(tag));
+	*tag = *(struct quarter *)&tail;
 	return AEAD_OK;
 }
 
 /*
  * Verifies the packet's tag; `cipher` is at block 0 of key and nonce, and at
- * block 1 afterwards. Returns enum aead_result. Changes nothing in the packet.
+ * block 1 afterwards. `aad_length`: as above. Returns enum aead_result. Changes
+ * nothing in the packet.
  */
-OMNI_GLOBAL int aead_verify(struct xdp_md *ctx, struct chacha20 *cipher)
+OMNI_GLOBAL int aead_verify(struct xdp_md *ctx, struct chacha20 *cipher, __u32 aad_length)
 {
 	struct span text = packet_from(ctx, OMNI_OVERHEAD_IPV4), header = packet_from(ctx, OMNI_OUTER_IPV4);
 	int length = aead_text_length(ctx);
-	struct quarter tag, *given;
+	struct quarter *tag;
 	struct block tail = {};
 	struct poly1305 mac;
 
@@ -160,13 +169,13 @@ OMNI_GLOBAL int aead_verify(struct xdp_md *ctx, struct chacha20 *cipher)
 	}
 	if (aead_tail_load(ctx, length, &tail))
 		return AEAD_BOUNDS;
-	aead_mac_finish(&mac, &tail, length, &tag);
+	aead_mac_finish(&mac, &tail, aad_length, length);
 
 	header = packet_from(ctx, OMNI_OUTER_IPV4 + AEAD_AAD_LEN);
-	given = header.at;
-	if ((void *)(given + 1) > header.end)
+	tag = header.at;
+	if ((void *)(tag + 1) > header.end)
 		return AEAD_BOUNDS;
-	return quarter_equal(&tag, given) ? AEAD_OK : AEAD_FORGED;
+	return quarter_equal(tag, (struct quarter *)&tail) ? AEAD_OK : AEAD_FORGED;
 }
 
 /* Decrypts the packet's text after aead_verify. Returns enum aead_result. */

@@ -17,11 +17,11 @@ static const __u32 blake2s_iv[8] = {
 
 #define BLAKE2S_MIX(a, b, c, d, x, y)			\
 	do {						\
-		a += b + m->word[x];			\
+		a += b + word[x];			\
 		d = rotl32(d ^ a, 32 - 16);		\
 		c += d;					\
 		b = rotl32(b ^ c, 32 - 12);		\
-		a += b + m->word[y];			\
+		a += b + word[y];			\
 		d = rotl32(d ^ a, 32 - 8);		\
 		c += d;					\
 		b = rotl32(b ^ c, 32 - 7);		\
@@ -44,6 +44,8 @@ static const __u32 blake2s_iv[8] = {
 OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 bytes)
 {
 	__u32 v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15;
+	/* Volatile, or clang 19 keeps copies of all words on the stack, of which there are 512 bytes for everybody. */
+	const volatile __u32 *word = m->word;
 
 	if (!state || !m)
 		return -1;

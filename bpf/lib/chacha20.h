@@ -117,9 +117,9 @@ OMNI_GLOBAL int chacha20_xor(struct chacha20 *state, struct block *block)
 {
 	register struct chacha20 *r1 asm("r1") = state;
 	register struct block *r2 asm("r2") = block;
+	__u32 slot[12];
 	struct chacha20 *state_slot;
 	struct block *block_slot;
-	__u32 slot[16];
 
 	if (!r1 || !r2)
 		return -1;
@@ -142,9 +142,9 @@ OMNI_GLOBAL int chacha20_xor(struct chacha20 *state, struct block *block)
 		"w0 += 1;"
 		"*(u32 *)(r1 + " AT_12 ") = w0;"
 		: "+r"(r1), "+r"(r2), [state] "=m"(state_slot), [block] "=m"(block_slot),
-		  [slot0] "=m"(slot[0]), [slot1] "=m"(slot[1]), [slot2] "=m"(slot[2]), [slot4] "=m"(slot[4]),
-		  [slot5] "=m"(slot[5]), [slot6] "=m"(slot[6]), [slot8] "=m"(slot[8]), [slot11] "=m"(slot[11]),
-		  [slot12] "=m"(slot[12]), [slot13] "=m"(slot[13]), [slot14] "=m"(slot[14]), [slot15] "=m"(slot[15])
+		  [slot0] "=m"(slot[0]), [slot1] "=m"(slot[1]), [slot2] "=m"(slot[2]), [slot4] "=m"(slot[3]),
+		  [slot5] "=m"(slot[4]), [slot6] "=m"(slot[5]), [slot8] "=m"(slot[6]), [slot11] "=m"(slot[7]),
+		  [slot12] "=m"(slot[8]), [slot13] "=m"(slot[9]), [slot14] "=m"(slot[10]), [slot15] "=m"(slot[11])
 		:
 		: "r0", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "memory");
 	return 0;

@@ -24,9 +24,9 @@ static __always_inline int session_expired(const struct session_entry *session, 
 	return now_ns >= session->expires_ns;
 }
 
-static __always_inline int session_holds(__u64 id, const struct session_entry *session)
+static __always_inline int session_holds(const __u64 *id, const struct session_entry *session)
 {
-	return bpf_map_lookup_elem(&session_map, &id) == session;
+	return bpf_map_lookup_elem(&session_map, id) == session;
 }
 
 /* Returns 0 if there was no room: the agent is not reading. */
