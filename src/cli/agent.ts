@@ -1,0 +1,38 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { type AgentClient, connectAgent } from '../agent/client.ts';
+import { macOf } from '../manifest/keys.ts';
+import type { PublicKey } from '../manifest/model.ts';
+import type { Io } from './io.ts';
+import { durationFlag, socketFlag } from './options.ts';
+import { namesFrom, type PeerNames } from './views/changes.ts';
+import { nameOf, type ObjectView } from './views/objects.ts';
+
+export interface AgentOptions {
+  readonly socket: string;
+  readonly timeout: number;
+}
+
+/** What every verb that asks the agent takes. */
+export function addAgentFlags(command: Command, timeoutText: '2s' | '10s' | '5m'): Command {
+  return command
+    .addOption(socketFlag())
+    .addOption(durationFlag('--timeout <duration>', 'how long to wait for the agent', timeoutText));
+}
+
+export function connect({ io, options }: { readonly io: Io; readonly options: AgentOptions }): AgentClient {
+  return connectAgent({ socket: resolve(io.cwd, options.socket), timeoutMs: options.timeout, signal: io.signal });
+}
+
+/** Names that the agent gives to keys and MACs. */
+export function peerNames(objects: readonly ObjectView[]): PeerNames {
+  const byKey = new Map<string, string>();
+  const byMac = new Map<string, string>();
+  for (const { object, detail } of objects) {
+    const publicKey = detail.publicKey;
+    if (!object.startsWith('peer/') || publicKey === undefined) continue;
+    byKey.set(publicKey, nameOf(object));
+    byMac.set(macOf(publicKey as PublicKey), nameOf(object));
+  }
+  return namesFrom(byKey, byMac);
+}

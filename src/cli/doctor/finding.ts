@@ -1,0 +1,36 @@
+/**
+ * What doctor says of one thing. `failure`: the agent cannot work here like this. `warning`: it works, but worse.
+ * `unknown`: it could not be checked, mostly for want of privileges.
+ */
+export interface Finding {
+  /** Stable, kebab-case: scripts match on it. */
+  readonly check: string;
+  readonly status: 'ok' | 'warning' | 'failure' | 'unknown';
+  readonly message: string;
+  /** What to do about it. */
+  readonly fix?: string;
+}
+
+export function ok(check: string, message: string): Finding {
+  return { check, status: 'ok', message };
+}
+export function warning(check: string, message: string, fix: string): Finding {
+  return { check, status: 'warning', message, fix };
+}
+export function failure(check: string, message: string, fix: string): Finding {
+  return { check, status: 'failure', message, fix };
+}
+export function unknown(check: string, message: string, fix: string): Finding {
+  return { check, status: 'unknown', message, fix };
+}
+
+/** `20.19.1` is at least `20.19`. Leading numbers count; what follows them does not. */
+export function atLeast(version: string, floor: string): boolean {
+  const parts = (text: string): number[] => (/\d+(\.\d+)*/.exec(text)?.[0] ?? '0').split('.').map(Number);
+  const [have, want] = [parts(version), parts(floor)];
+  for (const [index, number] of want.entries()) {
+    const found = have[index] ?? 0;
+    if (found !== number) return found > number;
+  }
+  return true;
+}

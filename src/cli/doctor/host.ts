@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { access, constants, readFile, readlink, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { connectAgent } from '../../agent/client.ts';
+import { loadNative, type Native } from '../../dataplane/kernel/native.ts';
+
+/** Everything that doctor asks this machine; nothing of it changes anything. */
+export interface Host {
+  readonly nodeVersion: string;
+  readonly kernelRelease: string;
+  readonly isRoot: boolean;
+  /** Throws an `OmniError` that says why not. */
+  native(): Native;
+  /** First line of what the command prints; undefined if there is no such command or it fails. */
+  versionOf(command: string): Promise<string | undefined>;
+  /** Trimmed; undefined if it cannot be read. */
+  text(path: string): Promise<string | undefined>;
+  file(path: string): Promise<FileFacts>;
+  /** Driver of a network interface; undefined for virtual ones. */
+  driverOf(interfaceName: string): Promise<string | undefined>;
+  /** The errno's name if UDP port `port` cannot be bound. */
+  bindUdp(port: number): Promise<string | undefined>;
+  /** Process id of an agent that answers on the socket. */
+  agentAt(socket: string): Promise<number | undefined>;
+}
+
+export interface FileFacts {
+  readonly exists: boolean;
+  readonly isFolder: boolean;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** Milliseconds since the epoch. */
+  readonly modifiedMs: number;
+  /** For what does not exist: whether it could be made. */
+  readonly creatable: boolean;
+}
+
+const COMMAND_TIMEOUT_MS = 5_000;
+const AGENT_TIMEOUT_MS = 2_000;
+
+export function thisHost(): Host {
+  return {
+    nodeVersion: process.versions.node,
+    kernelRelease: release(),
+    isRoot: process.geteuid?.() === 0,
+    native: loadNative,
+    versionOf,
+    text: (path) =>
+      readFile(path, 'utf8').then(
+        (text) => text.trim(),
+        () => undefined,
+      ),
+    file: fileFacts,
+    driverOf: (name) =>
+      readlink(`/sys/class/net/${name}/device/driver`).then(
+        (target) => basename(target),
+        () => undefined,
+      ),
+    bindUdp,
+    agentAt: async (socket) => {
+      try {
+        return (await connectAgent({ socket, timeoutMs: AGENT_TIMEOUT_MS }).status()).node.pid;
+      } catch {
+        // Whatever keeps it from answering: there is no agent that could hold the port for us.
+        return undefined;
+      }
+    },
+  };
+}
+
+async function versionOf(command: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await promisify(execFile)(command, ['--version'], { timeout: COMMAND_TIMEOUT_MS });
+    return stdout.split('\n')[0];
+  } catch {
+    return undefined;
+  }
+}
+
+async function fileFacts(path: string): Promise<FileFacts> {
+  const may = (mode: number): Promise<boolean> =>
+    access(path, mode).then(
+      () => true,
+      () => false,
+    );
+  try {
+    const facts = await stat(path);
+    return {
+      exists: true,
+      isFolder: facts.isDirectory(),
+      mode: facts.mode & 0o777,
+      readable: await may(constants.R_OK),
+      writable: await may(constants.W_OK),
+      modifiedMs: facts.mtimeMs,
+      creatable: false,
+    };
+  } catch {
+    const parent = dirname(path);
+    const above = parent === path ? undefined : await fileFacts(parent);
+    const creatable = above !== undefined && (above.exists ? above.isFolder && above.writable : above.creatable);
+    return { exists: false, isFolder: false, mode: 0, readable: false, writable: false, modifiedMs: 0, creatable };
+  }
+}
+
+function bindUdp(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket({ type: 'udp4' });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(error.code ?? error.message);
+    });
+    socket.bind({ port, exclusive: true }, () => socket.close(() => resolve(undefined)));
+  });
+}

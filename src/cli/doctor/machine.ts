@@ -1,0 +1,86 @@
+import { join } from 'node:path';
+import { installationRoot } from '../package.ts';
+import { atLeast, type Finding, failure, ok, unknown, warning } from './finding.ts';
+import type { Host } from './host.ts';
+
+const NODE_FLOOR = '20.19';
+const GIT_FLOOR = '2.30';
+const DAY_MS = 86_400_000;
+
+export interface MachineQuestion {
+  readonly stateDir: string;
+  readonly identity: string;
+  readonly nowMs: number;
+}
+
+/** Programs, files and the clock. */
+export async function machineFindings(host: Host, question: MachineQuestion): Promise<readonly Finding[]> {
+  return [
+    nodeFinding(host),
+    await gitFinding(host),
+    await stateFinding(host, question.stateDir),
+    await keyFinding(host, question.identity),
+    await clockFinding(host, question.nowMs),
+  ];
+}
+
+function nodeFinding(host: Host): Finding {
+  if (atLeast(host.nodeVersion, NODE_FLOOR)) return ok('node', `Node.js ${host.nodeVersion}`);
+  return failure(
+    'node',
+    `Node.js ${host.nodeVersion} is older than ${NODE_FLOOR}`,
+    `Install Node.js ${NODE_FLOOR} or later.`,
+  );
+}
+
+async function gitFinding(host: Host): Promise<Finding> {
+  const line = await host.versionOf('git');
+  if (line === undefined) {
+    return failure('git', 'git is not installed: an agent cannot follow a repository', 'Run `apt-get install git`.');
+  }
+  const version = line.replace(/^git version /, '');
+  if (atLeast(version, GIT_FLOOR)) return ok('git', `git ${version}`);
+  return failure('git', `git ${version} is older than ${GIT_FLOOR}`, `Install git ${GIT_FLOOR} or later.`);
+}
+
+async function stateFinding(host: Host, path: string): Promise<Finding> {
+  const facts = await host.file(path);
+  if (facts.exists && !facts.isFolder)
+    return failure('state-dir', `${path} is not a folder`, 'Name another with --state-dir.');
+  if (facts.exists ? facts.writable : facts.creatable) {
+    return ok('state-dir', facts.exists ? `${path} is writable` : `${path} is not there yet; it can be made`);
+  }
+  const message = facts.exists
+    ? `${path} is not writable for this user`
+    : `${path} is not there, and this user cannot make it`;
+  if (!host.isRoot) return unknown('state-dir', message, 'Run it as the user that runs the agent: `sudo omni doctor`.');
+  return failure('state-dir', message, 'Mount it writable, or name another with --state-dir.');
+}
+
+async function keyFinding(host: Host, path: string): Promise<Finding> {
+  const facts = await host.file(path);
+  if (!facts.exists) return warning('identity', `there is no key at ${path} yet`, 'Run `omni init`.');
+  if ((facts.mode & 0o077) !== 0) {
+    const mode = facts.mode.toString(8).padStart(4, '0');
+    const message = `${path} has mode ${mode}: others can get at the node's key, and the agent refuses it`;
+    return failure('identity', message, `Run \`chmod 600 ${path}\`; if others had access, make a new key.`);
+  }
+  if (facts.readable) return ok('identity', `${path} is there, readable for its owner alone`);
+  return unknown(
+    'identity',
+    `${path} is not readable for this user`,
+    'Run it as the user that runs the agent: `sudo omni doctor`.',
+  );
+}
+
+/** Handshakes survive a wrong clock; certificates of https remotes do not, and neither does anybody reading logs. */
+async function clockFinding(host: Host, nowMs: number): Promise<Finding> {
+  const installed = await host.file(join(installationRoot(), 'package.json'));
+  const today = new Date(nowMs).toISOString().slice(0, 10);
+  if (nowMs + DAY_MS >= installed.modifiedMs) return ok('clock', `the clock says ${today}`);
+  return warning(
+    'clock',
+    `the clock says ${today}, before this program was installed: https remotes will be refused`,
+    'Run `timedatectl set-ntp true`.',
+  );
+}

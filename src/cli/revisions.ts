@@ -1,0 +1,90 @@
+import { createFleetReader } from '../manifest/load.ts';
+import type { Fleet, ManifestFile } from '../manifest/model.ts';
+import { impact, type NodeImpact } from '../reconcile/impact.ts';
+import { openGitRepository } from '../source/repository.ts';
+import type { Revision, Snapshot } from '../source/source.ts';
+import { usageError } from './errors.ts';
+import { fleetOf } from './manifests.ts';
+import type { Selector } from './selector.ts';
+import { type ManifestChange, manifestChanges } from './views/diff.ts';
+
+/** What one commit does that another did not. */
+export interface RevisionComparison {
+  readonly from: Revision;
+  readonly to: Revision;
+  readonly before: Fleet;
+  readonly after: Fleet;
+  readonly manifests: readonly ManifestChange[];
+  readonly nodes: readonly NodeImpact[];
+}
+
+interface ComparisonRequest {
+  /** `A..B`; `A..` and `A` end at HEAD, `..B` begins there. */
+  readonly range: string;
+  /** A folder inside the repository. */
+  readonly repo: string;
+  /** Folder of the manifests below its root. */
+  readonly path: string;
+  readonly node: string | undefined;
+  /** Nodes by their Peer's labels, in either revision. */
+  readonly selector: Selector | undefined;
+  readonly signal: AbortSignal;
+  /** Takes the diagnostics of a revision that is invalid, as text. */
+  readonly report: (text: string) => void;
+}
+
+export async function compareRevisions(request: ComparisonRequest): Promise<RevisionComparison> {
+  const { path, node, selector, signal } = request;
+  const { from, to } = parseRange(request.range);
+  const repository = openGitRepository(request.repo);
+  try {
+    const [older, newer] = [
+      await repository.readRevision(from, path, signal),
+      await repository.readRevision(to, path, signal),
+    ];
+    // One reader for both: what did not change is parsed once.
+    const reader = createFleetReader();
+    const read = async ({ files, revision }: Snapshot): Promise<Fleet> =>
+      fleetOf(await reader.read(files.map((file) => below(path, file))), `revision ${revision.label}`, request.report);
+    const before = await read(older);
+    const after = await read(newer);
+    const { objects, nodes } = impact(before, after, node);
+    return {
+      from: older.revision,
+      to: newer.revision,
+      before,
+      after,
+      manifests: manifestChanges(before, after, objects),
+      nodes: nodes.filter((one) => selector === undefined || isSelected(one.node, selector, before, after)),
+    };
+  } finally {
+    repository.close();
+  }
+}
+
+/** Positions then read as paths from the repository's root, where a reviewer stands. */
+function below(folder: string, file: ManifestFile): ManifestFile {
+  if (folder === '') return file;
+  const { blob, size } = file;
+  return { path: `${folder.replace(/\/+$/, '')}/${file.path}`, blob, size, read: () => file.read() };
+}
+
+function isSelected(node: string, selector: Selector, ...fleets: readonly Fleet[]): boolean {
+  return fleets.some((fleet) => {
+    const peer = fleet.peers.get(node);
+    return peer !== undefined && selector(peer.metadata.labels);
+  });
+}
+
+function parseRange(range: string): { readonly from: string; readonly to: string } {
+  const [from = '', to, ...rest] = range.split('..');
+  if (rest.length > 0 || range.includes('...')) {
+    throw usageError(
+      `--rev '${range}' is no range of two commits`,
+      'Write two commits with two dots between: `--rev main..HEAD`.',
+    );
+  }
+  if (from === '' && (to === undefined || to === ''))
+    throw usageError('--rev is empty', 'Write two commits with two dots between: `--rev main..HEAD`.');
+  return { from: from || 'HEAD', to: to || 'HEAD' };
+}

@@ -1,0 +1,164 @@
+import { fingerprint } from '../../manifest/keys.ts';
+import type { MacAddress, PublicKey } from '../../manifest/model.ts';
+import type { Change, Row } from '../../reconcile/rows.ts';
+import type { Style, Tone } from '../style.ts';
+import { displayWidth, padEnd } from '../text.ts';
+
+/** Peers' names for what rows carry. Unknown keys are shown as fingerprints, unknown MACs as they are. */
+export interface PeerNames {
+  ofKey(publicKey: PublicKey): string;
+  ofMac(mac: MacAddress): string;
+}
+
+/** Names from tables; what they do not know is shown as it is. */
+export function namesFrom(byKey: ReadonlyMap<string, string>, byMac: ReadonlyMap<string, string>): PeerNames {
+  return {
+    ofKey: (publicKey: PublicKey) => byKey.get(publicKey) ?? fingerprint(publicKey),
+    ofMac: (mac: MacAddress) => byMac.get(mac) ?? mac,
+  };
+}
+
+type Operation = Change['op'];
+
+const SIGN: Readonly<Record<Operation, { readonly sign: string; readonly tone: Tone }>> = {
+  create: { sign: '+', tone: 'add' },
+  update: { sign: '~', tone: 'change' },
+  replace: { sign: '-/+', tone: 'remove' },
+  delete: { sign: '-', tone: 'remove' },
+};
+
+/** In the order in which counts of them are shown. */
+export const OPERATIONS: readonly Operation[] = ['delete', 'replace', 'update', 'create'];
+
+export function signOf(op: Operation, style: Style): string {
+  const { sign, tone } = SIGN[op];
+  return style.paint(tone, sign);
+}
+
+/** One change in words, without its sign: `talk to robot-4 at 203.0.113.9:51820`. */
+export function changeWords(change: Change, names: PeerNames, style: Style): string {
+  switch (change.op) {
+    case 'create':
+      return createWords(change.to, names);
+    case 'delete':
+      return deleteWords(change.from, names);
+    case 'update':
+      return `${subject(change.to, names)}: ${fieldWords(change.from, change.to, change.fields, names, style)}`;
+    case 'replace':
+      return `make ${subject(change.to, names)} anew: ${fieldWords(change.from, change.to, change.fields, names, style)}`;
+  }
+}
+
+/** A row's key as people see it: a peer's public key is shortened to its fingerprint. */
+export function rowName(row: Row): string {
+  switch (row.kind) {
+    case 'link':
+      return `link/${row.interface}`;
+    case 'address':
+    case 'neighbour':
+      return `${row.kind}/${row.interface}/${row.address}`;
+    case 'route':
+      return `route/${row.interface}/${row.destination}`;
+    case 'peer':
+      return `peer/${row.interface}/${fingerprint(row.publicKey)}`;
+    case 'fdb':
+      return `fdb/${row.interface}/${row.mac}`;
+  }
+}
+
+export function rowOf(change: Change): Row {
+  return change.op === 'delete' ? change.from : change.to;
+}
+
+/** Lines of `  + words   row`, aligned; the row's name is left out where the terminal is too narrow for it. */
+export function changeLines(
+  changes: readonly Change[],
+  names: PeerNames,
+  options: { readonly style: Style; readonly width: number | undefined; readonly indent: string },
+): string[] {
+  const { style, width, indent } = options;
+  const entries = changes.map((change) => ({
+    ...SIGN[change.op],
+    words: changeWords(change, names, style),
+    row: rowName(rowOf(change)),
+  }));
+  const signWidth = entries.some(({ sign }) => sign.length > 1) ? 3 : 1;
+  const widest = Math.max(0, ...entries.map(({ words }) => displayWidth(words)));
+  return entries.map(({ sign, tone, words, row }) => {
+    const start = `${indent}${style.paint(tone, sign.padStart(signWidth))} `;
+    const full = indent.length + signWidth + 1 + widest + 2 + displayWidth(row);
+    if (width !== undefined && full > width) return `${start}${words}`;
+    return `${start}${padEnd(words, widest + 2)}${style.paint('dim', row)}`;
+  });
+}
+
+function createWords(row: Row, names: PeerNames): string {
+  switch (row.kind) {
+    case 'link': {
+      const mtu = row.mtu === 'auto' ? '' : `, MTU ${row.mtu}`;
+      return `create interface ${row.interface} for cluster ${row.cluster}, UDP port ${row.port}${mtu}`;
+    }
+    case 'address':
+      return `give ${row.interface} the address ${row.address}`;
+    case 'route':
+      return `reach ${row.destination} through ${row.interface}`;
+    case 'peer':
+      return `talk to ${names.ofKey(row.publicKey)} ${row.endpoint === undefined ? 'once it calls' : `at ${row.endpoint}`}`;
+    case 'fdb':
+      return `send frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
+    case 'neighbour':
+      return `resolve ${row.address} to ${names.ofMac(row.mac)}`;
+  }
+}
+
+function deleteWords(row: Row, names: PeerNames): string {
+  switch (row.kind) {
+    case 'link':
+      return `remove interface ${row.interface} of cluster ${row.cluster}`;
+    case 'address':
+      return `take the address ${row.address} from ${row.interface}`;
+    case 'route':
+      return `reach ${row.destination} through ${row.interface} no more`;
+    case 'peer':
+      return `cut off ${names.ofKey(row.publicKey)}`;
+    case 'fdb':
+      return `send no more frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
+    case 'neighbour':
+      return `resolve ${row.address} to ${names.ofMac(row.mac)} no more`;
+  }
+}
+
+function subject(row: Row, names: PeerNames): string {
+  switch (row.kind) {
+    case 'link':
+      return `interface ${row.interface}`;
+    case 'address':
+      return `address ${row.address}`;
+    case 'route':
+      return `route ${row.destination}`;
+    case 'peer':
+      return `peer ${names.ofKey(row.publicKey)}`;
+    case 'fdb':
+      return `frames for ${row.mac}`;
+    case 'neighbour':
+      return `neighbour ${row.address}`;
+  }
+}
+
+function fieldWords(from: Row, to: Row, fields: readonly string[], names: PeerNames, style: Style): string {
+  const before: Readonly<Record<string, unknown>> = { ...from };
+  const after: Readonly<Record<string, unknown>> = { ...to };
+  return fields
+    .map((field) => {
+      const show = (value: unknown): string => fieldValue(to.kind, field, value, names);
+      return `${field} ${show(before[field])} ${style.symbols.arrow} ${show(after[field])}`;
+    })
+    .join(', ');
+}
+
+function fieldValue(kind: Row['kind'], field: string, value: unknown, names: PeerNames): string {
+  if (value === undefined) return 'none';
+  if (field === 'publicKey') return names.ofKey(value as PublicKey);
+  if (field === 'mac' && kind === 'neighbour') return names.ofMac(value as MacAddress);
+  return String(value);
+}

@@ -1,0 +1,97 @@
+import { ageOf, humanBytes, humanCount, humanSpan, shortRevision } from '../format.ts';
+import type { Style } from '../style.ts';
+import { type Cell, type Column, renderTable } from '../table.ts';
+import type { PeerNames } from './changes.ts';
+import { EVENT_COLUMNS, type EventView, eventCells } from './events.ts';
+import { type Field, renderFields } from './fields.ts';
+import { type Clocks, type ObjectView, place } from './objects.ts';
+import { type RowPair, rowTable } from './rows.ts';
+import { type SessionView, sessionName, stateOf } from './sessions.ts';
+
+export interface Description {
+  readonly object: ObjectView;
+  readonly sessions: readonly SessionView[];
+  readonly rows: readonly RowPair[];
+  readonly events: readonly EventView[];
+}
+
+interface DescribeLayout {
+  readonly names: PeerNames;
+  readonly clocks: Clocks;
+  readonly style: Style;
+  readonly width: number | undefined;
+}
+
+const RECENT_EVENTS = 10;
+
+/** `omni describe`: the object's own fields, then what the node made of it. */
+export function renderDescription(description: Description, layout: DescribeLayout): string {
+  const { object, sessions, rows, events } = description;
+  const { names, clocks, style, width } = layout;
+  const sections = [renderFields(objectFields(object, clocks), layout)];
+  for (const session of sessions) {
+    const heading = `Session ${sessionName(session.localId)} (${stateOf(session)})`;
+    sections.push(`${heading}\n${renderFields(sessionFields(session, clocks), { style, width, indent: '  ' })}`);
+  }
+  if (rows.length > 0) {
+    const table = rowTable(rows, { names, style, wide: false });
+    sections.push(section('Rows', table.columns, table.rows, layout));
+  }
+  const recent = events.slice(-RECENT_EVENTS).map((event) => eventCells(event, clocks.nowMs));
+  if (recent.length > 0) sections.push(section('Events', EVENT_COLUMNS, recent, layout));
+  else sections.push('Events: none\n');
+  return sections.join('\n');
+}
+
+function objectFields(object: ObjectView, clocks: Clocks): Field[] {
+  const labels = Object.entries(object.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  const tone = object.ready === 'True' ? 'good' : object.ready === 'False' ? 'bad' : 'warn';
+  const because = object.message || object.reason;
+  return [
+    ['Object', object.object],
+    ['Declared at', place(object.position)],
+    ['Labels', labels.length === 0 ? '<none>' : labels.join(', ')],
+    ['Revision', shortRevision(object.revision)],
+    { name: 'Ready', text: `${object.ready} (${object.reason}), for ${ageOf(object.since, clocks.nowMs)}`, tone },
+    because === object.reason ? undefined : ['Message', because],
+    ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
+  ];
+}
+
+/** `publicKey` to `Public key`. */
+function title(key: string): string {
+  const words = key.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function sessionFields(session: SessionView, { sessionMs }: Clocks): Field[] {
+  const ago = (timeMs: number): string => {
+    if (timeMs === 0) return 'never';
+    return sessionMs === undefined ? '<unknown>' : `${humanSpan(sessionMs - timeMs)} ago`;
+  };
+  const ahead = (timeMs: number): string => (sessionMs === undefined ? '<unknown>' : humanSpan(timeMs - sessionMs));
+  return [
+    ['Remote id', sessionName(session.remoteId)],
+    ['Role', session.initiator ? 'initiator' : 'responder'],
+    [
+      'Established',
+      `${ago(session.createdMs)}; rekey in ${ahead(session.rekeyAfterMs)}, ends in ${ahead(session.expiresMs)}`,
+    ],
+    ['Received', traffic(session.rxPackets, session.rxBytes, ago(session.rxLastMs))],
+    ['Sent', traffic(session.txPackets, session.txBytes, ago(session.txLastMs))],
+  ];
+}
+
+function traffic(packets: string, bytes: string, last: string): string {
+  return `${humanCount(packets)} packets, ${humanBytes(bytes)}, last ${last}`;
+}
+
+function section(
+  heading: string,
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  { style, width }: DescribeLayout,
+): string {
+  const table = renderTable(columns, rows, { style, width: width === undefined ? undefined : width - 2 });
+  return `${heading}\n${table.replace(/^(?=.)/gm, '  ')}`;
+}

@@ -1,0 +1,126 @@
+import type { Condition, Json, Status } from '../../agent/api.ts';
+import { fingerprint } from '../../manifest/keys.ts';
+import type { PublicKey } from '../../manifest/model.ts';
+import { ageOf, humanBytes, humanCount, humanSpan, shortRevision } from '../format.ts';
+import type { Style } from '../style.ts';
+import { renderTable } from '../table.ts';
+import { plural, printable } from '../text.ts';
+import { type Field, renderFields } from './fields.ts';
+
+type StatusView = Json<Status>;
+
+interface StatusLayout {
+  readonly nowMs: number;
+  readonly style: Style;
+  readonly width: number | undefined;
+}
+
+/** `omni status`: verdict first, then what it rests on. */
+export function renderStatus(status: StatusView, layout: StatusLayout): string {
+  const sections = [
+    [verdict(status, layout.style), '\n', renderFields(overview(status, layout.nowMs), layout)].join(''),
+    conditionTable(status.conditions, layout),
+    interfaceTable(status, layout),
+    dropLines(status, layout),
+  ];
+  return sections.filter((section) => section !== '').join('\n');
+}
+
+function verdict(status: StatusView, style: Style): string {
+  const ready = status.conditions.find(({ type }) => type === 'Ready');
+  const name = status.node.peer ?? fingerprint(status.node.publicKey as PublicKey);
+  const { symbols } = style;
+  if (ready?.status === 'True') return `${style.paint('good', symbols.ok)} ${name} is ready`;
+  const why = printable(ready?.message || ready?.reason || 'the agent has not said why');
+  const sign = ready?.status === 'False' ? style.paint('bad', symbols.fail) : style.paint('warn', symbols.wait);
+  return `${sign} ${name} is not ready: ${why}`;
+}
+
+function overview(status: StatusView, nowMs: number): Field[] {
+  const { node, source, revision, objects, rows, counters } = status;
+  const membership = node.clusters.length === 0 ? 'in no cluster' : `in ${node.clusters.join(', ')}`;
+  return [
+    [
+      'Node',
+      `${node.peer ?? 'no Peer has its key yet'}, ${membership}, key ${fingerprint(node.publicKey as PublicKey)}`,
+    ],
+    ['Agent', `${node.version}, pid ${node.pid}, up ${ageOf(node.startedAt, nowMs)}`],
+    ['Source', `${source.description}${fetchTimes(source, nowMs)}`],
+    source.lastError === undefined ? undefined : { name: 'Source error', text: source.lastError, tone: 'bad' },
+    ['Revision', revisionWords(revision.lastApplied, nowMs) ?? 'none applied yet'],
+    revision.lastAttempted && revision.lastAttempted.id !== revision.lastApplied?.id
+      ? { name: 'Attempted', text: revisionWords(revision.lastAttempted, nowMs) ?? '', tone: 'warn' }
+      : undefined,
+    ['Objects', `${objects.ready} of ${objects.total} ready${objects.failed > 0 ? `, ${objects.failed} failed` : ''}`],
+    [
+      'Data path',
+      `${plural(rows.observed, 'row')} of ${humanCount(rows.desired)}, ${rows.pending} pending, ${plural(status.writes, 'write')} since start`,
+    ],
+    ['Sessions', `${status.sessions.active} active`],
+    [
+      'Traffic',
+      `rx ${traffic(counters.rxPackets, counters.rxBytes)}, tx ${traffic(counters.txPackets, counters.txBytes)}`,
+    ],
+    ...status.dataPlane.notes.map((text): Field => ({ name: 'Note', text, tone: 'warn' })),
+  ];
+}
+
+function traffic(packets: string, bytes: string): string {
+  return `${humanCount(packets)} packets (${humanBytes(bytes)})`;
+}
+
+function fetchTimes(source: StatusView['source'], nowMs: number): string {
+  const parts = [];
+  if (source.lastFetch !== undefined) parts.push(`fetched ${ageOf(source.lastFetch, nowMs)} ago`);
+  if (source.nextFetch !== undefined) parts.push(`next in ${humanSpan(Date.parse(source.nextFetch) - nowMs)}`);
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+function revisionWords(revision: StatusView['revision']['lastApplied'], nowMs: number): string | undefined {
+  if (revision === undefined) return undefined;
+  const subject = revision.subject === undefined ? '' : ` "${revision.subject}"`;
+  const author = revision.author === undefined ? '' : ` by ${revision.author}`;
+  const time = revision.time === undefined ? '' : `, ${ageOf(revision.time, nowMs)} ago`;
+  return `${shortRevision(revision.label)}${subject}${author}${time}`;
+}
+
+function conditionTable(conditions: readonly Condition[], { nowMs, style, width }: StatusLayout): string {
+  if (conditions.length === 0) return '';
+  const columns = [
+    { header: 'CONDITION' },
+    { header: 'STATUS' },
+    { header: 'REASON' },
+    { header: 'SINCE' },
+    { header: 'MESSAGE', flexible: true },
+  ];
+  const rows = conditions.map((condition) => [
+    condition.type,
+    { text: condition.status, tone: conditionTone(condition) },
+    condition.reason,
+    ageOf(condition.lastTransitionTime, nowMs),
+    condition.message,
+  ]);
+  return renderTable(columns, rows, { style, width });
+}
+
+/** Reconciling and Stalled are the abnormal ones: True is what wants attention there. */
+function conditionTone({ type, status }: Condition): 'good' | 'bad' | 'warn' {
+  if (status === 'Unknown') return 'warn';
+  if (type === 'Reconciling') return 'warn';
+  return (status === 'True') === (type !== 'Stalled') ? 'good' : 'bad';
+}
+
+function interfaceTable({ dataPlane }: StatusView, { style, width }: StatusLayout): string {
+  if (dataPlane.interfaces.length === 0) return '';
+  const columns = [{ header: 'INTERFACE' }, { header: 'ROLE' }, { header: 'XDP MODE' }, { header: 'MTU' }];
+  const rows = dataPlane.interfaces.map(({ name, role, mode, mtu }) => [name, role, mode ?? '<none>', String(mtu)]);
+  return renderTable(columns, rows, { style, width });
+}
+
+function dropLines({ counters }: StatusView, { style, width }: StatusLayout): string {
+  const drops = Object.entries(counters.drops).filter(([, count]) => BigInt(count) > 0n);
+  if (drops.length === 0) return '';
+  drops.sort((a, b) => (BigInt(b[1]) > BigInt(a[1]) ? 1 : -1));
+  const rows = drops.map(([reason, count]) => [reason, humanCount(count)]);
+  return renderTable([{ header: 'DROPPED' }, { header: 'PACKETS' }], rows, { style, width });
+}
