@@ -24,8 +24,9 @@ export interface Call {
   readonly signal: AbortSignal;
 }
 
+export type Handler = (call: Call) => Promise<Reply> | Reply;
 /** By `METHOD /path`. */
-export type Routes = ReadonlyMap<string, (call: Call) => Promise<Reply> | Reply>;
+export type Routes = ReadonlyMap<string, Handler>;
 
 /** A refused request. `diagnostics` go along for manifests with errors. */
 export class ApiFailure extends OmniError {

@@ -1,0 +1,260 @@
+import { createFleetReader } from '../manifest/load.ts';
+import type { Clock } from '../reconcile/clock.ts';
+import type { DataPlane } from '../reconcile/dataplane.ts';
+import { Reconciler } from '../reconcile/loop.ts';
+import type { PassReport } from '../reconcile/status.ts';
+import { mac1Key } from '../session/hash.ts';
+import { type Identity, readIdentity, readPsk } from '../session/identity.ts';
+import { SessionManager } from '../session/manager.ts';
+import type { Source } from '../source/source.ts';
+import type { AgentConfig } from './config.ts';
+import { EndpointResolver, systemLookup } from './dns.ts';
+import { createEngine } from './engine.ts';
+import { EventLog } from './events.ts';
+import { Fleets, hostsOf, peersAt, portOf } from './fleets.ts';
+import { Follower, type Offer } from './follower.ts';
+import { lockStateDir } from './lock.ts';
+import { createLog, type Log } from './log.ts';
+import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
+import { openSource } from './open-source.ts';
+import type { Parts } from './parts.ts';
+import { checkPort, refusal } from './preflight.ts';
+import { routesOf } from './routes.ts';
+import { serveControl } from './server.ts';
+import { SessionShell } from './session-shell.ts';
+
+/*
+ * 1. runAgent: what must hold before anything is touched, then the life of one agent, then its end
+ * 2. Agent:    its parts, and what flows between them
+ *
+ *   source ─wake─▶ follower ─offer─▶ reconciler ─onApplied─▶ session manager
+ *                     ▲                  ▲
+ *                     └── control API ───┤
+ *                    endpoint resolver ──┘
+ */
+
+/**
+ * Runs this node until `signal`: follows the source, keeps the data plane as it says, answers the control API. Traffic
+ * goes on afterwards. With `teardown`, removes everything of ours instead and resolves.
+ *
+ * Throws an `OmniError` of exit code 2, with nothing touched, where the node cannot work: a key that is missing or
+ * exposed, another agent, missing capabilities, a port in use, an interface that is not ours. A source that does not
+ * answer, or holds errors, is no reason to end: status and log tell of it, and the agent keeps trying.
+ */
+export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+  const log = createLog({
+    format: config.logFormat,
+    level: config.logLevel ?? 'info',
+    write: config.writeLog ?? ((line) => process.stderr.write(line)),
+  });
+  if (config.teardown) return teardown(config, log, signal);
+  const identity = readIdentity(config.identity);
+  const psk = readPsk(config.pskFile);
+  const source = openSource(config);
+  const stops: Stops = [];
+  try {
+    stops.push(await lockStateDir(config.stateDir));
+    const dataPlane = createEngine(config, mac1Key(identity.publicKeyBytes, psk), log);
+    stops.push(() => dataPlane.close());
+    await new Agent({ config, identity, psk, source, dataPlane, log }).run(signal, stops);
+  } finally {
+    await stopAll(stops, log);
+  }
+}
+
+/** `omni agent --teardown`: needs no identity and no source, for they may be what is broken. */
+async function teardown(config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+  const unlock = await lockStateDir(config.stateDir);
+  try {
+    const dataPlane = createEngine(config, new Uint8Array(32), log);
+    await dataPlane.teardown(signal);
+    await dataPlane.close();
+    log('info', 'removed everything of ours from this node');
+  } finally {
+    await unlock();
+  }
+}
+
+type Stops = (() => Promise<void> | void)[];
+
+/** In reverse order; one that fails does not keep the others from ending. */
+async function stopAll(stops: Stops, log: Log): Promise<void> {
+  for (const stop of stops.reverse()) {
+    try {
+      await stop();
+    } catch (error) {
+      log('error', `while ending: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+const clock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  setTimer: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+interface Ingredients {
+  readonly config: AgentConfig;
+  readonly identity: Identity;
+  readonly psk: Uint8Array;
+  readonly source: Source;
+  readonly dataPlane: DataPlane;
+  readonly log: Log;
+}
+
+class Agent {
+  readonly #log: Log;
+  readonly #parts: Parts;
+  readonly #metrics: Metrics;
+  readonly #resolver: EndpointResolver;
+  /** Ends the run with an error: what turned out to make this node unable to work, at its first try. */
+  readonly #refused = new AbortController();
+  /** Nothing was there at the start and no pass has ended yet: a refusal leaves the node as it was. */
+  #fresh = true;
+  #offered = false;
+
+  constructor({ config, identity, psk, source, dataPlane, log }: Ingredients) {
+    this.#log = log;
+    const events = new EventLog(clock.wall);
+    const fleets = new Fleets();
+    const { publicKey } = identity;
+    this.#resolver = new EndpointResolver({
+      lookup: systemLookup,
+      random: Math.random,
+      after: clock.setTimer,
+      onChange: (hosts) => this.#addressesChanged(hosts),
+    });
+    const reconciler = new Reconciler({
+      dataPlane,
+      clock,
+      random: Math.random,
+      node: { publicKey, resolve: (host) => this.#resolver.resolve(host) },
+      onEvent: (event) => {
+        log(event.type === 'Warning' ? 'warn' : 'info', event.message, { reason: event.reason, object: event.object });
+        events.record(event);
+      },
+      onApplied: (sessions) => this.#parts.sessions.apply(sessions),
+      onPass: (pass) => this.#passed(pass),
+    });
+    const manager = new SessionManager({
+      sessions: dataPlane.sessions,
+      identity,
+      psk,
+      stateDir: config.stateDir,
+      clock,
+      resolve: async (host) => this.#resolver.resolve(host),
+      onEvent: (event) => this.#parts.sessions.onEvent(event),
+    });
+    const sessions = new SessionShell({
+      configure: (sessionConfig) => manager.configure(sessionConfig),
+      events,
+      log,
+      after: clock.setTimer,
+      now: clock.wall,
+    });
+    const follower = new Follower({
+      source,
+      reader: createFleetReader(),
+      offer: (offer) => this.#take(offer),
+      events,
+      log,
+      now: clock.wall,
+    });
+    const startedAtMs = clock.wall();
+    this.#parts = {
+      config,
+      publicKey,
+      startedAtMs,
+      now: clock.wall,
+      source,
+      follower,
+      fleets,
+      reconciler,
+      dataPlane,
+      manager,
+      sessions,
+      events,
+    };
+    this.#metrics = createMetrics(() => this.#parts);
+  }
+
+  /** Adds to `stops` what ends each part, as soon as it runs. Resolves when `signal` is aborted. */
+  async run(signal: AbortSignal, stops: Stops): Promise<void> {
+    const life = AbortSignal.any([signal, this.#refused.signal]);
+    try {
+      await this.#start(life, stops);
+      await aborted(life);
+    } catch (error) {
+      if (!life.aborted) throw error;
+    }
+    this.#refused.signal.throwIfAborted();
+    this.#log('info', 'agent ends; traffic goes on');
+  }
+
+  async #start(life: AbortSignal, stops: Stops): Promise<void> {
+    const { config, reconciler, manager, follower, sessions, source } = this.#parts;
+    if (config.metrics !== undefined) stops.push(await serveMetrics(config.metrics, this.#metrics));
+    const control = await serveControl(config.socket, routesOf(this.#parts, this.#metrics), this.#log);
+    stops.push(() => control.close());
+    stops.push(() => manager.stop());
+    await manager.start();
+    stops.push(() => this.#resolver.stop());
+    stops.push(() => sessions.stop());
+    stops.push(() => reconciler.stop());
+    this.#fresh = !(await reconciler.start(life)).adopted;
+    this.#log('info', `agent ${config.version} runs`, { source: source.description, pid: process.pid });
+    await follower.boot(life); // what was in force last, before any network
+    stops.push(follower.start(life));
+  }
+
+  /** A new valid fleet. */
+  async #take(offer: Offer): Promise<void> {
+    const { fleets, publicKey, reconciler } = this.#parts;
+    const port = portOf(offer.fleet, publicKey);
+    if (!this.#offered && port !== undefined) await this.#requirePort(port);
+    this.#offered = true;
+    const { applied, attempted } = reconciler.status().revision;
+    fleets.add(offer, [applied, attempted, reconciler.objects()[0]?.revision]);
+    this.#resolver.want(hostsOf(offer.fleet, publicKey));
+    reconciler.setDesired(offer.fleet, offer.revision.label, offer.changed);
+  }
+
+  /** Later changes of the port are the session manager's to report; the first one decides whether this node can run. */
+  async #requirePort(port: number): Promise<void> {
+    try {
+      await checkPort(port);
+    } catch (error) {
+      this.#refused.abort(error);
+      throw error;
+    }
+  }
+
+  #passed(pass: PassReport): void {
+    this.#metrics.observePass(pass.durationMs);
+    if (!this.#fresh) return;
+    this.#fresh = false;
+    const failure = pass.failures.find(
+      ({ key, class: errorClass }) => key.startsWith('link/') && errorClass === 'stall',
+    );
+    if (failure !== undefined) this.#refused.abort(refusal(failure.message, failure.code, failure.fix));
+  }
+
+  #addressesChanged(hosts: ReadonlySet<string>): void {
+    const { fleets, publicKey, reconciler } = this.#parts;
+    const { newest } = fleets;
+    if (newest === undefined) return;
+    const peers = peersAt(newest.fleet, publicKey, hosts);
+    if (peers.size > 0) reconciler.setDesired(newest.fleet, newest.revision.label, peers);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

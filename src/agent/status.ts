@@ -1,0 +1,77 @@
+import { isIPv6 } from 'node:net';
+import type { PublicKey } from '../manifest/model.ts';
+import type { Endpoint, SessionState } from '../reconcile/dataplane.ts';
+import type { ObjectStatus, Status } from './api.ts';
+import { conditionsOf } from './conditions.ts';
+import { selfOf } from './fleets.ts';
+import { objectStatuses } from './objects.ts';
+import type { Parts } from './parts.ts';
+
+/** What `omni status` shows: read now, not remembered. */
+export async function statusOf(parts: Parts): Promise<Status> {
+  const { config, publicKey, reconciler, dataPlane, follower, fleets, sessions } = parts;
+  const reconcile = reconciler.status();
+  const [counters, description] = await Promise.all([dataPlane.counters(), dataPlane.describe()]);
+  const fleet = fleets.newest?.fleet;
+  const self = fleet && selfOf(fleet, publicKey);
+  const applied = fleets.at(reconcile.revision.applied)?.revision;
+  const { attempted } = follower.state;
+  return {
+    node: {
+      publicKey,
+      ...(self === undefined ? {} : { peer: self.metadata.name }),
+      clusters: self?.clusters ?? [],
+      pid: process.pid,
+      version: config.version,
+      startedAt: timeText(parts.startedAtMs),
+    },
+    source: sourceStatus(parts),
+    revision: {
+      ...(applied === undefined ? {} : { lastApplied: applied }),
+      ...(attempted === undefined ? {} : { lastAttempted: attempted }),
+    },
+    conditions: conditionsOf(reconcile.conditions, follower.state, sessions.problem),
+    objects: reconcile.objects,
+    rows: reconcile.rows,
+    sessions: { active: parts.manager.stats().sessionsActive, clockMs: dataPlane.sessions.now() },
+    writes: dataPlane.writes,
+    dataPlane: description,
+    counters,
+  };
+}
+
+function sourceStatus({ source, follower }: Parts): Status['source'] {
+  const { lastFetchMs, error } = follower.state;
+  const nextFetchMs = source.nextFetchAt?.();
+  return {
+    kind: source.kind,
+    description: source.description,
+    ...(lastFetchMs === undefined ? {} : { lastFetch: timeText(lastFetchMs) }),
+    ...(error === undefined ? {} : { lastError: error.message }),
+    ...(nextFetchMs === undefined ? {} : { nextFetch: timeText(nextFetchMs) }),
+  };
+}
+
+/** Every object of this node's cluster. */
+export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> {
+  const { reconciler, dataPlane, manager, fleets } = parts;
+  const [sessions, peers] = await Promise.all([dataPlane.sessions.list(), manager.status()]);
+  const currentSessions = new Map<PublicKey, SessionState>();
+  for (const session of sessions) if (session.current) currentSessions.set(session.peer, session);
+  const endpoints = new Map<PublicKey, string>();
+  for (const { peer, endpoint } of peers) if (endpoint !== undefined) endpoints.set(peer, endpointText(endpoint));
+  return objectStatuses({
+    reports: reconciler.objects(),
+    fleetAt: (label) => fleets.at(label)?.fleet,
+    currentSessions,
+    endpoints,
+  });
+}
+
+export function endpointText({ address, port }: Endpoint): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}
