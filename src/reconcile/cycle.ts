@@ -66,11 +66,11 @@ export async function cycle(
 
   for (let round = 1; ; round++) {
     const observed = await observe(scope);
-    const steps = plan(diff(foldEndpoints(desired, observed), observed, scope));
-    if (scope === undefined) unmet.clear();
-    if (steps.length === 0) break;
+    const differences = diff(foldEndpoints(desired, observed), observed, scope);
+    if (scope === undefined) forget(unmet, differences);
+    if (differences.length === 0) break;
 
-    const attempt = await applyAll(steps, input, signal, unmet);
+    const attempt = await applyAll(plan(differences), input, signal, unmet);
     changes.push(...attempt.taken);
     if (!attempt.finished) return { complete: false, changes, unmet, whole: scope === undefined };
     if (attempt.taken.length === 0) break;
@@ -86,12 +86,21 @@ export async function cycle(
   return { complete: true, changes, unmet, whole: scope === undefined };
 }
 
+/** Everything was read again: what differs no more is met. */
+function forget(unmet: Map<RowKey, Failure>, differences: readonly Change[]): void {
+  const differing = new Set(differences.map(({ key }) => key));
+  for (const key of unmet.keys()) if (!differing.has(key)) unmet.delete(key);
+}
+
 interface Attempt {
   readonly taken: Plan;
   readonly finished: boolean;
 }
 
-/** Carries out a plan. One row that fails does not stop the others, but what needs a link waits for it. */
+/**
+ * Carries out a plan. One row that fails does not stop the others, but what needs a link waits for it; and what failed in
+ * an earlier round is left to the next cycle.
+ */
 async function applyAll(
   steps: Plan,
   input: CycleInput,
@@ -102,31 +111,35 @@ async function applyAll(
   const missingLinks = new Set<string>();
   for (const change of steps) {
     if (input.superseded()) return { taken, finished: false };
-    const row = rowOf(change);
-    const reason = waitsFor(change, row, missingLinks, input);
-    if (reason === undefined) {
-      try {
-        await input.dataPlane.apply(change, signal);
-        taken.push(change);
-        unmet.delete(change.key);
-      } catch (error) {
-        signal.throwIfAborted();
-        unmet.set(change.key, failureOf(change.key, error));
-      }
+    const failedBefore = unmet.get(change.key)?.attempted ? unmet.get(change.key) : undefined;
+    const failure = failedBefore ?? waitsFor(change, missingLinks, input) ?? (await tryOne(change, input, signal));
+    if (failure === undefined) {
+      taken.push(change);
+      unmet.delete(change.key);
     } else {
-      unmet.set(change.key, reason);
+      unmet.set(change.key, failure);
+      if (makesLink(change)) missingLinks.add(change.to.interface);
     }
-    if (makesLink(change) && unmet.has(change.key)) missingLinks.add(row.interface);
     await input.breathe();
   }
   return { taken, finished: true };
+}
+
+async function tryOne(change: Change, { dataPlane }: CycleInput, signal: AbortSignal): Promise<Failure | undefined> {
+  try {
+    await dataPlane.apply(change, signal);
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return failureOf(change.key, error);
+  }
 }
 
 function rowOf(change: Change): Row {
   return change.op === 'delete' ? change.from : change.to;
 }
 
-function makesLink(change: Change): boolean {
+function makesLink(change: Change): change is Extract<Change, { op: 'create' | 'replace' }> {
   return (change.op === 'create' || change.op === 'replace') && change.to.kind === 'link';
 }
 
@@ -136,15 +149,12 @@ function fewOf(keys: ReadonlySet<RowKey>, desired: RowSet<DesiredRow>): boolean 
 }
 
 /** Why a change is not tried now; undefined: it is. */
-function waitsFor(
-  { key, op }: Change,
-  row: Row,
-  missingLinks: ReadonlySet<string>,
-  input: CycleInput,
-): Failure | undefined {
+function waitsFor(change: Change, missingLinks: ReadonlySet<string>, input: CycleInput): Failure | undefined {
+  const { key, op } = change;
   const base = { key, class: 'wait', attempted: false } as const;
-  if (op !== 'delete' && missingLinks.has(row.interface)) {
-    return { ...base, code: 'link-absent', message: `waits for link/${row.interface}` };
+  const { interface: name } = rowOf(change);
+  if (op !== 'delete' && missingLinks.has(name)) {
+    return { ...base, code: 'link-absent', message: `waits for link/${name}` };
   }
   return input.due(key) ? undefined : { ...base, code: 'backing-off', message: 'waits for its next try' };
 }

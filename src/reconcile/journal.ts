@@ -116,12 +116,17 @@ export class Journal {
     const situation = {
       attempted,
       block,
-      progressing: this.#settled !== inForce,
+      progressing: this.isProgressing,
       suspended: inForce?.state.standing === 'suspended',
       rows: inForce?.state.rows.size ?? 0,
       failure: first && { first, count: failures.length, needsHelp: needsHelp(first) },
     };
     this.#conditions = conditionsOf(situation, this.#conditions, new Date(this.#clock.wall()).toISOString());
+  }
+
+  /** No pass has got through since the desired set came into force. */
+  get isProgressing(): boolean {
+    return this.#settled !== this.#targeting.inForce;
   }
 
   /** A desired link that is known to be missing: nothing works without it. */

@@ -172,7 +172,8 @@ export class Reconciler {
 
   #arm(): void {
     if (this.#life === undefined || this.#life.aborted || this.#running || !this.#targeting.inForce) return;
-    const workAtMs = this.#dirty.empty ? Number.POSITIVE_INFINITY : this.#runAtMs;
+    const isIdle = this.#dirty.empty && !this.#journal.isProgressing;
+    const workAtMs = isIdle ? Number.POSITIVE_INFINITY : this.#runAtMs;
     const nextMs = Math.min(workAtMs, this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
     const notBeforeMs = this.#passBackoff.nextMs();
     this.#schedule.at(notBeforeMs === Number.POSITIVE_INFINITY ? nextMs : Math.max(nextMs, notBeforeMs));

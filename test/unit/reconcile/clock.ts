@@ -46,7 +46,7 @@ export class FakeClock implements Clock {
       next.run();
       await settled();
     }
-    this.#nowMs = untilMs;
+    this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
   /** Moves the hands only, as work that takes long does. */
