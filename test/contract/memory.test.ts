@@ -1,0 +1,26 @@
+import { createMemoryDataPlane } from '../../src/dataplane/memory/plane.ts';
+import { seal } from '../../src/dataplane/memory/seal.ts';
+import type { IpAddress } from '../../src/manifest/model.ts';
+import { rowKey } from '../../src/reconcile/rows.ts';
+import { describeDataPlane } from './dataplane-suite.ts';
+
+// Everything in this engine's tables is its own: there is nothing foreign to leave alone.
+describeDataPlane('the memory data plane', { confirm: true, foreign: false }, async () => {
+  const first = createMemoryDataPlane();
+  const { machine } = first;
+  let plane = first;
+  return {
+    plane: first,
+    reopen: async () => {
+      await plane.close();
+      plane = createMemoryDataPlane({ machine });
+      return plane;
+    },
+    breakIt: async (row) => void machine.host.remove(rowKey(row)),
+    confirm: async ({ localId, receiveKey }) => {
+      const datagram = seal(receiveKey, { sessionId: localId, counter: 0n }, new Uint8Array());
+      machine.path.deliver(datagram, { address: '192.0.2.2' as IpAddress, port: 51820 });
+    },
+    dispose: () => plane.close(),
+  };
+});
