@@ -1,4 +1,5 @@
 import type { PublicKey } from '../../manifest/model.ts';
+import type { RowKey } from '../../reconcile/rows.ts';
 import type { Calls } from './calls.ts';
 import type { EventHub } from './events.ts';
 import type { Inventory } from './inventory.ts';
@@ -54,6 +55,8 @@ export interface Context {
   /** Interfaces whose maps are open, by name. */
   readonly overlays: Map<string, Overlay>;
   readonly events: EventHub;
+  /** Rows that could not be made yet, for want of an underlay or a route: tried again when the network changes. */
+  readonly waiting: Set<RowKey>;
   /** Keys of every peer that went through here: rows hold ids only. */
   readonly keys: Map<bigint, PublicKey>;
 }

@@ -1,5 +1,4 @@
 import { OmniError } from '../../errors.ts';
-import type { PublicKey } from '../../manifest/model.ts';
 import type { BpfMap } from './calls.ts';
 import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } from './codec.ts';
 import type { Context } from './context.ts';
@@ -24,8 +23,6 @@ export interface Overlay {
   readonly maps: Maps;
   /** Peer by local session id: the index that a peer's deletion needs. Ours alone to keep, as only we insert and remove. */
   readonly sessionPeer: Map<bigint, bigint>;
-  /** Peers whose endpoint waits for a route. */
-  readonly unrouted: Set<PublicKey>;
   /** As loaded; changed by the link row alone. */
   meta: Meta;
   /** Interface indexes of the veth pair; 0: not there. */
@@ -63,7 +60,7 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
       pins,
       maps,
       sessionPeer: new Map(),
-      unrouted: new Set(),
+
       meta,
       inner: 0,
       outer: 0,

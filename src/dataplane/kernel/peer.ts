@@ -80,9 +80,7 @@ function put(context: Context, row: PeerRow): void {
     localPort: overlay.meta.port,
   };
   if (before === undefined || !encodePeer(before).equals(encodePeer(peer))) writePeer(context, overlay, peer);
-  overlay.unrouted.delete(row.publicKey);
   if (remote === undefined || local !== undefined) return;
-  overlay.unrouted.add(row.publicKey);
   throw new OmniError(`the underlay has no route to ${row.endpoint}`, {
     code: 'no-route-to-endpoint',
     class: 'wait',
@@ -97,7 +95,6 @@ function remove(context: Context, row: PeerRow): void {
   if (overlay === undefined) return;
   const id = peerIdOf(row.publicKey);
   const object = objectOf(overlay, row.publicKey);
-  overlay.unrouted.delete(row.publicKey);
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
   context.calls.erase(object, () => overlay.maps.peer.delete({ key: u64(id) }));
   for (const [session, peer] of overlay.sessionPeer) {

@@ -1,3 +1,4 @@
+import { OmniError } from '../../errors.ts';
 import type {
   AdoptReport,
   DataPlane,
@@ -65,6 +66,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     overlays: new Map(),
     events: new EventHub(() => context),
     keys: new Map(),
+    waiting: new Set(),
   };
   return context;
 }
@@ -98,6 +100,10 @@ class KernelDataPlane implements DataPlane {
     return this.#exclusively(signal, async () => {
       try {
         await applyChange(this.#context, change, signal);
+        this.#context.waiting.delete(change.key);
+      } catch (error) {
+        if (error instanceof OmniError && error.class === 'wait') this.#context.waiting.add(change.key);
+        throw error;
       } finally {
         for (const watcher of this.#watchers) watcher.acknowledge(change);
       }

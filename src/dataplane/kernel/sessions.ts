@@ -10,6 +10,7 @@ import type {
   SessionState,
   Stop,
 } from '../../reconcile/dataplane.ts';
+import { rowKey } from '../../reconcile/rows.ts';
 import { canonicalAddress, macBytes } from './addresses.ts';
 import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, u64 } from './codec.ts';
 import type { Context } from './context.ts';
@@ -157,7 +158,7 @@ export class KernelSessions implements SessionPlane {
       const before = row.endpoint;
       const same =
         before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
-      overlay.unrouted.delete(peer);
+      this.#context.waiting.delete(rowKey({ kind: 'peer', interface: overlay.name, publicKey: peer }));
       if (same && row.observed) continue;
       writePeer(this.#context, overlay, { ...row, endpoint: { address, port: endpoint.port, local }, observed: true });
     }

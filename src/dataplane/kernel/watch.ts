@@ -1,7 +1,8 @@
 import type { Stop } from '../../reconcile/dataplane.ts';
-import { type Change, type ObservedRow, type RowKey, rowKey } from '../../reconcile/rows.ts';
+import type { Change, ObservedRow, RowKey } from '../../reconcile/rows.ts';
 import type { LinkNotification } from './calls.ts';
 import type { Context } from './context.ts';
+import { linkFaults } from './link.ts';
 import type { NetlinkMonitor } from './native.ts';
 import { NETLINK_KINDS, observeAll, observeInterface, observeKeys } from './observe.ts';
 import { refreshSources } from './peer.ts';
@@ -24,7 +25,8 @@ export class Watcher {
   readonly #monitor: NetlinkMonitor;
   #seen: Map<RowKey, string>;
   #timer: NodeJS.Timeout | undefined;
-  #underlayChanged = false;
+  /** Something that is not ours changed: the underlay, maybe. */
+  #networkChanged = false;
   #lost = false;
   #notBefore = 0;
 
@@ -46,13 +48,13 @@ export class Watcher {
     if (row.kind !== 'link') {
       const found = observeKeys(this.#context, new Set([change.key])).get(change.key);
       if (found === undefined) this.#seen.delete(change.key);
-      else this.#seen.set(change.key, textOf(found));
+      else this.#seen.set(change.key, this.#textOf(found));
       return;
     }
     // With a link go its addresses and routes.
     for (const key of this.#seen.keys()) if (key.split('/')[1] === row.interface) this.#seen.delete(key);
     for (const [key, found] of observeInterface(this.#context, row.interface, NETLINK_KINDS)) {
-      this.#seen.set(key, textOf(found));
+      this.#seen.set(key, this.#textOf(found));
     }
   }
 
@@ -64,7 +66,7 @@ export class Watcher {
 
   #onNotification(notification: LinkNotification): void {
     this.#lost ||= notification.type === 'overrun';
-    this.#underlayChanged ||= notification.type !== 'link' && !this.#isOurs(notification.ifindex);
+    this.#networkChanged ||= !this.#isOurs(notification.ifindex);
     this.#schedule();
   }
 
@@ -84,12 +86,15 @@ export class Watcher {
     }
     const started = performance.now();
     const lost = this.#lost;
-    const underlayChanged = this.#underlayChanged || lost;
+    const networkChanged = this.#networkChanged || lost;
     this.#lost = false;
-    this.#underlayChanged = false;
+    this.#networkChanged = false;
     try {
       const keys = this.#news();
-      if (underlayChanged) for (const key of this.#rerouted()) keys.add(key);
+      if (networkChanged) {
+        for (const overlay of this.#context.overlays.values()) refreshSources(this.#context, overlay);
+        for (const key of this.#context.waiting) keys.add(key);
+      }
       if (lost) this.#wake('unknown');
       else if (keys.size > 0) this.#wake(keys);
     } catch (error) {
@@ -102,7 +107,12 @@ export class Watcher {
   }
 
   #look(): Map<RowKey, string> {
-    return new Map([...observeAll(this.#context, NETLINK_KINDS)].map(([key, found]) => [key, textOf(found)]));
+    return new Map([...observeAll(this.#context, NETLINK_KINDS)].map(([key, found]) => [key, this.#textOf(found)]));
+  }
+
+  /** One fault may take another's place while the row stays as broken as it was. */
+  #textOf({ row }: ObservedRow): string {
+    return JSON.stringify(row.kind === 'link' ? [row, linkFaults(this.#context, row.interface)] : row);
   }
 
   #news(): Set<RowKey> {
@@ -114,22 +124,6 @@ export class Watcher {
     }
     return keys;
   }
-
-  /** Keeps source addresses right, and returns the peers that were waiting for a route. */
-  #rerouted(): RowKey[] {
-    const waiting: RowKey[] = [];
-    for (const overlay of this.#context.overlays.values()) {
-      refreshSources(this.#context, overlay);
-      for (const publicKey of overlay.unrouted) {
-        waiting.push(rowKey({ kind: 'peer', interface: overlay.name, publicKey }));
-      }
-    }
-    return waiting;
-  }
-}
-
-function textOf(observed: ObservedRow): string {
-  return JSON.stringify(observed.row);
 }
 
 export function stopOf(watchers: Set<Watcher>, watcher: Watcher): Stop {
