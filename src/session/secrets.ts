@@ -38,7 +38,9 @@ export function createSecretFile(
       closeSync(file);
     }
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') throw failure(`${what}-exists`, `${path} exists already`, path, existsFix, error);
+    // A folder of the path that is a file is EEXIST as well, from mkdir.
+    const exists = errnoOf(error) === 'EEXIST' && (error as NodeJS.ErrnoException).syscall === 'open';
+    if (exists) throw failure(`${what}-exists`, `${path} exists already`, path, existsFix, error);
     const message = `cannot write ${path}: ${errnoOf(error)}`;
     throw failure(`${what}-unwritable`, message, path, 'Choose a folder that this user may write to.', error);
   } finally {

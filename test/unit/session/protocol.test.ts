@@ -1,0 +1,127 @@
+import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { macOf, peerIdOf } from '../../../src/manifest/keys.ts';
+import type { PublicKey } from '../../../src/manifest/model.ts';
+import { keyPairOf } from '../../../src/session/dh.ts';
+import {
+  authenticateHandshake,
+  createInitiation,
+  createResponse,
+  localParty,
+  openInitiation,
+  prologueOf,
+  readInitiation,
+  readResponse,
+} from '../../../src/session/handshake.ts';
+import { mac1Key } from '../../../src/session/hash.ts';
+import { identityOf, x25519PrivateKey } from '../../../src/session/identity.ts';
+
+/** The vectors of docs/protocol.md: made by an implementation that shares nothing with src/session. */
+const vectors = JSON.parse(readFileSync(new URL('../../vectors/protocol.json', import.meta.url), 'utf8')) as {
+  readonly cluster: string;
+  readonly psk: string;
+  readonly prologue: string;
+  readonly initiator: NodeVector;
+  readonly responder: NodeVector;
+  readonly handshake: Readonly<Record<string, string>>;
+  readonly data: readonly { by: string; counter: string; plaintext: string; datagram: string }[];
+};
+interface NodeVector {
+  readonly seed: string;
+  readonly publicKey: PublicKey;
+  readonly ed25519Public: string;
+  readonly x25519Private: string;
+  readonly x25519Public: string;
+  readonly mac: string;
+  readonly peerId: string;
+  readonly mac1Key: string;
+}
+
+const unhex = (text: string | undefined) => Uint8Array.from(Buffer.from(text ?? '', 'hex'));
+const hex = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString('hex');
+const { handshake } = vectors;
+const psk = unhex(vectors.psk);
+
+describe.each(['initiator', 'responder'] as const)('%s', (role) => {
+  const node = vectors[role];
+  const identity = identityOf(unhex(node.seed));
+
+  test('keys', () => {
+    expect(identity.publicKey).toBe(node.publicKey);
+    expect(hex(identity.publicKeyBytes)).toBe(node.ed25519Public);
+    expect(hex(x25519PrivateKey(unhex(node.seed)))).toBe(node.x25519Private);
+    expect(hex(identity.keyPair.publicKey)).toBe(node.x25519Public);
+    expect(hex(keyPairOf(unhex(node.x25519Private)).publicKey)).toBe(node.x25519Public);
+  });
+
+  test('names derived from the key', () => {
+    expect(macOf(node.publicKey)).toBe(node.mac);
+    expect(peerIdOf(node.publicKey)).toBe(BigInt(node.peerId));
+    expect(hex(mac1Key(identity.publicKeyBytes, psk))).toBe(node.mac1Key);
+  });
+});
+
+test('the handshake, byte for byte', () => {
+  const [a, b] = [vectors.initiator, vectors.responder].map((node) => {
+    const { publicKeyBytes, keyPair } = identityOf(unhex(node.seed));
+    const party = localParty(publicKeyBytes, keyPair, psk, vectors.cluster);
+    return { party, remote: { publicKey: publicKeyBytes, staticKey: keyPair.publicKey } };
+  });
+  if (a === undefined || b === undefined) throw new Error('two nodes');
+  expect(hex(prologueOf(vectors.cluster))).toBe(vectors.prologue);
+  const initiation = createInitiation(a.party, b.remote, {
+    senderId: BigInt(handshake.initiatorId ?? ''),
+    timestampNs: BigInt(handshake.timestampNs ?? ''),
+    ephemeral: keyPairOf(unhex(handshake.initiatorEphemeral)),
+  });
+  if (initiation === undefined) throw new Error('no initiation');
+  expect(hex(initiation.datagram)).toBe(handshake.initiation);
+  expect(hex(initiation.state.symmetric.hash)).toBe(handshake.hashAfterInitiation);
+  expect(hex(initiation.state.symmetric.chainingKey)).toBe(handshake.chainingKeyAfterInitiation);
+
+  const call = authenticateHandshake(b.party, initiation.datagram);
+  if (typeof call === 'string' || call.type !== 'initiation') throw new Error('not authentic');
+  expect(call.senderId).toBe(BigInt(handshake.initiatorId ?? ''));
+  const caller = openInitiation(b.party, call);
+  expect(hex(caller?.remoteStatic)).toBe(vectors.initiator.x25519Public);
+  const read = caller && readInitiation(b.party, caller);
+  if (read === undefined) throw new Error('not readable');
+  expect(read.timestampNs).toBe(BigInt(handshake.timestampNs ?? ''));
+
+  const response = createResponse(b.party, a.remote, read.state, {
+    senderId: BigInt(handshake.responderId ?? ''),
+    receiverId: call.senderId,
+    ephemeral: keyPairOf(unhex(handshake.responderEphemeral)),
+  });
+  if (response === undefined) throw new Error('no response');
+  expect(hex(response.datagram)).toBe(handshake.response);
+  const answer = authenticateHandshake(a.party, response.datagram);
+  if (typeof answer === 'string' || answer.type !== 'response') throw new Error('not authentic');
+  const keys = readResponse(a.party, initiation.state, answer);
+  expect(hex(keys?.sendKey)).toBe(handshake.initiatorToResponderKey);
+  expect(hex(keys?.receiveKey)).toBe(handshake.responderToInitiatorKey);
+  expect(hex(response.keys.sendKey)).toBe(handshake.responderToInitiatorKey);
+  expect(hex(response.keys.receiveKey)).toBe(handshake.initiatorToResponderKey);
+});
+
+test.each(vectors.data)('data datagram $counter by the $by', ({ by, counter, plaintext, datagram }) => {
+  const bytes = Buffer.from(datagram, 'hex');
+  const fromInitiator = by === 'initiator';
+  const key = unhex(fromInitiator ? handshake.initiatorToResponderKey : handshake.responderToInitiatorKey);
+  const header = bytes.subarray(0, 16);
+  expect(header.readBigUInt64LE(0)).toBe(BigInt((fromInitiator ? handshake.responderId : handshake.initiatorId) ?? ''));
+  expect(header.readBigUInt64LE(8)).toBe(BigInt(counter));
+  const nonce = Buffer.concat([Buffer.alloc(4), header.subarray(8)]);
+  const text = unhex(plaintext);
+
+  const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: 16 });
+  cipher.setAAD(header, { plaintextLength: text.length });
+  const ciphertext = Buffer.concat([cipher.update(text), cipher.final()]);
+  expect(hex(Buffer.concat([header, cipher.getAuthTag(), ciphertext]))).toBe(datagram);
+
+  const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: 16 });
+  decipher.setAAD(header, { plaintextLength: text.length });
+  decipher.setAuthTag(bytes.subarray(16, 32));
+  expect(hex(Buffer.concat([decipher.update(bytes.subarray(32)), decipher.final()]))).toBe(plaintext);
+});
