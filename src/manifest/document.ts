@@ -2,6 +2,7 @@ import { statement } from './diagnostic.ts';
 import { limits } from './limits.ts';
 import type { Kind } from './model.ts';
 import { type Body, parseDocument } from './parse.ts';
+import { salvage } from './salvage.ts';
 import { API_GROUP, API_VERSION, kinds, validate } from './schema.ts';
 import { described, schemaFindings } from './schema-errors.ts';
 import { nearest } from './suggest.ts';
@@ -13,7 +14,7 @@ export interface ParsedDocument {
   /** Known even where the document is invalid, if it says so: references to it are not dangling. */
   readonly kind?: Kind;
   readonly name?: string;
-  /** Absent where there are errors. */
+  /** Absent where what other objects refer to could not be read. With findings it is for checks alone. */
   readonly body?: Body;
   readonly findings: readonly LocalFinding[];
   /** Place of every value by JSON pointer, relative to the section. */
@@ -42,19 +43,18 @@ function ownerOf({ apiVersion, kind }: Identity, text: string): 'ours' | 'others
   return isKind(kind) && nearest(group, [API_GROUP]) !== undefined ? 'slip' : 'others';
 }
 
-function bounded(findings: readonly LocalFinding[]): readonly LocalFinding[] {
+function bounded(findings: readonly LocalFinding[], from: Spot): readonly LocalFinding[] {
   const most = limits.findingsPerDocument;
   if (findings.length <= most) return findings;
   const sorted = [...findings].sort((a, b) => a.at - b.at);
-  const last = sorted[most - 1]?.at ?? start;
-  return [...sorted.slice(0, most), { ...statement('too-many-errors', { count: findings.length - most }), at: last }];
+  return [{ ...statement('too-many-errors', { count: findings.length - most }), at: from }, ...sorted.slice(0, most)];
 }
 
 function failed(identity: Identity, findings: readonly LocalFinding[], at: Spots, from: Spot): ParsedDocument {
   const { kind, name } = identity;
   return {
     ...(isKind(kind) && typeof name === 'string' ? { kind, name } : {}),
-    findings: bounded(findings),
+    findings: bounded(findings, from),
     at,
     start: from,
   };
@@ -68,19 +68,31 @@ function kindFinding(identity: Identity, { valueAt, keyAt }: Plain, from: Spot):
   return { ...statement('kind-unknown', { kind: String(kind), suggestion }), at: valueAt['/kind'] ?? from };
 }
 
+interface Read {
+  readonly body?: Body;
+  readonly findings: readonly LocalFinding[];
+}
+
+/** Schema, then values; what can be read of an invalid document is, for the checks against other objects. */
+function readBody<K extends Kind>(kind: K, read: Plain): Read {
+  const first = validate(kind, read.value);
+  if (first.ok) return parseDocument(kind, first.document, read.valueAt);
+  const findings = schemaFindings(first.errors, kind, read);
+  const second = salvage(read.value, first.errors) ? validate(kind, read.value) : first;
+  if (!second.ok) return { findings };
+  const { body, findings: more } = parseDocument(kind, second.document, read.valueAt);
+  return { body, findings: [...findings, ...more] };
+}
+
 function readOurs(document: YamlDocument, identity: Identity, from: Spot): ParsedDocument {
   const read = plain(document);
-  const { valueAt } = read;
-  const fail = (findings: readonly LocalFinding[]) => failed(identity, findings, valueAt, from);
   const { kind } = identity;
-  if (!isKind(kind)) return fail([...read.findings, kindFinding(identity, read, from)]);
-  const valid = validate(kind, read.value);
-  if (!valid.ok) return fail([...read.findings, ...schemaFindings(valid.errors, kind, read)]);
-  const parsed = parseDocument(kind, valid.document, valueAt);
-  if (!parsed.ok) return fail([...read.findings, ...parsed.findings]);
-  if (read.findings.length > 0) return fail(read.findings);
-  const { body } = parsed;
-  return { kind, name: body.metadata.name, body, findings: [], at: valueAt, start: from };
+  if (!isKind(kind)) return failed(identity, [...read.findings, kindFinding(identity, read, from)], read.valueAt, from);
+  // Behind an alias or a merge key there is no value to check.
+  const { body, findings }: Read = read.whole ? readBody(kind, read) : { findings: [] };
+  if (body === undefined) return failed(identity, [...read.findings, ...findings], read.valueAt, from);
+  const all = bounded([...read.findings, ...findings], from);
+  return { kind, name: body.metadata.name, body, findings: all, at: read.valueAt, start: from };
 }
 
 /** Undefined: it belongs to others. */

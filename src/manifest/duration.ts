@@ -9,7 +9,7 @@ export type DurationResult =
  * Units are ms, s, m and h; the result is whole milliseconds.
  */
 export function parseDuration(text: string): DurationResult {
-  if (/^[+-]?\d+(\.\d+)?$/.test(text)) return { ok: false, problem: `it has no unit; ${text}s is seconds` };
+  if (/^[+-]?\d+(\.\d+)?$/.test(text)) return { ok: false, problem: `it has no unit; ${text}s would be seconds` };
   if (text.startsWith('-')) return { ok: false, problem: 'it is negative' };
   if (!/^(\d+(\.\d+)?[a-zµ]+)+$/.test(text)) return { ok: false, problem: 'it is not numbers with units' };
   let ms = 0;

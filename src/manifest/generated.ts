@@ -85,7 +85,7 @@ export interface ClusterDocument {
      */
     multicast?: {
       /**
-       * `flood` sends a copy to every member, `none` drops them.
+       * `flood` sends a copy to every member, `none` drops them. In this version both drop what is neither ARP nor neighbour discovery.
        */
       mode?: 'flood' | 'none';
     };
@@ -212,7 +212,7 @@ export interface RuleParameters {
   'field-unknown': 'where' | 'field' | 'suggestion';
   'field-missing': 'where' | 'field' | 'expected';
   'field-type': 'where' | 'expected' | 'actual' | 'advice';
-  'field-value': 'where' | 'actual' | 'expected';
+  'field-value': 'where' | 'actual' | 'expected' | 'advice';
   'key-invalid': 'where' | 'problem';
   'key-not-a-point': 'where' | 'problem';
   'cidr-invalid': 'value' | 'problem';

@@ -13,9 +13,11 @@ import type { Spots } from './yaml.ts';
 /** An object that does not know its file yet. */
 export type Body = Omit<Cluster, 'position'> | Omit<Peer, 'position'> | Omit<Vip, 'position'>;
 
-export type Parsed =
-  | { readonly ok: true; readonly body: Body }
-  | { readonly ok: false; readonly findings: readonly LocalFinding[] };
+export interface Parsed {
+  readonly body: Body;
+  /** What is wrong with the values taken together. */
+  readonly findings: readonly LocalFinding[];
+}
 
 const defaults = cluster.properties.spec.properties;
 /** RFC 8200, section 5. Bytes. */
@@ -146,5 +148,5 @@ const readers: { readonly [K in Kind]: (findings: Findings, document: Documents[
 export function parseDocument<K extends Kind>(kind: K, document: Documents[K], at: Spots): Parsed {
   const findings = new Findings(at);
   const body = readers[kind](findings, document);
-  return findings.all.length === 0 ? { ok: true, body } : { ok: false, findings: findings.all };
+  return { body, findings: findings.all };
 }

@@ -1,4 +1,5 @@
 import type { ErrorObject } from 'ajv/dist/2020.js';
+import common from '../../schema/common.json' with { type: 'json' };
 import { type Statement, statement } from './diagnostic.ts';
 import type { Kind } from './model.ts';
 import { resolved, type SchemaNode, schemas } from './schema.ts';
@@ -56,6 +57,25 @@ function typeAdvice(value: unknown, schema: SchemaNode): string {
   return `Give ${expectation(schema)}.`;
 }
 
+/** A text made into a name, where little is missing. */
+function asName(text: string): string {
+  const plain = text
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, '-');
+  return plain.replace(/^[-.]+|[-.]+$/g, '').slice(0, 63);
+}
+
+function valueAdvice(value: unknown, schema: SchemaNode, expected: string): string {
+  if (typeof value === 'string') {
+    const near = nearest(value, schema.enum ?? []);
+    if (near !== undefined) return `Did you mean \`${near}\`?`;
+    const name = schema.pattern === common.$defs.name.pattern ? asName(value) : '';
+    if (name !== '') return `Write it as \`${name}\`.`;
+  }
+  return `Give ${expected}.`;
+}
+
 function inQuotes(name: string): string {
   return `Did you mean "${name}"?`;
 }
@@ -101,7 +121,7 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
   const key = (child: string): Spot => keyAt[pointer(path, child)] ?? value;
   const params: Readonly<Record<string, unknown>> = error.params;
   const wrong = (actual: string, expected: string, at = value): LocalFinding => ({
-    ...statement('field-value', { where, actual, expected }),
+    ...statement('field-value', { where, actual, expected, advice: valueAdvice(error.data, schema, expected) }),
     at,
   });
   switch (error.keyword) {
@@ -122,7 +142,8 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
     case 'uniqueItems': {
       const index = Math.max(count(params.i), count(params.j));
       const at = valueAt[pointer(path, index)] ?? value;
-      const item = { where: `${where}[${index}]`, actual: 'given already', expected: 'a value of its own' };
+      const said = { actual: 'given already', expected: 'a value of its own', advice: 'Remove one of the two.' };
+      const item = { where: `${where}[${index}]`, ...said };
       return { ...statement('field-value', item), at };
     }
     case 'minItems':
@@ -136,6 +157,9 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
       return said === undefined ? undefined : { ...said, at: value };
     }
     case 'maxLength':
+      // The format has said what is wrong with the text.
+      if (schema.format !== undefined && valueStatement({ ...error, keyword: 'format' }, schema, where))
+        return undefined;
       return wrong('longer than any valid value', expectation(schema));
     default:
       // A propertyNames error speaks of a key, not of the value behind it.

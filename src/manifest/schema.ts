@@ -14,6 +14,7 @@ export interface SchemaNode {
   readonly format?: string;
   readonly const?: string;
   readonly enum?: readonly string[];
+  readonly pattern?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly properties?: Readonly<Record<string, SchemaNode>>;

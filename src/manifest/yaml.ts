@@ -107,6 +107,8 @@ export type Spots = Readonly<Record<string, Spot>>;
 
 export interface Plain {
   readonly value: unknown;
+  /** False where a part of the value was refused: what is missing then was perhaps there. */
+  readonly whole: boolean;
   readonly valueAt: Spots;
   readonly keyAt: Spots;
   readonly findings: readonly LocalFinding[];
@@ -120,6 +122,8 @@ class Walk {
   readonly valueAt: Record<string, Spot> = {};
   readonly keyAt: Record<string, Spot> = {};
   readonly findings: LocalFinding[] = [];
+  whole = true;
+  readonly #refused = new Set<string>();
   readonly #document: YamlDocument;
 
   constructor(document: YamlDocument) {
@@ -134,6 +138,7 @@ class Walk {
     if (isScalar(node)) return node.value;
     if (isAlias(node)) return undefined;
     if (depth >= limits.depth) {
+      this.whole = false;
       this.findings.push({ ...statement('yaml-too-deep', { limit: limits.depth }), at });
       return undefined;
     }
@@ -159,19 +164,23 @@ class Walk {
       }
       this.keyAt[child] = at;
       this.#features(key as ParsedNode, at);
-      if (name === '<<') this.#refuse('a merge key (<<)', at);
+      if (name === '<<') this.#refuse('merge key', 'a merge key (<<)', at);
       else object[name] = this.value(value as ParsedNode | null, child, depth + 1, at);
     }
     return object;
   }
 
   #features(node: ParsedNode, at: Spot): void {
-    if (isAlias(node)) this.#refuse(`an alias (*${node.source})`, at);
-    else if (node.anchor !== undefined) this.#refuse(`an anchor (&${node.anchor})`, at);
-    if (node.tag !== undefined) this.#refuse(`a tag (${node.tag})`, at);
+    if (isAlias(node)) this.#refuse('alias', `an alias (*${node.source})`, at);
+    else if (node.anchor !== undefined) this.#refuse('anchor', `an anchor (&${node.anchor})`, at);
+    if (node.tag !== undefined) this.#refuse('tag', `a tag (${node.tag.replace('tag:yaml.org,2002:', '!!')})`, at);
   }
 
-  #refuse(feature: string, at: Spot): void {
+  /** Each kind of feature once a document: whoever uses them uses many. */
+  #refuse(kind: string, feature: string, at: Spot): void {
+    if (kind === 'alias' || kind === 'merge key') this.whole = false;
+    if (this.#refused.has(kind)) return;
+    this.#refused.add(kind);
     this.findings.push({ ...statement('yaml-feature', { feature }), at });
   }
 }
@@ -183,6 +192,6 @@ export function plain(document: YamlDocument): Plain {
   if (document.directives) {
     walk.findings.push({ ...statement('yaml-feature', { feature: 'a directive (%YAML or %TAG)' }), at: start });
   }
-  const { valueAt, keyAt, findings } = walk;
-  return { value, valueAt, keyAt, findings };
+  const { valueAt, keyAt, findings, whole } = walk;
+  return { value, whole, valueAt, keyAt, findings };
 }
