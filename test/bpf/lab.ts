@@ -1,0 +1,288 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  decodeSessionEntry,
+  encodeFdbEntry,
+  encodeFdbKey,
+  encodeNeighEntry,
+  encodeOmniConfig,
+  encodePeerEntry,
+  encodeSessionEntry,
+  OmniDrop,
+  OmniPeerFlags,
+  OmniStat,
+  type SessionEntry,
+} from '../../src/dataplane/kernel/layout.ts';
+import { type BpfMap, loadNative } from '../../src/dataplane/kernel/native.ts';
+import { Child } from './child.ts';
+import { ip, mac } from './frames.ts';
+
+const native = loadNative();
+const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
+
+/** What BPF_PROG_TEST_RUN says; XDP's verdicts. */
+export const XDP_DROP = 1;
+export const XDP_PASS = 2;
+export const XDP_TX = 3;
+export const XDP_REDIRECT = 4;
+
+export const PORT = 51820;
+/** The host under test, and who talks to it. Every name is one in the namespace that `setUp` makes. */
+export const HOST = '198.51.100.1';
+export const REMOTE = '198.51.100.2';
+/** On-link, but its neighbour is unknown. */
+export const UNRESOLVED = '198.51.100.9';
+export const REMOTE_MAC = '02:00:00:00:51:02';
+export const HOST_MAC = '02:00:00:00:51:01';
+
+export type Program = 'omni_egress' | 'omni_ingress' | 'omni_slowpath';
+export type MapName =
+  | 'session_map'
+  | 'peer_map'
+  | 'send_map'
+  | 'fdb_map'
+  | 'neigh_map'
+  | 'source_map'
+  | 'drop_map'
+  | 'stats_map';
+type Drop = Exclude<keyof typeof OmniDrop, 'none' | 'max'>;
+type Stat = Exclude<keyof typeof OmniStat, 'max'>;
+
+export interface Config {
+  readonly mac1Key: Uint8Array;
+  readonly localMac: string;
+  readonly port: number;
+  readonly newSessionsPerSecond: number;
+  readonly arpSuppression: number;
+}
+
+export const CONFIG: Config = {
+  mac1Key: Uint8Array.from({ length: 32 }, (_, i) => 200 - i),
+  localMac: '02:00:00:00:00:01',
+  port: PORT,
+  newSessionsPerSecond: 5,
+  arpSuppression: 1,
+};
+
+export function u64(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+/** A key of 32 bytes as the words that a session holds. */
+export function words(key: Uint8Array): number[] {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
+}
+
+export const IDLE_SESSION: SessionEntry = {
+  flags: 0,
+  peer: 0n,
+  remoteId: 0n,
+  createdNs: 0n,
+  rekeyAfterNs: 2n ** 63n,
+  expiresNs: 2n ** 63n,
+  rxKey: words(new Uint8Array(32)),
+  txKey: words(new Uint8Array(32)),
+  rxPackets: 0n,
+  rxBytes: 0n,
+  rxLastNs: 0n,
+  rxDataLastNs: 0n,
+  replayLatest: 0n,
+  replayWindow: new Array<bigint>(64).fill(0n),
+  txCounter: 0n,
+  txBytes: 0n,
+  txLastNs: 0n,
+  txDataLastNs: 0n,
+};
+
+/** The programs of one node in a network namespace and a bpffs of their own. */
+export class Lab {
+  readonly folder: string;
+  readonly child: Child;
+  readonly #maps = new Map<MapName, BpfMap>();
+
+  private constructor(folder: string, child: Child) {
+    this.folder = folder;
+    this.child = child;
+  }
+
+  static async open(config: Partial<Config> = {}, programs: Program[] = ['omni_egress', 'omni_ingress']): Promise<Lab> {
+    const folder = mkdtempSync(join(tmpdir(), 'omni-test-bpf-'));
+    native.mountBpffs({ path: folder });
+    mkdirSync(join(folder, 'maps'));
+    const lab = new Lab(folder, new Child());
+    await lab.#setUpNamespace();
+    for (const program of programs) await lab.load(program, config);
+    return lab;
+  }
+
+  /** `lo` is where test runs come from, as far as programs can see: it forwards, like omni0x. */
+  async #setUpNamespace(): Promise<void> {
+    await this.child.sh(
+      'ip link set lo up',
+      'ip link add u0 type veth peer name u1',
+      `ip link set u0 address ${HOST_MAC} mtu 1500 up`,
+      'ip link set u1 up',
+      `ip addr add ${HOST}/24 dev u0`,
+      `ip neigh add ${REMOTE} lladdr ${REMOTE_MAC} dev u0 nud permanent`,
+      'ip route add blackhole 203.0.113.0/24',
+      'sysctl -qw net.ipv4.conf.lo.forwarding=1',
+    );
+  }
+
+  async load(program: Program, config: Partial<Config> = {}): ReturnType<Child['load']> {
+    const { mac1Key, localMac, port, newSessionsPerSecond, arpSuppression } = { ...CONFIG, ...config };
+    return this.child.load({
+      object: join(OBJECTS, `${program}.bpf.o`),
+      pinMaps: join(this.folder, 'maps'),
+      pinPrograms: { [program]: this.pin(program) },
+      rodata:
+        program === 'omni_slowpath'
+          ? {}
+          : {
+              config: encodeOmniConfig({
+                mac1Key,
+                localMac: mac(localMac),
+                port,
+                ifindexOuter: 1,
+                newSessionsPerSecond,
+                mtu: 1400,
+                arpSuppression,
+              }),
+            },
+      stats: true,
+    });
+  }
+
+  pin(program: string): string {
+    return join(this.folder, program);
+  }
+
+  map(name: MapName): BpfMap {
+    const open = this.#maps.get(name) ?? new native.BpfMap({ pin: join(this.folder, 'maps', name) });
+    this.#maps.set(name, open);
+    return open;
+  }
+
+  run(program: Program, data: Uint8Array): ReturnType<Child['run']> {
+    return this.child.run({ pin: this.pin(program), data });
+  }
+
+  runAll(program: Program, packets: readonly Uint8Array[]): ReturnType<Child['runAll']> {
+    return this.child.runAll({ pin: this.pin(program), packets });
+  }
+
+  // --- rows -------------------------------------------------------------------
+
+  setPeer(peer: bigint, remote?: { address: string; port?: number; local?: string; localPort?: number }): void {
+    this.map('peer_map').update({
+      key: u64(peer),
+      value: encodePeerEntry({
+        publicKey: new Uint8Array(32),
+        endpoint: {
+          remote: { bytes: remote ? ip(remote.address) : new Uint8Array(16) },
+          local: { bytes: remote ? ip(remote.local ?? HOST) : new Uint8Array(16) },
+          remotePort: remote?.port ?? PORT,
+          localPort: remote?.localPort ?? PORT,
+        },
+        flags: remote ? OmniPeerFlags.endpoint : 0,
+      }),
+    });
+  }
+
+  setFdb(address: string, peer: bigint): void {
+    const key = encodeFdbKey({ mac: mac(address) });
+    this.map('fdb_map').update({ key, value: encodeFdbEntry({ peer, flags: 1 }) });
+  }
+
+  setNeighbour(address: string, owner: string): void {
+    this.map('neigh_map').update({ key: ip(address), value: encodeNeighEntry({ mac: mac(owner), flags: 0 }) });
+  }
+
+  setSession(id: bigint, session: Partial<SessionEntry>): void {
+    this.map('session_map').update({ key: u64(id), value: encodeSessionEntry({ ...IDLE_SESSION, ...session }) });
+  }
+
+  session(id: bigint): SessionEntry {
+    const value = this.map('session_map').lookup({ key: u64(id), lock: true });
+    if (!value) throw new Error(`there is no session ${id}`);
+    return decodeSessionEntry(value);
+  }
+
+  setSend(peer: bigint, id: bigint): void {
+    this.map('send_map').update({ key: u64(peer), value: u64(id) });
+  }
+
+  sendSession(peer: bigint): bigint | undefined {
+    return this.map('send_map')
+      .lookup({ key: u64(peer) })
+      ?.readBigUInt64LE();
+  }
+
+  /** Empties every table; counters stay. */
+  clear(): void {
+    for (const name of ['session_map', 'peer_map', 'send_map', 'fdb_map', 'neigh_map', 'source_map'] as const) {
+      const map = this.map(name);
+      const { count, keys } = map.entries();
+      const size = map.info.keySize;
+      for (let i = 0; i < count; i++) map.delete({ key: keys.subarray(i * size, (i + 1) * size) });
+    }
+  }
+
+  // --- counters ---------------------------------------------------------------
+
+  #sum(map: MapName, index: number): number {
+    const values = this.map(map).lookup({ key: u32(index) }) ?? Buffer.alloc(0);
+    let sum = 0n;
+    for (let at = 0; at < values.length; at += 8) sum += values.readBigUInt64LE(at);
+    return Number(sum);
+  }
+
+  drops(): Record<Drop, number> {
+    const names = Object.entries(OmniDrop).filter(([name]) => name !== 'none' && name !== 'max');
+    return Object.fromEntries(names.map(([name, index]) => [name, this.#sum('drop_map', index)])) as Record<
+      Drop,
+      number
+    >;
+  }
+
+  stats(): Record<Stat, number> {
+    const names = Object.entries(OmniStat).filter(([name]) => name !== 'max');
+    return Object.fromEntries(names.map(([name, index]) => [name, this.#sum('stats_map', index)])) as Record<
+      Stat,
+      number
+    >;
+  }
+
+  /** What `action` did to the counters: only what moved. */
+  async counted<T>(
+    action: () => Promise<T>,
+  ): Promise<{ result: T; drops: Partial<Record<Drop, number>>; stats: Partial<Record<Stat, number>> }> {
+    const before = { drops: this.drops(), stats: this.stats() };
+    const result = await action();
+    return { result, drops: moved(before.drops, this.drops()), stats: moved(before.stats, this.stats()) };
+  }
+
+  async close(): Promise<void> {
+    for (const map of this.#maps.values()) map.close();
+    await this.child.close();
+    execFileSync('umount', [this.folder]);
+    rmdirSync(this.folder);
+  }
+}
+
+function moved<K extends string>(before: Record<K, number>, after: Record<K, number>): Partial<Record<K, number>> {
+  const keys = (Object.keys(after) as K[]).filter((key) => after[key] !== before[key]);
+  return Object.fromEntries(keys.map((key) => [key, after[key] - before[key]])) as Partial<Record<K, number>>;
+}
