@@ -87,7 +87,9 @@ async function* events(
     for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
       yield JSON.parse(line) as Json<Event>;
     }
+  } catch (error) {
     signal.throwIfAborted();
+    throw unreachable(options.socket, error as NodeJS.ErrnoException);
   } finally {
     response.destroy();
   }
@@ -101,6 +103,7 @@ function open(options: ClientOptions, message: Message, signal: AbortSignal | un
       method: message.method,
       path: message.path,
       timeout: timeoutMs,
+      agent: false, // a kept connection would outlive the agent
       headers: message.body === undefined ? {} : { 'content-type': 'application/json' },
       ...(signal === undefined ? {} : { signal }),
     });

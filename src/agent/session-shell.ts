@@ -20,7 +20,7 @@ export interface SessionProblem {
   readonly sinceMs: number;
 }
 
-const RETRY_MS = 5_000;
+const RETRY_MS = 1_000;
 
 /** Hands applied revisions to the session manager, again while it cannot take them, and tells of peers that come and go. */
 export class SessionShell {

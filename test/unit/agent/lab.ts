@@ -1,5 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createSocket } from 'node:dgram';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runAgent } from '../../../src/agent/agent.ts';
@@ -58,9 +58,13 @@ export class Node {
   }
 
   /** Runs an agent until `stop`; resolves once its socket answers, rejects if it ends before. */
-  async start(changes: Partial<AgentConfig> = {}): Promise<void> {
+  start(changes: Partial<AgentConfig> = {}): Promise<void> {
+    return this.startWith(this.config(changes));
+  }
+
+  async startWith(config: AgentConfig): Promise<void> {
     const stop = new AbortController();
-    const ended = runAgent(this.config(changes), stop.signal);
+    const ended = runAgent(config, stop.signal);
     this.#running = { stop, ended };
     let failure: unknown;
     ended.catch((error: unknown) => {
