@@ -106,9 +106,12 @@ static __noinline int encap_ipv4(struct xdp_md *ctx, const struct omni_endpoint 
 	ip = data + ETH_HLEN;
 	udp = data + ETH_HLEN + sizeof(*ip);
 
-	/* Without a neighbour both stay zero: what the agent's packet socket sees of it is nobody's frame. */
-	mac_copy(eth->h_dest, route->resolve ? (__u8 *)"\\0\\0\\0\\0\\0\\0" : fib.dmac);
-	mac_copy(eth->h_source, fib.smac);
+	/* Without a neighbour, zeros: to the agent's packet socket on this device it is nobody's frame. */
+	__builtin_memset(eth, 0, 2 * ETH_ALEN);
+	if (!route->resolve) {
+		mac_copy(eth->h_dest, fib.dmac);
+		mac_copy(eth->h_source, fib.smac);
+	}
 	eth->h_proto = bpf_htons(ETH_P_IP);
 	encap_write_ipv4(ip, address_ipv4(&endpoint->local), address_ipv4(&endpoint->remote), length);
 	udp->source = source_port;

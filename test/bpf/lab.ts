@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  decodeOmniEvent,
   decodeSessionEntry,
   encodeFdbEntry,
   encodeFdbKey,
@@ -12,13 +13,15 @@ import {
   encodePeerEntry,
   encodeSessionEntry,
   OmniDrop,
+  type OmniEvent,
   OmniPeerFlags,
+  OmniSessionFlags,
   OmniStat,
   type SessionEntry,
 } from '../../src/dataplane/kernel/layout.ts';
-import { type BpfMap, loadNative } from '../../src/dataplane/kernel/native.ts';
+import { type BpfMap, loadNative, type RingBuffer } from '../../src/dataplane/kernel/native.ts';
 import { Child } from './child.ts';
-import { ip, mac } from './frames.ts';
+import { ethernet, ip, mac } from './frames.ts';
 
 const native = loadNative();
 const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
@@ -79,6 +82,9 @@ function u32(value: number): Buffer {
   return bytes;
 }
 
+/** CLOCK_BOOTTIME, as the programs see it. */
+export const bootTimeNs = () => native.bootTimeNs();
+
 /** A key of 32 bytes as the words that a session holds. */
 export function words(key: Uint8Array): number[] {
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
@@ -111,6 +117,9 @@ export class Lab {
   readonly folder: string;
   readonly child: Child;
   readonly #maps = new Map<MapName, BpfMap>();
+  readonly #records: OmniEvent[] = [];
+  #ring: RingBuffer | undefined;
+  #onRecord = () => {};
 
   private constructor(folder: string, child: Child) {
     this.folder = folder;
@@ -240,6 +249,31 @@ export class Lab {
     }
   }
 
+  // --- events -------------------------------------------------------------------
+
+  /** The events that `action` raised. A last event of our own says when all others have arrived. */
+  async events(action: () => Promise<unknown>): Promise<OmniEvent[]> {
+    this.#ring ??= new native.RingBuffer({
+      pin: join(this.folder, 'maps', 'event_map'),
+      onRecord: (record) => {
+        this.#records.push(decodeOmniEvent(record));
+        this.#onRecord();
+      },
+    });
+    await action();
+    const last = 0xfeedn;
+    const arrived = new Promise<void>((resolve) => {
+      this.#onRecord = () => this.#records.some(({ peer }) => peer === last) && resolve();
+    });
+    this.setFdb('02:00:00:00:fe:ed', last);
+    this.setPeer(last, { address: REMOTE });
+    this.setSession(last, { peer: last, flags: OmniSessionFlags.initiator, rekeyAfterNs: 0n });
+    this.setSend(last, last);
+    await this.run('omni_egress', ethernet('02:00:00:00:fe:ed', CONFIG.localMac, 0x9000, Buffer.alloc(50)));
+    await arrived;
+    return this.#records.splice(0).filter(({ peer }) => peer !== last);
+  }
+
   // --- counters ---------------------------------------------------------------
 
   #sum(map: MapName, index: number): number {
@@ -275,6 +309,7 @@ export class Lab {
   }
 
   async close(): Promise<void> {
+    this.#ring?.close();
     for (const map of this.#maps.values()) map.close();
     await this.child.close();
     execFileSync('umount', [this.folder]);
