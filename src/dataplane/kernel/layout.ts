@@ -381,26 +381,21 @@ export function decodeNeighEntry(source: Uint8Array, offset = 0): NeighEntry {
 }
 
 /** `struct source_entry`: offsets and sizes in bytes. */
-export const sourceEntryLayout = {
-  size: 16,
-  fields: { updatedNs: { offset: 0, size: 8 }, tokensMilli: { offset: 8, size: 8 } },
-} as const;
+export const sourceEntryLayout = { size: 8, fields: { fullNs: { offset: 0, size: 8 } } } as const;
 
 export interface SourceEntry {
-  readonly updatedNs: bigint;
-  readonly tokensMilli: bigint;
+  readonly fullNs: bigint;
 }
 
 export function encodeSourceEntry(value: SourceEntry): Buffer {
-  const buffer = Buffer.alloc(16);
-  buffer.writeBigUInt64LE(value.updatedNs, 0);
-  buffer.writeBigUInt64LE(value.tokensMilli, 8);
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigUInt64LE(value.fullNs, 0);
   return buffer;
 }
 
 export function decodeSourceEntry(source: Uint8Array, offset = 0): SourceEntry {
-  const view = viewOf(source, offset, 16);
-  return { updatedNs: view.readBigUInt64LE(0), tokensMilli: view.readBigUInt64LE(8) };
+  const view = viewOf(source, offset, 8);
+  return { fullNs: view.readBigUInt64LE(0) };
 }
 
 /** `enum omni_drop`. */
