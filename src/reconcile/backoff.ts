@@ -48,6 +48,10 @@ export class Backoff {
     this.#attempts.clear();
   }
 
+  get isEmpty(): boolean {
+    return this.#attempts.size === 0;
+  }
+
   /** True for a subject that never failed, or whose delay is over. */
   due(subject: string): boolean {
     const attempt = this.#attempts.get(subject);

@@ -42,8 +42,6 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-/** Collects a burst of notifications; a deleted address is back within this and one pass. */
-const WAKE_DELAY_MS = 5;
 /** A pass lets timers and sockets run after it has been at it for this long. */
 const SLICE_MS = 10;
 const RESYNC_MS = 5 * 60_000;
@@ -63,9 +61,8 @@ export class Reconciler {
   #life: AbortSignal | undefined;
   #unwatch: Stop | undefined;
 
-  /** Rows to look at, and from when on. */
+  /** Rows to look at. */
   readonly #dirty = new Dirty();
-  #runAtMs = Number.POSITIVE_INFINITY;
   #resyncAtMs = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
   #waiters: Waiter[] = [];
@@ -98,7 +95,7 @@ export class Reconciler {
     this.#resyncAtMs = clock.now() + resyncMs;
     this.#journal.expectAll();
     this.#dirty.add('all');
-    this.#runWithin(0);
+    this.#arm();
     return report;
   }
 
@@ -114,15 +111,15 @@ export class Reconciler {
       this.#journal.expect(inForce, retarget);
       this.#dirty.add(retarget.touched);
       this.#passBackoff.resetAll();
-      this.#runWithin(0);
+      this.#arm();
     }
     this.#journal.judge();
   }
 
-  /** Something may have changed behind our back. */
+  /** Something may have changed behind our back. Data planes collect bursts; here there is no delay. */
   wake(keys: ReadonlySet<RowKey> | 'unknown'): void {
     this.#dirty.add(keys === 'unknown' ? 'all' : keys);
-    this.#runWithin(WAKE_DELAY_MS);
+    this.#arm();
   }
 
   /** Looks at everything, tries everything again, and resolves with the report of the first such pass that got through. */
@@ -138,7 +135,7 @@ export class Reconciler {
     this.#journal.ledger.retryAll();
     this.#passBackoff.resetAll();
     this.#dirty.add('all');
-    this.#runWithin(0);
+    this.#arm();
     return report;
   }
 
@@ -165,18 +162,13 @@ export class Reconciler {
 
   // --- when to run -----------------------------------------------------------------
 
-  #runWithin(delayMs: number): void {
-    this.#runAtMs = Math.min(this.#runAtMs, this.#options.clock.now() + delayMs);
-    this.#arm();
-  }
-
   #arm(): void {
     if (this.#life === undefined || this.#life.aborted || this.#running || !this.#targeting.inForce) return;
-    const isIdle = this.#dirty.empty && !this.#journal.isProgressing;
-    const workAtMs = isIdle ? Number.POSITIVE_INFINITY : this.#runAtMs;
-    const nextMs = Math.min(workAtMs, this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
-    const notBeforeMs = this.#passBackoff.nextMs();
-    this.#schedule.at(notBeforeMs === Number.POSITIVE_INFINITY ? nextMs : Math.max(nextMs, notBeforeMs));
+    const hasWork = !this.#dirty.empty || this.#journal.isProgressing;
+    const laterMs = Math.min(this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
+    const nextMs = hasWork ? this.#options.clock.now() : laterMs;
+    // A pass that failed as a whole delays everything.
+    this.#schedule.at(this.#passBackoff.isEmpty ? nextMs : Math.max(nextMs, this.#passBackoff.nextMs()));
   }
 
   #tick(): void {
@@ -189,10 +181,9 @@ export class Reconciler {
       this.#dirty.add('all');
     }
     this.#dirty.add(this.#journal.ledger.dueKeys());
-    this.#runAtMs = Number.POSITIVE_INFINITY;
     this.#running = this.#pass(target, life).finally(() => {
       this.#running = undefined;
-      this.#runWithin(0);
+      this.#arm();
     });
   }
 

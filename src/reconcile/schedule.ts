@@ -5,17 +5,20 @@ export class Schedule {
   readonly #clock: Clock;
   readonly #run: () => void;
   #cancel: (() => void) | undefined;
+  #atMs = Number.POSITIVE_INFINITY;
 
   constructor(clock: Clock, run: () => void) {
     this.#clock = clock;
     this.#run = run;
   }
 
-  /** Replaces the timer; Infinity: none. */
+  /** Replaces the timer, unless it is as good as firing: a stream of wake-ups must not put the work off for ever. */
   at(atMs: number): void {
+    const nowMs = this.#clock.now();
+    if (this.#cancel !== undefined && this.#atMs <= nowMs && atMs <= nowMs) return;
     this.clear();
-    if (atMs === Number.POSITIVE_INFINITY) return;
-    this.#cancel = this.#clock.setTimer(Math.max(0, atMs - this.#clock.now()), () => {
+    this.#atMs = atMs;
+    this.#cancel = this.#clock.setTimer(Math.max(0, atMs - nowMs), () => {
       this.#cancel = undefined;
       this.#run();
     });

@@ -91,7 +91,7 @@ export class MemoryHost {
     }
     if (found?.kind === 'link') {
       this.links.delete(found.interface);
-      for (const [other, { row }] of this.rows) if (row.interface === found.interface) this.rows.delete(other);
+      for (const other of this.#carriedBy(found.interface)) this.rows.delete(other);
       this.#endSessions((session) => session.interface === found.interface);
     }
     return found !== undefined;
@@ -161,11 +161,16 @@ export class MemoryHost {
 
   /** Somebody deletes an object by hand. */
   remove(key: RowKey): boolean {
-    const before = new Set(this.rows.keys());
+    const row = this.rows.get(key)?.row;
+    const gone = row?.kind === 'link' ? this.#carriedBy(row.interface) : new Set([key]);
     const was = this.erase(key);
-    for (const left of this.rows.keys()) before.delete(left);
-    this.#wake(before);
+    if (was) this.#wake(gone);
     return was;
+  }
+
+  /** The link's row and those of everything on it. */
+  #carriedBy(interfaceName: string): ReadonlySet<RowKey> {
+    return new Set([...this.rows].filter(([, { row }]) => row.interface === interfaceName).map(([key]) => key));
   }
 
   /** Somebody makes or changes an object by hand. */
@@ -175,6 +180,6 @@ export class MemoryHost {
   }
 
   #wake(keys: ReadonlySet<RowKey>): void {
-    if (keys.size > 0) for (const wake of this.watchers) wake(keys);
+    for (const wake of this.watchers) wake(keys);
   }
 }

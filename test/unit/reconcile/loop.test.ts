@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { macOf } from '../../../src/manifest/keys.ts';
 import type { IpAddress } from '../../../src/manifest/model.ts';
 import type { Change, RowKey } from '../../../src/reconcile/rows.ts';
+import { FakeClock } from './clock.ts';
 import { cluster, edit, fleetOf, fleetWith, hint, keyOf, nodeOf, peer, vip } from './fleet.ts';
 import { failure, Lab } from './lab.ts';
 
@@ -158,6 +159,25 @@ describe('drift', () => {
       message: 'was missing; made again',
     });
     expect(lab.reconciler.stats().driftHealed).toBe(1);
+  });
+
+  it('is healed although notifications never stop coming', async () => {
+    const lab = new Lab({
+      clock: new (class extends FakeClock {
+        override setTimer(delayMs: number, run: () => void) {
+          return super.setTimer(Math.max(1, delayMs), run);
+        }
+      })(),
+    });
+    await lab.start();
+    lab.reconciler.setDesired(three, 'r1', 'all');
+    await lab.clock.advance(5);
+    lab.plane.host.remove(address);
+    for (let i = 0; i < 10; i++) {
+      lab.reconciler.wake(new Set([link]));
+      await lab.clock.advance(0.5);
+    }
+    expect(lab.rowKeys()).toContain(address);
   });
 
   it('names the fields that somebody changed', async () => {
