@@ -517,7 +517,7 @@ describe('sessions', () => {
     await b.plane.apply({ op: 'delete', key: rowKey(row), from: row });
     expect(await b.plane.sessions.list()).toEqual([]);
     expect(await ping(a.host, b.vip4, '-c', '2', '-i', '0.01')).toEqual({ sent: 2, received: 0 });
-    await expect(b.plane.sessions.install(pair.b)).rejects.toMatchObject({ code: 'peer-absent', class: 'wait' });
+    await expect(b.plane.sessions.install(pair.b)).rejects.toMatchObject({ code: 'peer-missing', class: 'wait' });
   });
 });
 

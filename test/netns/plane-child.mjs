@@ -2,7 +2,12 @@
 // { id, target: 'plane' | 'sessions', method, args } -> { id, result | error, writes, now }. See remote-plane.ts.
 import { createKernelDataPlane } from '../../dist/src/dataplane/kernel/plane.js';
 
-const never = new AbortController().signal;
+/** Signals cross as what they were when the call was made. */
+function signalOf(arg) {
+  if (arg?.signal === 'idle') return new AbortController().signal;
+  return arg?.signal === 'aborted' ? AbortSignal.abort(new Error(arg.reason)) : arg;
+}
+
 const stops = new Map();
 let plane;
 
@@ -37,8 +42,7 @@ const own = {
 async function perform({ target, method, args }) {
   if (target === 'own') return own[method](...args);
   const object = target === 'sessions' ? plane.sessions : plane;
-  // Signals do not cross processes; nothing here is cancelled.
-  return object[method](...args.map((arg) => (arg === 'signal' ? never : arg)));
+  return object[method](...args.map(signalOf));
 }
 
 process.on('message', async (request) => {

@@ -80,14 +80,14 @@ export class RemotePlane implements DataPlane {
     return this.#child.pid ?? -1;
   }
 
-  adopt(): Promise<AdoptReport> {
-    return this.#call('plane', 'adopt', 'signal') as Promise<AdoptReport>;
+  adopt(signal?: AbortSignal): Promise<AdoptReport> {
+    return this.#call('plane', 'adopt', stateOf(signal)) as Promise<AdoptReport>;
   }
-  observe(_signal?: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>> {
-    return this.#call('plane', 'observe', 'signal', keys) as Promise<RowSet<ObservedRow>>;
+  observe(signal?: AbortSignal, keys?: ReadonlySet<RowKey>): Promise<RowSet<ObservedRow>> {
+    return this.#call('plane', 'observe', stateOf(signal), keys) as Promise<RowSet<ObservedRow>>;
   }
-  apply(change: Change): Promise<void> {
-    return this.#call('plane', 'apply', change, 'signal') as Promise<void>;
+  apply(change: Change, signal?: AbortSignal): Promise<void> {
+    return this.#call('plane', 'apply', change, stateOf(signal)) as Promise<void>;
   }
   counters(): Promise<DataPlaneCounters> {
     return this.#call('plane', 'counters') as Promise<DataPlaneCounters>;
@@ -95,8 +95,8 @@ export class RemotePlane implements DataPlane {
   describe(): Promise<DataPlaneDescription> {
     return this.#call('plane', 'describe') as Promise<DataPlaneDescription>;
   }
-  teardown(): Promise<void> {
-    return this.#call('plane', 'teardown', 'signal') as Promise<void>;
+  teardown(signal?: AbortSignal): Promise<void> {
+    return this.#call('plane', 'teardown', stateOf(signal)) as Promise<void>;
   }
 
   watch(wake: (keys: Wake) => void): Stop {
@@ -169,6 +169,11 @@ export class RemotePlane implements DataPlane {
     if (answer.error === undefined) waiting?.resolve(answer.result);
     else waiting?.reject(errorOf(answer.error));
   }
+}
+
+/** What the child makes a signal of: it can be cancelled before the call, not during it. */
+function stateOf(signal: AbortSignal | undefined): object {
+  return signal?.aborted ? { signal: 'aborted', reason: (signal.reason as Error).message } : { signal: 'idle' };
 }
 
 function errorOf(error: NonNullable<Answer['error']>): Error {

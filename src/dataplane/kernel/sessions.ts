@@ -41,7 +41,7 @@ export class KernelSessions implements SessionPlane {
     const overlay = requireOverlay(this.#context, session.interface, object);
     if (readPeer(this.#context, overlay, session.peer) === undefined) {
       throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
-        code: 'peer-absent',
+        code: 'peer-missing',
         class: 'wait',
         object,
       });
@@ -186,6 +186,13 @@ export class KernelSessions implements SessionPlane {
   }
 
   async resend(interfaceName: string, frame: Uint8Array): Promise<void> {
+    if (!this.#context.overlays.has(interfaceName)) {
+      throw new OmniError(`interface ${interfaceName} is not there`, {
+        code: 'link-missing',
+        class: 'wait',
+        object: `link/${interfaceName}`,
+      });
+    }
     this.#context.events.send(interfaceName, frame);
   }
 
