@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AgentClient, connectAgent } from '../agent/client.ts';
-import { macOf } from '../manifest/keys.ts';
-import type { PublicKey } from '../manifest/model.ts';
+import type { Fleet } from '../manifest/model.ts';
 import type { Io } from './io.ts';
 import { durationFlag, socketFlag } from './options.ts';
 import { namesFrom, type PeerNames } from './views/changes.ts';
@@ -24,15 +23,12 @@ export function connect({ io, options }: { readonly io: Io; readonly options: Ag
   return connectAgent({ socket: resolve(io.cwd, options.socket), timeoutMs: options.timeout, signal: io.signal });
 }
 
-/** Names that the agent gives to keys and MACs. */
-export function peerNames(objects: readonly ObjectView[]): PeerNames {
-  const byKey = new Map<string, string>();
-  const byMac = new Map<string, string>();
+/** Names that the agent knows of keys and MACs, and those of a fleet that it does not know yet. */
+export function peerNames(objects: readonly ObjectView[], fleet?: Fleet): PeerNames {
+  const byKey = new Map<string, string>(fleet?.peerByKey);
   for (const { object, detail } of objects) {
-    const publicKey = detail.publicKey;
-    if (!object.startsWith('peer/') || publicKey === undefined) continue;
-    byKey.set(publicKey, nameOf(object));
-    byMac.set(macOf(publicKey as PublicKey), nameOf(object));
+    const { publicKey } = detail;
+    if (object.startsWith('peer/') && publicKey !== undefined) byKey.set(publicKey, nameOf(object));
   }
-  return namesFrom(byKey, byMac);
+  return namesFrom(byKey);
 }

@@ -51,3 +51,8 @@ export function humanCount(count: bigint | string | number): string {
 export function shortRevision(label: string): string {
   return label.replace(/([:@]|^)([0-9a-f]{8})[0-9a-f]{8,}$/, '$1$2');
 }
+
+/** A message with its digests shortened alike. */
+export function shortDigests(message: string): string {
+  return message.replace(/\b(sha1|sha256):([0-9a-f]{8})[0-9a-f]{8,}\b/g, '$1:$2');
+}

@@ -78,6 +78,7 @@ function describeFlag(option: Option): string {
   const extras: string[] = [];
   if (option.argChoices && !option.description.includes('|')) extras.push(option.argChoices.join('|'));
   const fallback: unknown = option.defaultValueDescription ?? option.defaultValue;
-  if (fallback !== undefined && fallback !== '' && typeof fallback !== 'boolean') extras.push(`default ${String(fallback)}`);
+  if (fallback !== undefined && fallback !== '' && typeof fallback !== 'boolean')
+    extras.push(`default ${String(fallback)}`);
   return extras.length === 0 ? option.description : `${option.description} (${extras.join('; ')})`;
 }

@@ -69,7 +69,7 @@ async function diffNode(invocation: Invocation<DiffOptions>): Promise<number> {
   if (output === 'json' || output === 'yaml') {
     out.document(output, 'NodeDiff', { ...report, summary: { changed, operations: report.changes.length } });
   } else if (changed) {
-    const names = manifests === undefined ? peerNames(await client.objects()) : fleetNames(manifests.fleet);
+    const names = peerNames(await client.objects(), manifests?.fleet);
     const layout = { names, style: out.style, width: output === 'wide' ? undefined : out.width, whole: true };
     out.write(`${impactLines(report, layout).join('\n')}\n`);
     const cut = plural(report.sessionsCut.length, 'session');

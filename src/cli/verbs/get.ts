@@ -143,7 +143,7 @@ async function getRows(
   } else if (pairs.length === 0) {
     progress.info('no rows: no revision gave this node anything to do yet');
   } else {
-    const table = rowTable(pairs, { names: peerNames(objects), style: out.style, wide: output === 'wide' });
+    const table = rowTable(pairs, { names: peerNames(objects), columns: output === 'wide' ? 'wide' : 'all' });
     out.table(table.columns, table.rows, output);
   }
   return ExitCode.ok;

@@ -1,4 +1,4 @@
-import { fingerprint } from '../../manifest/keys.ts';
+import { fingerprint, macOf } from '../../manifest/keys.ts';
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import type { Change, Row } from '../../reconcile/rows.ts';
 import type { Style, Tone } from '../style.ts';
@@ -10,11 +10,12 @@ export interface PeerNames {
   ofMac(mac: MacAddress): string;
 }
 
-/** Names from tables; what they do not know is shown as it is. */
-export function namesFrom(byKey: ReadonlyMap<string, string>, byMac: ReadonlyMap<string, string>): PeerNames {
+/** Names from a table; what it does not know is shown as it is. */
+export function namesFrom(byKey: ReadonlyMap<string, string>): PeerNames {
+  const byMac = new Map([...byKey].map(([publicKey, name]) => [macOf(publicKey as PublicKey), name]));
   return {
-    ofKey: (publicKey: PublicKey) => byKey.get(publicKey) ?? fingerprint(publicKey),
-    ofMac: (mac: MacAddress) => byMac.get(mac) ?? mac,
+    ofKey: (publicKey) => byKey.get(publicKey) ?? fingerprint(publicKey),
+    ofMac: (mac) => byMac.get(mac) ?? mac,
   };
 }
 

@@ -1,4 +1,4 @@
-import { ageOf, humanBytes, humanCount, humanSpan, shortRevision } from '../format.ts';
+import { ageOf, humanBytes, humanCount, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import type { Style } from '../style.ts';
 import { type Cell, type Column, renderTable } from '../table.ts';
 import type { PeerNames } from './changes.ts';
@@ -34,7 +34,7 @@ export function renderDescription(description: Description, layout: DescribeLayo
     sections.push(`${heading}\n${renderFields(sessionFields(session, clocks), { style, width, indent: '  ' })}`);
   }
   if (rows.length > 0) {
-    const table = rowTable(rows, { names, style, wide: false });
+    const table = rowTable(rows, { names, columns: 'own' });
     sections.push(section('Rows', table.columns, table.rows, layout));
   }
   const recent = events.slice(-RECENT_EVENTS).map((event) => eventCells(event, clocks.nowMs));
@@ -46,7 +46,7 @@ export function renderDescription(description: Description, layout: DescribeLayo
 function objectFields(object: ObjectView, clocks: Clocks): Field[] {
   const labels = Object.entries(object.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   const tone = object.ready === 'True' ? 'good' : object.ready === 'False' ? 'bad' : 'warn';
-  const because = object.message || object.reason;
+  const because = shortDigests(object.message || object.reason);
   return [
     ['Object', object.object],
     ['Declared at', place(object.position)],
@@ -60,6 +60,7 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
 
 /** `publicKey` to `Public key`. */
 function title(key: string): string {
+  if (key === 'vips') return 'VIPs';
   const words = key.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -1,5 +1,5 @@
 import type { Event, Json } from '../../agent/api.ts';
-import { ageOf } from '../format.ts';
+import { ageOf, shortDigests } from '../format.ts';
 import type { Printer } from '../output.ts';
 import type { Cell, Column } from '../table.ts';
 import { oneLine, padEnd, truncate } from '../text.ts';
@@ -21,7 +21,7 @@ export function eventCells(event: EventView, nowMs: number): Cell[] {
     warning ? { text: event.type, tone: 'warn' } : event.type,
     event.reason,
     event.object,
-    event.message,
+    shortDigests(event.message),
   ];
 }
 
@@ -33,7 +33,7 @@ export function eventLine(event: EventView, { style, width }: Pick<Printer, 'sty
   const type = padEnd(event.type, TYPE_WIDTH);
   const time = event.time.slice(11, 19);
   const start = `${time}  ${type}  ${padEnd(oneLine(event.reason), REASON_WIDTH)}  `;
-  const rest = oneLine(`${event.object}: ${event.message}`);
+  const rest = oneLine(`${event.object}: ${shortDigests(event.message)}`);
   const shown = width === undefined ? rest : truncate(rest, Math.max(20, width - start.length), style.symbols.ellipsis);
   return `${event.type === 'Warning' ? start.replace(type, style.paint('warn', type)) : start}${shown}\n`;
 }

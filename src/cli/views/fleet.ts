@@ -1,5 +1,4 @@
-import { macOf } from '../../manifest/keys.ts';
-import type { Fleet, MacAddress, ObjectRef, PublicKey } from '../../manifest/model.ts';
+import type { Fleet, ObjectRef } from '../../manifest/model.ts';
 import { namesFrom, type PeerNames } from './changes.ts';
 
 /** Every object, clusters first, then peers and VIPs, each by name. */
@@ -13,16 +12,7 @@ export function objectRefs(fleet: Fleet): ObjectRef[] {
   ];
 }
 
-/** Names from several fleets, the first that knows a key naming it: a peer that is gone keeps its name. */
+/** Names from several fleets: a peer that is gone from the last one keeps its name. */
 export function fleetNames(...fleets: readonly Fleet[]): PeerNames {
-  const byKey = new Map<PublicKey, string>();
-  const byMac = new Map<MacAddress, string>();
-  for (const fleet of fleets) {
-    for (const [publicKey, name] of fleet.peerByKey) {
-      if (byKey.has(publicKey)) continue;
-      byKey.set(publicKey, name);
-      byMac.set(macOf(publicKey), name);
-    }
-  }
-  return namesFrom(byKey, byMac);
+  return namesFrom(new Map(fleets.flatMap((fleet) => [...fleet.peerByKey])));
 }

@@ -1,6 +1,6 @@
 import type { ConditionStatus, Json, ObjectStatus } from '../../agent/api.ts';
 import type { Position } from '../../manifest/model.ts';
-import { ageOf, humanBytes, humanSpan, shortRevision } from '../format.ts';
+import { ageOf, humanBytes, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import type { ObjectKind } from '../kinds.ts';
 import type { Cell, Column } from '../table.ts';
 
@@ -24,7 +24,7 @@ const READY: ObjectColumn = { header: 'READY', cell: ({ ready }) => readyCell(re
 const STATUS: ObjectColumn = {
   header: 'STATUS',
   flexible: true,
-  cell: ({ reason, message }) => message || reason,
+  cell: ({ reason, message }) => shortDigests(message || reason),
 };
 const AGE: ObjectColumn = { header: 'AGE', optional: true, cell: ({ since }, { nowMs }) => ageOf(since, nowMs) };
 const REVISION: ObjectColumn = {
@@ -38,7 +38,7 @@ const COLUMNS: Readonly<Record<ObjectKind, readonly ObjectColumn[]>> = {
   peers: [
     NAME,
     READY,
-    { header: 'ENDPOINT', cell: ({ detail }) => detail.endpoint ?? detail.endpoints ?? '<none>' },
+    { header: 'ENDPOINT', flexible: true, cell: ({ detail }) => detail.endpoint ?? detail.endpoints ?? '<none>' },
     { header: 'SESSION', cell: ({ session }, clocks) => sessionAge(session, clocks) },
     { header: 'RX', optional: true, cell: ({ session }) => (session ? humanBytes(session.rxBytes) : '') },
     { header: 'TX', optional: true, cell: ({ session }) => (session ? humanBytes(session.txBytes) : '') },

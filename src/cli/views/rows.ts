@@ -1,9 +1,8 @@
 import type { Json } from '../../agent/api.ts';
 import type { DesiredRow, ObservedRow, Row } from '../../reconcile/rows.ts';
-import { rowKey } from '../../reconcile/rows.ts';
-import type { Style } from '../style.ts';
+import { changedFields, rowKey, sameRow } from '../../reconcile/rows.ts';
 import type { Cell, Column } from '../table.ts';
-import { changeWords, type PeerNames, rowName } from './changes.ts';
+import { type PeerNames, rowName } from './changes.ts';
 import { place } from './objects.ts';
 
 export interface RowsView {
@@ -22,42 +21,66 @@ export interface RowPair {
 }
 
 export function pairRows(view: RowsView): RowPair[] {
-  const observed = new Map(view.observed.map(({ row }) => [rowKey(row), row]));
+  const observed = new Map(view.observed.map((observed) => [rowKey(observed.row), observed]));
   const pairs: RowPair[] = view.desired.map(({ row, origin }) => {
     const key = rowKey(row);
     const found = observed.get(key);
     observed.delete(key);
     if (found === undefined) return { key, row, state: 'missing', desired: row, origin };
-    return { key, row, state: sameRow(row, found) ? 'in-sync' : 'different', desired: row, observed: found, origin };
+    // The manifest's endpoint is a hint: one that a handshake proved is as good.
+    const inSync = found.endpointObserved === true || sameRow(row, found.row);
+    return { key, row, state: inSync ? 'in-sync' : 'different', desired: row, observed: found.row, origin };
   });
-  for (const [key, row] of observed) pairs.push({ key, row, state: 'unexpected', observed: row });
+  for (const [key, { row }] of observed) pairs.push({ key, row, state: 'unexpected', observed: row });
   return pairs.sort((a, b) => a.key.localeCompare(b.key, 'en', { numeric: true }));
 }
 
+/** `own`: the rows of one object, which is not named again. */
 export function rowTable(
   pairs: readonly RowPair[],
-  context: { readonly names: PeerNames; readonly style: Style; readonly wide: boolean },
+  context: { readonly names: PeerNames; readonly columns: 'own' | 'all' | 'wide' },
 ): { readonly columns: readonly Column[]; readonly rows: readonly (readonly Cell[])[] } {
-  const columns: Column[] = [
-    { header: 'ROW' },
-    { header: 'STATE' },
-    { header: 'MEANING', flexible: true },
-    { header: 'OBJECT', optional: true },
-    ...(context.wide ? [{ header: 'DECLARED AT' }] : []),
-  ];
-  const rows = pairs.map((pair): Cell[] => [
-    rowName(pair.row),
-    { text: pair.state, tone: pair.state === 'in-sync' ? 'good' : 'warn' },
-    changeWords({ op: 'create', key: rowKey(pair.row), to: pair.row }, context.names, context.style),
-    pair.origin?.object ?? '<none>',
-    ...(context.wide ? [pair.origin ? place(pair.origin.position) : '<none>'] : []),
-  ]);
+  const { names } = context;
+  const columns: Column[] = [{ header: 'ROW' }, { header: 'STATE' }, { header: 'VALUE', flexible: true }];
+  if (context.columns !== 'own') columns.push({ header: 'OBJECT', optional: context.columns === 'all' });
+  if (context.columns === 'wide') columns.push({ header: 'DECLARED AT' });
+  const rows = pairs.map((pair): Cell[] => {
+    const cells: Cell[] = [
+      rowName(pair.row),
+      { text: pair.state, tone: pair.state === 'in-sync' ? 'good' : 'warn' },
+      rowValue(pair, names),
+    ];
+    if (context.columns !== 'own') cells.push(pair.origin?.object ?? '<none>');
+    if (context.columns === 'wide') cells.push(pair.origin ? place(pair.origin.position) : '<none>');
+    return cells;
+  });
   return { columns, rows };
 }
 
-/** Equal in every field; the endpoint counts only where a manifest or a handshake set one. */
-function sameRow(desired: Row, observed: Row): boolean {
-  const left: Readonly<Record<string, unknown>> = { ...desired };
-  const right: Readonly<Record<string, unknown>> = { ...observed };
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])].every((field) => left[field] === right[field]);
+/** What the row says beyond its key; where it is not as desired, what it should say. */
+function rowValue({ row, state, desired, observed }: RowPair, names: PeerNames): string {
+  if (state !== 'different' || desired === undefined || observed === undefined) return rowText(observed ?? row, names);
+  const have: Readonly<Record<string, unknown>> = { ...observed };
+  const want: Readonly<Record<string, unknown>> = { ...desired };
+  const show = (value: unknown): string => String(value ?? 'none');
+  return changedFields(observed, desired)
+    .map((field) => `${field} is ${show(have[field])}, should be ${show(want[field])}`)
+    .join('; ');
+}
+
+function rowText(row: Row, names: PeerNames): string {
+  switch (row.kind) {
+    case 'link':
+      return `cluster ${row.cluster}, ${row.mac}, MTU ${row.mtu}, UDP port ${row.port}`;
+    case 'address':
+      return 'this node';
+    case 'route':
+      return 'on-link';
+    case 'peer':
+      return `${names.ofKey(row.publicKey)}${row.endpoint === undefined ? '' : ` at ${row.endpoint}`}`;
+    case 'fdb':
+      return names.ofKey(row.publicKey);
+    case 'neighbour':
+      return `${names.ofMac(row.mac)} (${row.mac})`;
+  }
 }

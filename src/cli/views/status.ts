@@ -1,7 +1,7 @@
 import type { Condition, Json, Status } from '../../agent/api.ts';
 import { fingerprint } from '../../manifest/keys.ts';
 import type { PublicKey } from '../../manifest/model.ts';
-import { ageOf, humanBytes, humanCount, humanSpan, shortRevision } from '../format.ts';
+import { ageOf, humanBytes, humanCount, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import type { Style } from '../style.ts';
 import { renderTable } from '../table.ts';
 import { plural, printable } from '../text.ts';
@@ -31,7 +31,7 @@ function verdict(status: StatusView, style: Style): string {
   const name = status.node.peer ?? fingerprint(status.node.publicKey as PublicKey);
   const { symbols } = style;
   if (ready?.status === 'True') return `${style.paint('good', symbols.ok)} ${name} is ready`;
-  const why = printable(ready?.message || ready?.reason || 'the agent has not said why');
+  const why = printable(shortDigests(ready?.message || ready?.reason || 'the agent has not said why'));
   const sign = ready?.status === 'False' ? style.paint('bad', symbols.fail) : style.paint('warn', symbols.wait);
   return `${sign} ${name} is not ready: ${why}`;
 }
@@ -98,7 +98,7 @@ function conditionTable(conditions: readonly Condition[], { nowMs, style, width 
     { text: condition.status, tone: conditionTone(condition) },
     condition.reason,
     ageOf(condition.lastTransitionTime, nowMs),
-    condition.message,
+    shortDigests(condition.message),
   ]);
   return renderTable(columns, rows, { style, width });
 }

@@ -1,0 +1,55 @@
+import type { Command, Option } from 'commander';
+import { Flag } from './options.ts';
+
+/** docs/cli.md: every verb and flag, from the command tree itself. */
+export function renderReference(program: Command): string {
+  const help = program.createHelp();
+  return [
+    '# Command line',
+    'Generated from the command tree by `node scripts/generate-cli-docs.mjs`; do not edit.',
+    'stdout carries the answer only; progress, warnings and errors go to stderr. Every flag has a variable, which the flag beats; an empty variable counts as unset, and one of a repeatable flag holds a comma-separated list.',
+    EXIT_CODES,
+    '## Flags of every verb',
+    flagTable(help.visibleOptions(program)),
+    ...program.commands.flatMap(verbSections),
+  ]
+    .join('\n\n')
+    .concat('\n');
+}
+
+const EXIT_CODES = `| exit | \`omni diff\` | other verbs |
+| --- | --- | --- |
+| 0 | no difference | done; \`status\`, \`apply\` and \`reconcile\`: Ready |
+| 1 | difference | failed, or not Ready |
+| 2 | usage, or invalid manifests | same |
+| 3 | source: no such repository, revision or folder; no answer | same |
+| 4 | the agent cannot be reached, or a time-out | same |
+| 130, 143 | ended by SIGINT, SIGTERM | same; \`agent\` ends with 0 |`;
+
+function verbSections(command: Command): string[] {
+  const help = command.createHelp();
+  const usage = `omni ${help.commandUsage(command).replace(/^omni /, '')}`.replace('omni omni', 'omni');
+  const operands = command.registeredArguments.map(
+    (argument) => `- \`${argument.name()}\`${argument.required ? '' : ' (optional)'}: ${argument.description}`,
+  );
+  const flags = help.visibleOptions(command).filter((option) => option.long !== '--help');
+  return [
+    `## omni ${command.name()}`,
+    command.description(),
+    `\`${usage}\``,
+    ...(operands.length === 0 ? [] : [operands.join('\n')]),
+    ...(flags.length === 0 ? [] : [flagTable(flags)]),
+  ];
+}
+
+function flagTable(options: readonly Option[]): string {
+  const rows = options.map((option) => {
+    const variable = option instanceof Flag ? `\`${option.variable}\`` : '';
+    const fallback: unknown = option.defaultValueDescription ?? option.defaultValue;
+    const shown = fallback === undefined || fallback === '' ? '' : `\`${String(fallback)}\``;
+    const choices = option.argChoices === undefined ? '' : ` (${option.argChoices.join(', ')})`;
+    const cells = [`\`${option.flags}\``, `${option.description}${choices}`, shown, variable];
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  });
+  return ['| flag | what | default | variable |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
