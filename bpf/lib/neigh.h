@@ -70,6 +70,15 @@ static __always_inline void store_be32(__u8 *bytes, __be32 value)
 }
 
 /*
+ * Out of omni0x is into omni0. Not XDP_TX: veth queues such a frame but wakes
+ * the other end only if that end runs an XDP program, which omni0 does not.
+ */
+static __always_inline int neigh_send_back(void)
+{
+	return bpf_redirect(config.ifindex_outer, 0);
+}
+
+/*
  * A host that announces its address (sender = target) or probes one (RFC 5227:
  * no sender) asks nobody's MAC in the first case, and only wants an answer
  * from somebody else in the second.
@@ -109,7 +118,7 @@ static __noinline int neigh_answer_arp(struct xdp_md *ctx)
 	mac_copy(arp->sender_mac, entry->mac);
 	store_be32(arp->sender_ip, target);
 	stat_add(OMNI_STAT_NEIGH_ANSWERED, 1);
-	return XDP_TX;
+	return neigh_send_back();
 }
 
 /* RFC 4443 section 2.3: over the pseudo-header and the message, whose checksum field must be 0. */
@@ -190,7 +199,7 @@ static __noinline int neigh_answer_nd(struct xdp_md *ctx)
 	ip = data + ETH_HLEN;
 	nd_write_answer(eth, ip, (void *)(ip + 1), entry->mac, probe);
 	stat_add(OMNI_STAT_NEIGH_ANSWERED, 1);
-	return XDP_TX;
+	return neigh_send_back();
 }
 
 /* Verdict on a question, or NEIGH_NOT_ASKED. */
