@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { clusterDocument, makeIdentity, robotDocuments } from '../lab/fleet.ts';
 import type { Host, Lab } from '../lab/lab.ts';
 import { ping } from '../lab/ping.ts';
 import { must, until } from '../lab/shell.ts';
@@ -33,16 +34,13 @@ const omni: System = {
   start: async (lab, a, b) => {
     const fleet = join(lab.folder, 'fleet');
     await mkdir(fleet, { recursive: true });
-    const cluster =
-      'apiVersion: omni.io/v1alpha1\nkind: Cluster\nmetadata: { name: bench }\nspec: { subnets: [10.77.0.0/16] }\n';
-    await writeFile(join(fleet, 'cluster.yaml'), cluster);
+    await writeFile(join(fleet, 'cluster.yaml'), clusterDocument({ name: 'bench', subnets: ['10.77.0.0/16'] }));
     for (const [host, vip] of [
       [a, '10.77.0.1'],
       [b, '10.77.0.2'],
     ] as const) {
-      const endpoint = `${host.address}:51820`;
-      const argv = ['init', '--name', host.name, '--cluster', 'bench', '--address', vip, '--endpoint', endpoint];
-      await writeFile(join(fleet, `${host.name}.yaml`), await host.mustOmni(argv));
+      await makeIdentity(host);
+      await writeFile(join(fleet, `${host.name}.yaml`), await robotDocuments(host, [vip], 'bench'));
     }
     for (const host of [a, b]) host.startAgent(['--source', fleet]);
     await answers(a, '10.77.0.2');

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { clusterDocument, FleetRepository, ready, robotDocuments } from '../lab/fleet.ts';
+import { clusterDocument, FleetRepository, makeIdentity, ready, robotDocuments } from '../lab/fleet.ts';
 import { Lab, omniBinary } from '../lab/lab.ts';
 import { median, ping, pingArguments } from '../lab/ping.ts';
 import { type Background, must, run, until } from '../lab/shell.ts';
@@ -41,6 +41,7 @@ async function openStage(): Promise<Stage> {
 }
 
 async function firstFleet(stage: Stage): Promise<string> {
+  for (const robot of robots) await makeIdentity(stage.lab.host(robot));
   await stage.fleet.write('warehouse.yaml', clusterDocument({ subnets: ['10.77.0.0/16'] }));
   await addToFleet(stage, 'robot-1');
   await addToFleet(stage, 'robot-2');
@@ -103,7 +104,9 @@ const epochSeconds = (): number => (performance.timeOrigin + performance.now()) 
 
 async function addRobot(stage: Stage): Promise<string> {
   const documents = await addToFleet(stage, 'robot-3');
-  progress.quote(`$ omni init --name robot-3 --cluster warehouse --address ${vip('robot-3')} …\n${documents}`);
+  progress.quote(
+    `$ omni init --existing --name robot-3 --cluster warehouse --address ${vip('robot-3')} …\n${documents}`,
+  );
   await stage.fleet.commit('fleet: add robot-3');
   const diff = await run([omniBinary, 'diff', '--rev', 'HEAD~1..HEAD', '--path', 'fleet', '--color', 'never'], {
     cwd: stage.fleet.checkout,
@@ -220,7 +223,7 @@ async function main(): Promise<number> {
       return `${stage.lab.hosts.size} hosts on 192.0.2.0/24, fleet repository at ${stage.fleet.url}`;
     });
     const here = stage as unknown as Stage;
-    await progress.step('First fleet: omni init on two robots, commit, push', () => firstFleet(here));
+    await progress.step('First fleet: omni init on the robots, commit two of them, push', () => firstFleet(here));
     await progress.step('Agents follow the repository and converge', () => converge(here));
     await progress.step('Ping over omni0: ChaCha20-Poly1305 in XDP', () => firstPing(here));
     await progress.step('Capture of the underlay', () => searchCapture(here));

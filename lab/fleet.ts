@@ -69,11 +69,16 @@ export function clusterDocument(options: ClusterOptions = {}): string {
   return `apiVersion: omni.io/v1alpha1\nkind: Cluster\nmetadata: { name: ${options.name ?? 'warehouse'} }\nspec:\n  subnets: [${subnets}]\n${spec}`;
 }
 
-/** Makes the robot's identity if there is none and returns its Peer and VIP documents, by `omni init` on the robot. */
+/** Makes the robot's identity, by `omni init` on the robot. */
+export function makeIdentity(host: Host): Promise<string> {
+  return host.mustOmni(['init']);
+}
+
+/** The Peer and VIP documents of a robot that has an identity, as `omni init --existing` prints them on it. */
 export function robotDocuments(host: Host, vips: readonly string[], cluster = 'warehouse'): Promise<string> {
   const endpoint = `${host.address}:51820`;
   const argv = ['--name', host.name, '--cluster', cluster, '--address', vips.join(','), '--endpoint', endpoint];
-  return host.mustOmni(['init', ...argv]);
+  return host.mustOmni(['init', '--existing', ...argv]);
 }
 
 /** Waits until the host's agent is Ready at the checkout's HEAD, or at any revision. */

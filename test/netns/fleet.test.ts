@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clusterDocument, FleetRepository, ready, robotDocuments } from '../../lab/fleet.ts';
+import { clusterDocument, FleetRepository, makeIdentity, ready, robotDocuments } from '../../lab/fleet.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { parsePing, ping } from '../../lab/ping.ts';
 import { must, run, sleep, until } from '../../lab/shell.ts';
@@ -35,6 +35,7 @@ beforeAll(async () => {
   lab = await Lab.open({ name: 'omnit', hosts: ['robot-1', 'robot-2', 'robot-3'], git: true });
   [one, two, three] = [lab.host('robot-1'), lab.host('robot-2'), lab.host('robot-3')];
   fleet = await FleetRepository.create(lab);
+  for (const host of [one, two, three]) await makeIdentity(host);
   await fleet.write('warehouse.yaml', clusterDocument());
   await fleet.write('robot-1.yaml', await robotDocuments(one, ['10.77.0.1', 'fd77::1']));
   await fleet.write('robot-2.yaml', await robotDocuments(two, ['10.77.0.2', 'fd77::2']));

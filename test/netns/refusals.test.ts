@@ -1,7 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clusterDocument, robotDocuments } from '../../lab/fleet.ts';
+import { clusterDocument, makeIdentity, robotDocuments } from '../../lab/fleet.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { Background, must, until } from '../../lab/shell.ts';
 
@@ -18,6 +18,7 @@ beforeAll(async () => {
   host = lab.host('robot-1');
   fleet = join(lab.folder, 'fleet');
   await mkdir(fleet);
+  await makeIdentity(host);
   await writeFile(join(fleet, 'warehouse.yaml'), clusterDocument());
   await writeFile(join(fleet, 'robot-1.yaml'), await robotDocuments(host, ['10.77.0.1']));
 });
