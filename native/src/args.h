@@ -6,15 +6,13 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "bytes.h"
 #include "inet.h"
 
 namespace omni {
-
-using Bytes = std::vector<uint8_t>;
 
 class Args {
  public:

@@ -52,7 +52,11 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
   hook.attach_point = BPF_TC_INGRESS;
   const int created = bpf_tc_hook_create(&hook);
   if (created != 0 && created != -EEXIST) {
-    throw NativeError({.error = -created, .syscall = "RTM_NEWQDISC", .object = InterfaceText(ifindex), .log = log.text(), .detail = {}});
+    throw NativeError({.error = -created,
+                       .syscall = "RTM_NEWQDISC",
+                       .object = InterfaceText(ifindex),
+                       .log = log.text(),
+                       .detail = {}});
   }
   auto options = LibbpfOptions<bpf_tc_opts>();
   options.handle = 1;
@@ -61,7 +65,11 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
   options.flags = BPF_TC_F_REPLACE;
   const int attached = bpf_tc_attach(&hook, &options);
   if (attached != 0) {
-    throw NativeError({.error = -attached, .syscall = "RTM_NEWTFILTER", .object = InterfaceText(ifindex), .log = log.text(), .detail = {}});
+    throw NativeError({.error = -attached,
+                       .syscall = "RTM_NEWTFILTER",
+                       .object = InterfaceText(ifindex),
+                       .log = log.text(),
+                       .detail = {}});
   }
   return info.Env().Undefined();
 }

@@ -32,7 +32,8 @@ using ObjectPtr = std::unique_ptr<bpf_object, CloseObject>;
 
 std::string Tail(const std::string& log) {
   if (log.size() <= kMaxLogBytes) return log;
-  return "… (the first " + std::to_string(log.size() - kMaxLogBytes) + " bytes left out)\n" + log.substr(log.size() - kMaxLogBytes);
+  return "… (the first " + std::to_string(log.size() - kMaxLogBytes) + " bytes left out)\n" +
+         log.substr(log.size() - kMaxLogBytes);
 }
 
 [[noreturn]] void Fail(int error, std::string syscall, std::string object, std::string detail, std::string log = {}) {
@@ -44,7 +45,7 @@ std::string Tail(const std::string& log) {
 }
 
 void RequireBpffs(const std::string& path) {
-  struct statfs info {};
+  struct statfs info{};
   if (statfs(path.c_str(), &info) != 0) ThrowErrno("statfs", path);
   if (info.f_type != BPF_FS_MAGIC) Fail(EINVAL, "statfs", path, "is not on a bpf file system");
 }
@@ -92,7 +93,8 @@ void PatchReadOnly(bpf_object* object, const LoadRequest& request) {
     size_t size = 0;
     // libbpf hands out its own copy of the section and loads it as it then is.
     auto* initial = static_cast<uint8_t*>(const_cast<void*>(bpf_map__initial_value(variable->map, &size)));
-    if (initial == nullptr || variable->offset + bytes.size() > size) Fail(EINVAL, "rodata", name, "is outside of its section");
+    if (initial == nullptr || variable->offset + bytes.size() > size)
+      Fail(EINVAL, "rodata", name, "is outside of its section");
     std::memcpy(initial + variable->offset, bytes.data(), bytes.size());
   }
 }
@@ -102,7 +104,8 @@ std::string Incompatibility(const bpf_map* map, const bpf_map_info& pinned) {
   std::string text;
   const auto compare = [&text](const char* what, uint64_t wanted, uint64_t found) {
     if (wanted == found) return;
-    text += (text.empty() ? "" : ", ") + std::string(what) + " " + std::to_string(found) + " instead of " + std::to_string(wanted);
+    text += (text.empty() ? "" : ", ") + std::string(what) + " " + std::to_string(found) + " instead of " +
+            std::to_string(wanted);
   };
   compare("type", bpf_map__type(map), pinned.type);
   compare("key size", bpf_map__key_size(map), pinned.key_size);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "args.h"
 #include "error.h"
 #include "exports.h"
 #include "guard.h"
@@ -21,14 +22,11 @@ class BpfMap : public Wrapped<BpfMap> {
   static constexpr napi_type_tag kTypeTag = {0x6f6d6e692d6d6170, 0x5f3b1c8e2d7a4906};
 
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "BpfMap",
-                       {Expose<&BpfMap::Lookup>("lookup"),
-                        Expose<&BpfMap::Update>("update"),
-                        Expose<&BpfMap::Delete>("delete"),
-                        Expose<&BpfMap::Take>("take"),
-                        Expose<&BpfMap::Entries>("entries"),
-                        Expose<&BpfMap::UpdateBatch>("updateBatch"),
-                        Expose<&BpfMap::Close>("close")});
+    return DefineClass(
+        env, "BpfMap",
+        {Expose<&BpfMap::Lookup>("lookup"), Expose<&BpfMap::Update>("update"), Expose<&BpfMap::Delete>("delete"),
+         Expose<&BpfMap::Take>("take"), Expose<&BpfMap::Entries>("entries"),
+         Expose<&BpfMap::UpdateBatch>("updateBatch"), Expose<&BpfMap::Close>("close")});
   }
 
   explicit BpfMap(const Napi::CallbackInfo& info) : Wrapped(info) {
@@ -125,7 +123,8 @@ class BpfMap : public Wrapped<BpfMap> {
 
   static Bytes Sized(Args& args, const char* key, size_t size) {
     Bytes bytes = args.Data(key);
-    if (bytes.size() != size) args.Reject(key, "of " + std::to_string(size) + " bytes, not " + std::to_string(bytes.size()));
+    if (bytes.size() != size)
+      args.Reject(key, "of " + std::to_string(size) + " bytes, not " + std::to_string(bytes.size()));
     return bytes;
   }
 

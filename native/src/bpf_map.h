@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "args.h"
+#include "bytes.h"
 #include "fd.h"
 
 namespace omni {

@@ -19,8 +19,8 @@ constexpr int kKernelNotSupported = 524;
 constexpr size_t kBatchBytes = 512 * 1024;
 
 bool IsPerCpu(uint32_t type) {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
-         type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
+  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+         type == BPF_MAP_TYPE_LRU_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
 
 bool IsUnsupported(int error) { return error == kKernelNotSupported || error == EOPNOTSUPP; }
@@ -88,9 +88,10 @@ std::optional<MapHandle::Entries> MapHandle::ReadBatched() const {
     entries.values.resize((size_t{entries.count} + chunk) * valueSize_);
     uint32_t count = chunk;
     auto options = LibbpfOptions<bpf_map_batch_opts>();
-    const int result = bpf_map_lookup_batch(fd_.get(), started ? cursor.data() : nullptr, next.data(),
-                                            entries.keys.data() + size_t{entries.count} * keySize,
-                                            entries.values.data() + size_t{entries.count} * valueSize_, &count, &options);
+    const int result =
+        bpf_map_lookup_batch(fd_.get(), started ? cursor.data() : nullptr, next.data(),
+                             entries.keys.data() + size_t{entries.count} * keySize,
+                             entries.values.data() + size_t{entries.count} * valueSize_, &count, &options);
     const int error = result == 0 ? 0 : errno;
     if (error == ENOSPC) {  // one bucket holds more than a chunk
       chunk *= 2;

@@ -26,7 +26,9 @@ Napi::Object ToJs(Napi::Env env, const LoadedProgram& program) {
 class LoadWorker : public Napi::AsyncWorker {
  public:
   LoadWorker(Napi::Env env, LoadRequest request)
-      : Napi::AsyncWorker(env, "omni:loadObject"), deferred_(Napi::Promise::Deferred::New(env)), request_(std::move(request)) {}
+      : Napi::AsyncWorker(env, "omni:loadObject"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        request_(std::move(request)) {}
 
   Napi::Promise promise() const { return deferred_.Promise(); }
 

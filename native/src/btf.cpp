@@ -103,7 +103,8 @@ class BtfReader {
       } else {
         const struct btf_enum64& item = btf_enum64(type)[i];
         const uint64_t bits = btf_enum64_value(&item);
-        const double value = btf_kflag(type) ? static_cast<double>(static_cast<int64_t>(bits)) : static_cast<double>(bits);
+        const double value =
+            btf_kflag(type) ? static_cast<double>(static_cast<int64_t>(bits)) : static_cast<double>(bits);
         values.emplace_back(NameOf(item.name_off), value);
       }
     }

@@ -75,7 +75,8 @@ Napi::Error NativeError::ToJs(Napi::Env env) const {
 void ThrowErrno(std::string_view syscall, std::string_view object) { ThrowError(errno, syscall, object); }
 
 void ThrowError(int error, std::string_view syscall, std::string_view object) {
-  throw NativeError({.error = error, .syscall = std::string(syscall), .object = std::string(object), .log = {}, .detail = {}});
+  throw NativeError(
+      {.error = error, .syscall = std::string(syscall), .object = std::string(object), .log = {}, .detail = {}});
 }
 
 }  // namespace omni

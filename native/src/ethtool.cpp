@@ -127,14 +127,19 @@ std::vector<size_t> Resolve(const std::vector<std::string>& names, const std::st
   const auto group = std::find_if(kGroups.begin(), kGroups.end(), [&](const Group& item) { return name == item.name; });
   std::vector<size_t> found;
   for (size_t i = 0; i < names.size(); ++i) {
-    const bool member = group != kGroups.end() && names[i].starts_with(group->prefix) && names[i].ends_with(group->suffix);
+    const bool member =
+        group != kGroups.end() && names[i].starts_with(group->prefix) && names[i].ends_with(group->suffix);
     if (names[i] == name || member) found.push_back(i);
   }
   return found;
 }
 
 [[noreturn]] void Refuse(const std::string& link, const std::string& feature, const char* detail) {
-  throw NativeError({.error = EOPNOTSUPP, .syscall = "ETHTOOL_SFEATURES", .object = link + " " + feature, .log = {}, .detail = detail});
+  throw NativeError({.error = EOPNOTSUPP,
+                     .syscall = "ETHTOOL_SFEATURES",
+                     .object = link + " " + feature,
+                     .log = {},
+                     .detail = detail});
 }
 
 Napi::Value SetFeatures(const Napi::CallbackInfo& info) {
@@ -149,7 +154,8 @@ Napi::Value SetFeatures(const Napi::CallbackInfo& info) {
   for (const auto& [feature, on] : features) {
     const std::vector<size_t> members = Resolve(ethtool.names(), feature);
     if (members.empty()) args.Reject("features", "of features that the kernel knows ('" + feature + "' is none)");
-    const bool anyChangeable = std::any_of(members.begin(), members.end(), [&](size_t i) { return before[i].changeable; });
+    const bool anyChangeable =
+        std::any_of(members.begin(), members.end(), [&](size_t i) { return before[i].changeable; });
     for (const size_t member : members) {
       if (before[member].changeable) {
         changes[member] = on;

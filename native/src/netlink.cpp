@@ -183,7 +183,8 @@ bool NetlinkSocket::Receive(const OnMessage& onMessage) {
   return true;
 }
 
-bool NetlinkSocket::Handle(const nlmsghdr* message, const char* name, const std::string& object, const OnMessage& onMessage) {
+bool NetlinkSocket::Handle(const nlmsghdr* message, const char* name, const std::string& object,
+                           const OnMessage& onMessage) {
   if (message->nlmsg_seq != sequence_) return false;
   if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted_ = true;
   if (message->nlmsg_type == NLMSG_ERROR) {
@@ -204,7 +205,8 @@ void NetlinkSocket::Change(NetlinkRequest& request, const char* name, const std:
   Query(request, name, object, [](const nlmsghdr*) {});
 }
 
-void NetlinkSocket::Query(NetlinkRequest& request, const char* name, const std::string& object, const OnMessage& onMessage) {
+void NetlinkSocket::Query(NetlinkRequest& request, const char* name, const std::string& object,
+                          const OnMessage& onMessage) {
   request.header()->nlmsg_flags |= NLM_F_ACK;
   Send(request, name, object);
   bool done = false;

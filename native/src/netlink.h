@@ -83,10 +83,12 @@ class NetlinkSocket {
    * A dump. One that the kernel marks as inconsistent is read again, `onStart` first; EINTR if it stays so, because
    * the table changes faster than it can be read.
    */
-  void Dump(NetlinkRequest& request, const char* name, const std::function<void()>& onStart, const OnMessage& onMessage);
+  void Dump(NetlinkRequest& request, const char* name, const std::function<void()>& onStart,
+            const OnMessage& onMessage);
 
   void Join(uint32_t group);
-  /** One datagram from the kernel for `onMessage`; false: nothing there (non-blocking). Throws, ENOBUFS among others. */
+  /** One datagram from the kernel for `onMessage`; false: nothing there (non-blocking). Throws, ENOBUFS among others.
+   */
   bool Receive(const OnMessage& onMessage);
 
   int fd() const { return fd_.get(); }

@@ -19,9 +19,7 @@ const char* XdpModeName(uint8_t attached) {
 }
 
 /** With native and generic both attached, the native one's id. */
-uint32_t XdpProgramId(const Attributes& xdp) {
-  return xdp.U32(IFLA_XDP_PROG_ID, xdp.U32(IFLA_XDP_DRV_PROG_ID));
-}
+uint32_t XdpProgramId(const Attributes& xdp) { return xdp.U32(IFLA_XDP_PROG_ID, xdp.U32(IFLA_XDP_DRV_PROG_ID)); }
 
 std::string PrefixText(const Attributes& attributes, uint16_t type, int family, uint8_t length) {
   std::string address = attributes.Ip(type, family);

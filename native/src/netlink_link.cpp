@@ -59,7 +59,8 @@ std::vector<LinkRecord> ReadOne(int ifindex, const std::string& name) {
   std::vector<LinkRecord> links;
   try {
     const std::string object = ifindex == 0 ? name : "ifindex " + std::to_string(ifindex);
-    NetlinkSocket().Query(request, "RTM_GETLINK", object, [&](const nlmsghdr* message) { links.push_back(DecodeLink(message)); });
+    NetlinkSocket().Query(request, "RTM_GETLINK", object,
+                          [&](const nlmsghdr* message) { links.push_back(DecodeLink(message)); });
   } catch (const NativeError& error) {
     if (error.failure().error != ENODEV) throw;
   }

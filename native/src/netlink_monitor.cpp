@@ -39,7 +39,8 @@ std::optional<Notification> Decode(const nlmsghdr* message) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       RouteRecord route = DecodeRoute(message);
-      return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif), std::move(route.destination)};
+      return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif),
+                          std::move(route.destination)};
     }
     default:
       return std::nullopt;
@@ -60,7 +61,8 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
       const Napi::Function onNotification = args.Callback("onNotification");
       args.Done();
       socket_.emplace(SOCK_NONBLOCK);
-      for (const uint32_t group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}) {
+      for (const uint32_t group :
+           {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}) {
         socket_->Join(group);
       }
       Listen(onNotification, socket_->fd(), "omni:NetlinkMonitor");

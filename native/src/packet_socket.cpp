@@ -83,7 +83,8 @@ class PacketSocket : public Stream<PacketSocket> {
     sockaddr_ll address = Address(0);
     // For the qdisc and the taps: the type of the frame itself.
     std::memcpy(&address.sll_protocol, frame.data() + kVlanOffset, sizeof(address.sll_protocol));
-    const ssize_t sent = sendto(fd_.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    const ssize_t sent =
+        sendto(fd_.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof(address));
     if (sent < 0) ThrowErrno("sendto", InterfaceText(ifindex_));
     return info.Env().Undefined();
   }
@@ -112,7 +113,8 @@ class PacketSocket : public Stream<PacketSocket> {
 
   void Bind(uint16_t protocol) {
     sockaddr_ll address = Address(protocol);
-    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) ThrowErrno("bind", InterfaceText(ifindex_));
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
+      ThrowErrno("bind", InterfaceText(ifindex_));
   }
 
   void SetOption(int level, int option, int value) {

@@ -37,7 +37,9 @@ class RingBuffer : public Stream<RingBuffer> {
       LogCapture log;
       map_ = OpenPin(pin, PinKind::kMap);
       ring_.reset(ring_buffer__new(map_.get(), OnSample, &records_, nullptr));
-      if (!ring_) throw NativeError({.error = errno, .syscall = "ring_buffer__new", .object = pin, .log = log.text(), .detail = {}});
+      if (!ring_)
+        throw NativeError(
+            {.error = errno, .syscall = "ring_buffer__new", .object = pin, .log = log.text(), .detail = {}});
       Listen(onRecord, ring_buffer__epoll_fd(ring_.get()), "omni:RingBuffer");
     });
   }

@@ -50,15 +50,22 @@ class Stream : public Wrapped<T> {
     Napi::HandleScope scope(env);
     // The callback may close and drop this.
     const Napi::Object self = this->Value();
-    try {
+    Report(env, [&] {
       const auto items = Guard(env, [this] { return static_cast<T*>(this)->Read(); });
       for (const auto& item : items) {
         if (!poll_) return;
         Napi::HandleScope itemScope(env);
-        callback_.MakeCallback(self, {T::ToJs(env, item)}, *context_);
+        Report(env, [&] { callback_.MakeCallback(self, {T::ToJs(env, item)}, *context_); });
       }
+    });
+  }
+
+  /** What is thrown on the event loop is an uncaught exception, as in node's own callbacks. */
+  template <typename Body>
+  static void Report(Napi::Env env, Body body) {
+    try {
+      body();
     } catch (const Napi::Error& error) {
-      // What a callback of the event loop throws is an uncaught exception, as in node's own.
       napi_fatal_exception(env, error.Value());
     }
   }

@@ -113,19 +113,20 @@ export const scenarios = {
     assert.equal(native.links({ ifindex: outer }).length, 1);
   },
 
-  'what a callback throws is an uncaught exception, and the next one is called': async () => {
+  'what a callback throws is an uncaught exception, and no record is lost by it': async () => {
+    const pins = pinFolder('throws');
+    await loadSmall(pins);
     const thrown = [];
     process.on('uncaughtException', (error) => thrown.push(error));
     const own = new RangeError('mine');
-    const monitor = new native.NetlinkMonitor({
-      onNotification: () => {
-        throw own;
-      },
-    });
-    vethPair();
-    await until(() => thrown.length > 1, 'exceptions');
+    const onRecord = () => {
+      throw own;
+    };
+    const ring = new native.RingBuffer({ pin: join(pins, 'ring_map'), onRecord });
+    native.testRun({ pin: join(pins, 'prog_xdp'), data: experimentalFrame(), repeat: 100 });
+    await until(() => thrown.length === 100, 'an exception per record');
     assert.ok(thrown.every((error) => error === own));
-    monitor.close();
+    ring.close();
   },
 
   'nothing is delivered after close, not even from within a callback': async () => {
