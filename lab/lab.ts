@@ -236,7 +236,7 @@ export class Lab {
    */
   async capture(host: Host, during: () => Promise<void>): Promise<Buffer> {
     const file = join(host.folder, 'capture.pcap');
-    const tcpdump = ['tcpdump', '-i', `${host.name}.p`, '-U', '-w', file, '-s', '0'];
+    const tcpdump = ['tcpdump', '-i', `${host.name}.p`, '-U', '--immediate-mode', '-w', file];
     const dump = new Background(['ip', 'netns', 'exec', this.underlayNamespace, ...tcpdump]);
     await until('tcpdump listens', () => dump.text.includes('listening on'));
     await during();
