@@ -525,6 +525,15 @@ describe('a half-made interface', () => {
   beforeAll(() => up());
   afterAll(down);
 
+  /** Writes bytes into the only row of a's meta_map. */
+  async function patchMeta(offset: number, bytes: readonly string[]): Promise<void> {
+    const pin = join(a.host.folder, 'bpf', 'omni', INTERFACE, 'meta_map');
+    const dump = await must(['bpftool', '-j', 'map', 'dump', 'pinned', pin]);
+    const value = (JSON.parse(dump) as { value: string[] }[])[0]?.value ?? [];
+    value.splice(offset, bytes.length, ...bytes);
+    await must(['bpftool', 'map', 'update', 'pinned', pin, 'key', '0', '0', '0', '0', 'value', ...value]);
+  }
+
   it('left by a kill in the middle of the creation is completed', async () => {
     const pair = ['name', 'omni0x', 'address', '06:00:00:00:00:01'];
     await a.plane.teardown();
@@ -547,26 +556,22 @@ describe('a half-made interface', () => {
     expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
   });
 
+  it('left by a kill while its programs were being replaced gets them again', async () => {
+    await a.plane.kill();
+    const buildId = 8;
+    await patchMeta(buildId, new Array(32).fill('0'));
+    a.plane = await startPlane(a.host, { mac1Key: a.mac1Key });
+    await a.plane.adopt();
+    expect(a.plane.writes).toBeGreaterThan(0);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+    await restart(a, 'close');
+    await a.plane.adopt();
+    expect(a.plane.writes).toBe(0);
+  });
+
   it('of another layout is refused, with what a migration costs', async () => {
     await a.plane.kill();
-    const pin = join(a.host.folder, 'bpf', 'omni', INTERFACE, 'meta_map');
-    const { stdout } = await run(['bpftool', '-j', 'map', 'dump', 'pinned', pin]);
-    const value = (JSON.parse(stdout) as { value: string[] }[])[0]?.value ?? [];
-    await must([
-      'bpftool',
-      'map',
-      'update',
-      'pinned',
-      pin,
-      'key',
-      '0',
-      '0',
-      '0',
-      '0',
-      'value',
-      '0xfe',
-      ...value.slice(1),
-    ]);
+    await patchMeta(0, ['0xfe']);
     a.plane = await startPlane(a.host, { mac1Key: a.mac1Key });
     await expect(a.plane.adopt()).rejects.toMatchObject({
       code: 'layout-incompatible',

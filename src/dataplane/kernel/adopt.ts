@@ -4,10 +4,11 @@ import { type Meta, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
-import { attachPrograms, openWith, ourInterfaces, programsPinned, removeInterface, writeMeta } from './link.ts';
+import { ourInterfaces } from './link.ts';
 import { type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
+import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
 import { findUnderlays } from './underlay.ts';
 import { findPair, isOurs, type Pair } from './veth.ts';
 

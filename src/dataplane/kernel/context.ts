@@ -14,11 +14,7 @@ export interface MapLimits {
   readonly sources: number;
 }
 
-export type Log = (
-  level: 'debug' | 'info' | 'warn',
-  message: string,
-  fields?: Readonly<Record<string, unknown>>,
-) => void;
+type Log = (level: 'debug' | 'info' | 'warn', message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 export type XdpMode = 'native' | 'generic';
 

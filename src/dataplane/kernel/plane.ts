@@ -17,7 +17,7 @@ import { describe } from './describe.ts';
 import { EventHub } from './events.ts';
 import { applyForwarding } from './fdb.ts';
 import { Inventory } from './inventory.ts';
-import { applyLink, ourInterfaces, removeInterface } from './link.ts';
+import { applyLink, ourInterfaces } from './link.ts';
 import { loadNative, type Native } from './native.ts';
 import { applyNeighbour } from './neighbour.ts';
 import { observeAll, observeKeys } from './observe.ts';
@@ -26,9 +26,10 @@ import { applyPeer } from './peer.ts';
 import { digestObjects } from './programs.ts';
 import { applyRoute } from './route.ts';
 import { KernelSessions } from './sessions.ts';
+import { removeInterface } from './setup.ts';
 import { stopOf, Watcher } from './watch.ts';
 
-export type { KernelDataPlaneOptions, MapLimits } from './context.ts';
+export type { KernelDataPlaneOptions } from './context.ts';
 
 const MAC1_KEY_LENGTH = 32;
 

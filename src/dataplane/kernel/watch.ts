@@ -38,7 +38,12 @@ export class Watcher {
     this.#monitor = context.calls.read('netlink', (native) => {
       return new native.NetlinkMonitor({ onNotification: (notification) => this.#onNotification(notification) });
     });
-    this.#seen = this.#look();
+    try {
+      this.#seen = this.#look();
+    } catch (error) {
+      this.#monitor.close();
+      throw error;
+    }
   }
 
   /** After an own change: what it did is no news. */

@@ -1,0 +1,140 @@
+import { OmniError } from '../../errors.ts';
+import type { LinkRow } from '../../reconcile/rows.ts';
+import { attachAll, detachAll } from './attach.ts';
+import type { LinkInfo } from './calls.ts';
+import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
+import type { Context } from './context.ts';
+import { OMNI_LAYOUT_VERSION } from './layout.ts';
+import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { rewriteLocalPort } from './peer.ts';
+import { ensureFolder, isPinned, type Pins, pinnedUnderlays, pinsOf, unpinAll } from './pins.ts';
+import { buildIdOf, loadPrograms } from './programs.ts';
+import { automaticMtu, requireUnderlays, type Underlays } from './underlay.ts';
+import { bringUp, ensurePair, findPair, isOurs, type Pair, removeLink } from './veth.ts';
+
+/**
+ * Creates, completes or changes a link so that it is as `row` says. A first creation that fails leaves nothing behind;
+ * one that carries sessions already is left as far as it came, for the next attempt.
+ */
+export async function ensureLink(context: Context, row: LinkRow, signal: AbortSignal): Promise<void> {
+  requireCapabilities(context, row);
+  const pins = pinsOf(context.bpffs, row.interface);
+  const underlays = requireUnderlays(context, pinnedUnderlays(pins));
+  const mtu = row.mtu === 'auto' ? automaticMtu(underlays) : row.mtu;
+  if (mtu === undefined) throw new RangeError('an automatic MTU without an underlay');
+  const before = readMeta(context, pins);
+  const pair = ensurePair(context, row, mtu);
+  try {
+    await ensurePrograms(context, { row, pins, underlays, mtu, pair, before }, signal);
+  } catch (error) {
+    if (before === undefined || before.layoutVersion === 0) removeInterface(context, row.interface);
+    throw error;
+  }
+}
+
+interface Prepared {
+  readonly row: LinkRow;
+  readonly pins: Pins;
+  readonly underlays: Underlays;
+  readonly mtu: number;
+  readonly pair: Pair;
+  /** What was loaded until now. */
+  readonly before: Meta | undefined;
+}
+
+async function ensurePrograms(context: Context, prepared: Prepared, signal: AbortSignal): Promise<void> {
+  const { row, pins, underlays, mtu, pair, before } = prepared;
+  ensureFolder(context, pins);
+  const settings = settingsOf(row, mtu);
+  const buildId = buildIdOf(context, settings, pair.outer.ifindex);
+  if (before?.buildId.equals(buildId) !== true || !programsPinned(pins)) {
+    distrustMeta(context, row.interface, before);
+    await loadPrograms(context, pins, settings, pair.outer.ifindex);
+    signal.throwIfAborted();
+  }
+  attachPrograms(context, pins, pair, underlays);
+  bringUp(context, pair);
+  const meta: Meta = {
+    ...settings,
+    layoutVersion: OMNI_LAYOUT_VERSION,
+    buildId,
+    mtuAuto: row.mtu === 'auto',
+    cluster: row.cluster,
+  };
+  writeMeta(context, openWith(context, row.interface, pair, meta), before, meta);
+}
+
+/** From here until the new meta is written the programs are not what the old one says; a kill between is noticed by this. */
+function distrustMeta(context: Context, name: string, before: Meta | undefined): void {
+  const overlay = context.overlays.get(name);
+  if (overlay === undefined || before === undefined) return;
+  const value = encodeMeta({ ...before, buildId: Buffer.alloc(before.buildId.length) });
+  context.calls.write(`link/${name}`, () => overlay.maps.meta.update({ key: ONE_KEY, value }));
+}
+
+export function programsPinned(pins: Pins): boolean {
+  return (['egress', 'ingress', 'slowpath'] as const).every((role) => isPinned(pins.program(role)));
+}
+
+export function attachPrograms(context: Context, pins: Pins, pair: Pair, underlays: Underlays): void {
+  context.calls.write(`interface/${pair.outer.name}`, (native) =>
+    native.attachTcIngress({ program: pins.program('slowpath'), ifindex: pair.outer.ifindex }),
+  );
+  const { reason } = attachAll(context, pins, pair.outer, underlays);
+  context.inventory.setGenericReason(pins.interface, reason);
+}
+
+/** The overlay with this pair, opened if it is not; events come from the pair from then on. */
+export function openWith(context: Context, name: string, pair: Pair, meta: Meta): Overlay {
+  const overlay = context.overlays.get(name) ?? openOverlay(context, name, meta);
+  const moved = overlay.outer !== pair.outer.ifindex || overlay.inner !== pair.inner.ifindex;
+  overlay.inner = pair.inner.ifindex;
+  overlay.outer = pair.outer.ifindex;
+  overlay.meta = meta;
+  if (moved) context.events.open(overlay);
+  return overlay;
+}
+
+/** Last of all: from now on a restarted agent adopts this. */
+export function writeMeta(context: Context, overlay: Overlay, before: Meta | undefined, meta: Meta): void {
+  if (before?.port !== meta.port) rewriteLocalPort(context, overlay, meta.port);
+  const value = encodeMeta(meta);
+  const object = `link/${overlay.name}`;
+  const found = context.calls.read(object, () => overlay.maps.meta.lookup({ key: ONE_KEY }));
+  if (found?.equals(value) !== true)
+    context.calls.write(object, () => overlay.maps.meta.update({ key: ONE_KEY, value }));
+}
+
+/** Removes the pair, the programs, every pin and with them all rows and sessions of the interface. */
+export function removeInterface(context: Context, name: string): void {
+  const overlay = context.overlays.get(name);
+  if (overlay !== undefined) {
+    context.events.close(name);
+    closeOverlay(context, overlay);
+  }
+  const pins = pinsOf(context.bpffs, name);
+  const found = findPair(context, name);
+  const ours = (link: LinkInfo | undefined): link is LinkInfo => link !== undefined && isOurs(link);
+  const link = [found.inner, found.outer].find(ours);
+  if (link !== undefined) removeLink(context, link);
+  detachAll(context, pins);
+  unpinAll(context, pins);
+  context.inventory.forget(name);
+}
+
+const NEEDED = ['CAP_NET_ADMIN', 'CAP_BPF', 'CAP_PERFMON', 'CAP_NET_RAW'];
+
+function requireCapabilities(context: Context, row: LinkRow): void {
+  const held = new Set(context.calls.read('capabilities', (native) => native.capabilities()));
+  const lacking = held.has('CAP_SYS_ADMIN')
+    ? NEEDED.filter((name) => !/BPF|PERFMON/.test(name) && !held.has(name))
+    : NEEDED.filter((name) => !held.has(name));
+  if (lacking.length === 0) return;
+  throw new OmniError(`the agent lacks ${lacking.join(', ')}`, {
+    code: 'not-permitted',
+    class: 'stall',
+    exitCode: 2,
+    object: `link/${row.interface}`,
+    fix: `run as root, or grant ${lacking.join(', ')}`,
+  });
+}
