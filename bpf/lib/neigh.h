@@ -8,6 +8,7 @@
 #define OMNI_NEIGH_H
 
 #include "address.h"
+#include "config.h"
 #include "drop.h"
 #include "packet.h"
 

@@ -29,7 +29,6 @@ const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
 /** What BPF_PROG_TEST_RUN says; XDP's verdicts. */
 export const XDP_DROP = 1;
 export const XDP_PASS = 2;
-export const XDP_TX = 3;
 export const XDP_REDIRECT = 4;
 
 export const PORT = 51820;
@@ -119,7 +118,8 @@ export class Lab {
   readonly #maps = new Map<MapName, BpfMap>();
   readonly #records: OmniEvent[] = [];
   #ring: RingBuffer | undefined;
-  #onRecord = () => {};
+  #onRecord: () => void = () => {};
+  #lastEvent = 0xfeed_0000n;
 
   private constructor(folder: string, child: Child) {
     this.folder = folder;
@@ -251,7 +251,7 @@ export class Lab {
 
   // --- events -------------------------------------------------------------------
 
-  /** The events that `action` raised. A last event of our own says when all others have arrived. */
+  /** The events that `action` raised. */
   async events(action: () => Promise<unknown>): Promise<OmniEvent[]> {
     this.#ring ??= new native.RingBuffer({
       pin: join(this.folder, 'maps', 'event_map'),
@@ -260,10 +260,16 @@ export class Lab {
         this.#onRecord();
       },
     });
+    await this.#drainEvents();
     await action();
-    const last = 0xfeedn;
+    return this.#drainEvents();
+  }
+
+  /** Takes what is in the ring. An event of our own, raised last, says that all before it have arrived. */
+  async #drainEvents(): Promise<OmniEvent[]> {
+    const last = ++this.#lastEvent;
     const arrived = new Promise<void>((resolve) => {
-      this.#onRecord = () => this.#records.some(({ peer }) => peer === last) && resolve();
+      this.#onRecord = () => this.#records.some(({ sessionId }) => sessionId === last) && resolve();
     });
     this.setFdb('02:00:00:00:fe:ed', last);
     this.setPeer(last, { address: REMOTE });
@@ -271,7 +277,7 @@ export class Lab {
     this.setSend(last, last);
     await this.run('omni_egress', ethernet('02:00:00:00:fe:ed', CONFIG.localMac, 0x9000, Buffer.alloc(50)));
     await arrived;
-    return this.#records.splice(0).filter(({ peer }) => peer !== last);
+    return this.#records.splice(0).filter(({ sessionId }) => sessionId !== last);
   }
 
   // --- counters ---------------------------------------------------------------
