@@ -41,7 +41,6 @@
         "-fvisibility=hidden",
         "-Wall",
         "-Wextra",
-        "-Werror",
         "-isystem <!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
         "<!@(pkg-config --cflags libbpf libelf zlib libmnl)"
       ],

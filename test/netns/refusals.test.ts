@@ -1,6 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clusterDocument, makeIdentity, robotDocuments } from '../../lab/fleet.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { Background, must, until } from '../../lab/shell.ts';
@@ -23,6 +23,7 @@ beforeAll(async () => {
   await writeFile(join(fleet, 'robot-1.yaml'), await robotDocuments(host, ['10.77.0.1']));
 });
 afterAll(() => lab?.close());
+afterEach(() => host.stopAgent());
 
 /** Runs an agent that is expected to end by itself. */
 async function refused(
@@ -42,7 +43,7 @@ async function refused(
 async function untouched(): Promise<void> {
   expect((await host.exec(['ip', 'link', 'show', 'omni0x'])).status).not.toBe(0);
   expect(await host.must(['ip', 'route', 'show', 'table', 'all', 'proto', '111'])).toBe('');
-  expect(await host.must(['ls', join(host.folder, 'bpf')])).toBe('');
+  expect((await host.exec(['ls', join(host.folder, 'bpf', 'omni')])).status).not.toBe(0);
 }
 
 describe('an agent refuses to start', () => {
