@@ -106,7 +106,7 @@ static __noinline int encap_ipv4(struct xdp_md *ctx, const struct omni_endpoint 
 	ip = data + ETH_HLEN;
 	udp = data + ETH_HLEN + sizeof(*ip);
 
-	/* Without a neighbour, zeros: to the agent's packet socket on this device it is nobody's frame. */
+	/* Without a neighbour, zeros until the stack fills them in: no MAC of the overlay either way. */
 	__builtin_memset(eth, 0, 2 * ETH_ALEN);
 	if (!route->resolve) {
 		mac_copy(eth->h_dest, fib.dmac);

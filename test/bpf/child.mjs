@@ -1,11 +1,60 @@
 // Runs BPF programs in the network namespace it was started in, where routes and neighbours are the test's own:
 // { id, method, args } -> { id, result | error }. See lab.ts.
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const native = createRequire(import.meta.url)('../../native/build/Release/omni_native.node');
 
+/** What arrives, and who waits for it. */
+class Inbox {
+  #arrived = [];
+  #waiting = [];
+  put(bytes) {
+    const waiter = this.#waiting.shift();
+    if (waiter) waiter(bytes);
+    else this.#arrived.push(bytes);
+  }
+  next() {
+    if (this.#arrived.length > 0) return this.#arrived.shift();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+const packetSockets = new Map();
+const inboxes = new Map();
+let udp;
+
+function inbox(name) {
+  if (!inboxes.has(name)) inboxes.set(name, new Inbox());
+  return inboxes.get(name);
+}
+
 const own = {
+  /** Frames that come into the interface go to the inbox of its name. */
+  openPacketSocket(name) {
+    const ifindex = native.links({ name })[0].ifindex;
+    const onFrame = (frame) => inbox(name).put(frame);
+    packetSockets.set(name, new native.PacketSocket({ ifindex, receiveBuffer: 1 << 20, outgoing: false, onFrame }));
+  },
+  sendFrame(name, frame) {
+    packetSockets.get(name).send({ frame });
+  },
+  /** UDP datagrams to the port go to the inbox `udp`. */
+  openUdp(port) {
+    udp = createSocket('udp4', (message) => inbox('udp').put(message));
+    return new Promise((resolve) => udp.bind(port, () => resolve()));
+  },
+  sendUdp(payload, port, address) {
+    return new Promise((resolve, reject) => udp.send(payload, port, address, (e) => (e ? reject(e) : resolve())));
+  },
+  next(name) {
+    return inbox(name).next();
+  },
+  read(path) {
+    return readFileSync(path, 'utf8');
+  },
   /** Each line is a command with its arguments. */
   sh(lines) {
     for (const line of lines) {

@@ -19,7 +19,7 @@ export class Child {
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #id = 0;
 
-  constructor() {
+  private constructor() {
     this.#process = spawn('unshare', ['--net', process.execPath, CHILD], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
@@ -28,6 +28,13 @@ export class Child {
     this.#process.on('exit', (code) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`the child ended with ${code}`));
     });
+  }
+
+  /** Resolves when the process is in its namespace. */
+  static async start(): Promise<Child> {
+    const child = new Child();
+    await child.sh();
+    return child;
   }
 
   /** Commands with their arguments, one per line. */
@@ -47,16 +54,45 @@ export class Child {
     return (await this.#call('runAll', [options])) as Run[];
   }
 
-  async attachXdp(options: Parameters<Native['attachXdp']>[0]): Promise<void> {
-    await this.#call('attachXdp', [options]);
+  async attachXdp(program: string, name: string, mode: 'native' | 'generic'): Promise<void> {
+    await this.#call('attachXdp', [{ program, ifindex: await this.ifindex(name), mode, pin: `${program}-${name}` }]);
   }
 
-  async attachTcIngress(options: Parameters<Native['attachTcIngress']>[0]): Promise<void> {
-    await this.#call('attachTcIngress', [options]);
+  async attachTcIngress(program: string, name: string): Promise<void> {
+    await this.#call('attachTcIngress', [{ program, ifindex: await this.ifindex(name) }]);
   }
 
-  async links(options: Parameters<Native['links']>[0]): Promise<ReturnType<Native['links']>> {
-    return (await this.#call('links', [options])) as ReturnType<Native['links']>;
+  async ifindex(name: string): Promise<number> {
+    const [link] = (await this.#call('links', [{ name }])) as ReturnType<Native['links']>;
+    if (!link) throw new Error(`there is no ${name}`);
+    return link.ifindex;
+  }
+
+  /** Frames that come into the interface can then be had with `next(name)`. */
+  async openPacketSocket(name: string): Promise<void> {
+    await this.#call('openPacketSocket', [name]);
+  }
+
+  async sendFrame(name: string, frame: Uint8Array): Promise<void> {
+    await this.#call('sendFrame', [name, frame]);
+  }
+
+  /** Datagrams to the port can then be had with `next('udp')`. */
+  async openUdp(port: number): Promise<void> {
+    await this.#call('openUdp', [port]);
+  }
+
+  async sendUdp(payload: Uint8Array, port: number, address: string): Promise<void> {
+    await this.#call('sendUdp', [payload, port, address]);
+  }
+
+  async next(name: string): Promise<Buffer> {
+    return Buffer.from((await this.#call('next', [name])) as Uint8Array);
+  }
+
+  /** A file under /proc as this namespace shows it. */
+  async read(path: string): Promise<string> {
+    return (await this.#call('read', [path])) as string;
   }
 
   get pid(): number {

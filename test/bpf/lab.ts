@@ -59,6 +59,7 @@ export interface Config {
   readonly port: number;
   readonly newSessionsPerSecond: number;
   readonly arpSuppression: number;
+  readonly ifindexOuter: number;
 }
 
 export const CONFIG: Config = {
@@ -67,6 +68,7 @@ export const CONFIG: Config = {
   port: PORT,
   newSessionsPerSecond: 5,
   arpSuppression: 1,
+  ifindexOuter: 1,
 };
 
 export function u64(value: bigint): Buffer {
@@ -130,7 +132,7 @@ export class Lab {
     const folder = mkdtempSync(join(tmpdir(), 'omni-test-bpf-'));
     native.mountBpffs({ path: folder });
     mkdirSync(join(folder, 'maps'));
-    const lab = new Lab(folder, new Child());
+    const lab = new Lab(folder, await Child.start());
     await lab.#setUpNamespace();
     for (const program of programs) await lab.load(program, config);
     return lab;
@@ -151,7 +153,7 @@ export class Lab {
   }
 
   async load(program: Program, config: Partial<Config> = {}): ReturnType<Child['load']> {
-    const { mac1Key, localMac, port, newSessionsPerSecond, arpSuppression } = { ...CONFIG, ...config };
+    const settings = { ...CONFIG, ...config };
     return this.child.load({
       object: join(OBJECTS, `${program}.bpf.o`),
       pinMaps: join(this.folder, 'maps'),
@@ -160,15 +162,7 @@ export class Lab {
         program === 'omni_slowpath'
           ? {}
           : {
-              config: encodeOmniConfig({
-                mac1Key,
-                localMac: mac(localMac),
-                port,
-                ifindexOuter: 1,
-                newSessionsPerSecond,
-                mtu: 1400,
-                arpSuppression,
-              }),
+              config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac), mtu: 1400 }),
             },
       stats: true,
     });
