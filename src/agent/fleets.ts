@@ -32,7 +32,7 @@ export function portOf(fleet: Fleet, publicKey: PublicKey): number | undefined {
 }
 
 /** Peers that share a cluster with this node. */
-export function* neighboursOf(fleet: Fleet, publicKey: PublicKey): Generator<Peer> {
+function* neighboursOf(fleet: Fleet, publicKey: PublicKey): Generator<Peer> {
   for (const cluster of selfOf(fleet, publicKey)?.clusters ?? []) {
     for (const name of fleet.peersOfCluster.get(cluster) ?? []) {
       const peer = fleet.peers.get(name);

@@ -25,7 +25,7 @@ export interface FollowerOptions {
 }
 
 /** A revision that holds errors: nothing of it was put in force. */
-export interface InvalidRevision {
+interface InvalidRevision {
   readonly revision: Revision;
   readonly errors: readonly Diagnostic[];
   readonly sinceMs: number;

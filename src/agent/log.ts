@@ -2,7 +2,7 @@ import { type DestinationStream, pino } from 'pino';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 /** Scalars only: an object could drag a key along. Anything else is dropped, at run time too. */
-export type LogFields = Readonly<Record<string, unknown>>;
+type LogFields = Readonly<Record<string, unknown>>;
 export type Log = (level: LogLevel, message: string, fields?: LogFields) => void;
 
 export interface LogOptions {

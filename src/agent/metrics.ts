@@ -8,6 +8,8 @@ import { closeServer } from './server.ts';
 /** Seconds: a pass over one changed row takes a millisecond, a cold start with 10,000 peers two seconds. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+const LABELS = ['reason', 'op', 'class', 'revision', 'version'];
+
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | bigint];
 
 export interface Metrics {
@@ -145,8 +147,6 @@ function readGauge(name: string, help: string, read: () => readonly Sample[]): G
     },
   });
 }
-
-const LABELS = ['reason', 'op', 'class', 'revision', 'version'];
 
 /** Serves `GET /metrics` on `host:port`. Throws `metrics-unusable`, exit code 2. Returns what ends it. */
 export async function serveMetrics(address: string, metrics: Metrics): Promise<() => Promise<void>> {

@@ -68,7 +68,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   });
 }
 
-export function endpointText({ address, port }: Endpoint): string {
+function endpointText({ address, port }: Endpoint): string {
   return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

@@ -103,7 +103,7 @@ async function readBlob(request: SnapshotRequest, path: string, blob: string): P
 }
 
 /** The commit's identity and the headers that people ask for (gitformat-commit: headers, blank line, message). */
-export function revisionOf(commit: GitObject, ref: string): Revision {
+function revisionOf(commit: GitObject, ref: string): Revision {
   const text = commit.data.toString('utf8');
   const blank = text.indexOf('\n\n');
   const headers = (blank < 0 ? text : text.slice(0, blank)).split('\n');
