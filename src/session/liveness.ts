@@ -10,7 +10,6 @@ import {
   POLL_GRID_MS,
   POLL_IDLE_MS,
   POLL_MIN_MS,
-  RECEIVE_REKEY_MARGIN_MS,
   RETIRE_GRACE_MS,
   STALE_MS,
 } from './timers.ts';
@@ -129,16 +128,13 @@ function rekeyIfDue(draft: Draft): void {
 
 /**
  * The initiator rekeys when it sent after the time, as the data plane's event says; this finds what happened while
- * nobody listened. An initiator that only receives rekeys before the end. And whoever sends on an old session that
- * has long been silent asks for a new one: a keepalive into the void would go on for the whole lifetime.
+ * nobody listened. One that only receives sends passive keepalives, so the rule covers it. And whoever sends on an
+ * old session that has long been silent asks for a new one: keepalives into the void would go on for its lifetime.
  */
 function wantsRekey(slot: Slot, seen: Seen, nowMs: number): boolean {
   const staleMs = slot.rekeyAfterMs + STALE_MS;
   if (seen.txMs >= staleMs && nowMs - seen.rxMs >= STALE_MS) return true;
-  if (!slot.initiator) return false;
-  if (seen.txMs >= slot.rekeyAfterMs && nowMs >= slot.rekeyAfterMs) return true;
-  const ending = nowMs >= slot.expiresMs - RECEIVE_REKEY_MARGIN_MS;
-  return ending && nowMs - seen.rxDataMs < RECEIVE_REKEY_MARGIN_MS;
+  return slot.initiator && nowMs >= slot.rekeyAfterMs && seen.txMs >= slot.rekeyAfterMs;
 }
 
 /** Removes previous sessions on which nothing came in during the grace period. */

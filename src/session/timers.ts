@@ -12,8 +12,6 @@ export const ATTEMPT_MS = 90_000;
 export const PASSIVE_KEEPALIVE_MS = 10_000;
 /** A frame was sent and nothing came back for this long: a new handshake. */
 export const DEAD_PEER_MS = 15_000;
-/** An initiator that only receives rekeys this long before the end. */
-export const RECEIVE_REKEY_MARGIN_MS = 15_000;
 /** A session this much older than its rekey time, and silent for as long, is not trusted to be there still. */
 export const STALE_MS = 60_000;
 /** A session that was replaced is kept until nothing was received on it for this long. */

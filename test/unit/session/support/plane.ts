@@ -37,6 +37,8 @@ export class FakePlane implements SessionPlane {
   eventDelayMs = 1;
   loseEvents = false;
   refuseInstall: Error | undefined;
+  /** The stack's answer to a frame, before anything else happens. */
+  onFrame: ((peer: PublicKey, text: string) => void) | undefined;
   readonly #clock: FakeClock;
   readonly #send: (datagram: Uint8Array, to: Endpoint) => void;
   readonly #interface: string;
@@ -151,14 +153,15 @@ export class FakePlane implements SessionPlane {
     row.window.add(counter);
     row.rxPackets++;
     row.rxLastMs = this.now();
-    if (text !== '') {
-      row.rxDataLastMs = this.now();
-      this.received.push(text);
+    if (row.unconfirmed) {
+      row.unconfirmed = false;
+      this.sendOn.set(row.peer, row.localId);
+      this.#emit({ type: 'confirmed', interface: this.#interface, localId: row.localId, peer: row.peer });
     }
-    if (!row.unconfirmed) return;
-    row.unconfirmed = false;
-    this.sendOn.set(row.peer, row.localId);
-    this.#emit({ type: 'confirmed', interface: this.#interface, localId: row.localId, peer: row.peer });
+    if (text === '') return;
+    row.rxDataLastMs = this.now();
+    this.received.push(text);
+    this.onFrame?.(row.peer, text);
   }
 
   /** What the packets see of it: a peer row was deleted, and its sessions with it. */

@@ -1,0 +1,498 @@
+import { describe, expect, test } from 'vitest';
+import type { PublicKey } from '../../../src/manifest/model.ts';
+import type { SessionState } from '../../../src/reconcile/dataplane.ts';
+import { initialState, nextDeadlineMs, step } from '../../../src/session/machine.ts';
+import type { MachineEffect, MachineInput, MachineSettings, MachineState } from '../../../src/session/model.ts';
+
+const SETTINGS: MachineSettings = {
+  rekeyAfterMs: 120_000,
+  lifetimeMs: 3_600_000,
+  handshakeTimeoutMs: 5_000,
+  keepaliveMs: undefined,
+  preferred: true,
+};
+const START = 1_000_000;
+
+/** A machine and the time that it lives in. */
+class Driver {
+  nowMs = START;
+  jitter = 0;
+  state: MachineState;
+
+  constructor(settings: Partial<MachineSettings> = {}, adopted: readonly SessionState[] = []) {
+    const merged = { ...SETTINGS, ...settings };
+    this.state = initialState(merged, { nowMs: START, greatestTimestampNs: 0n, adopted });
+  }
+
+  put(input: MachineInput): readonly MachineEffect[] {
+    const { state, effects } = step(this.state, input, { nowMs: this.nowMs, jitter: this.jitter });
+    this.state = state;
+    return effects;
+  }
+
+  /** Lets the time pass, with a `timer` at each deadline. */
+  wait(ms: number): readonly MachineEffect[] {
+    const untilMs = this.nowMs + ms;
+    const effects: MachineEffect[] = [];
+    for (let at = nextDeadlineMs(this.state); at <= untilMs; at = nextDeadlineMs(this.state)) {
+      this.nowMs = Math.max(this.nowMs, at);
+      effects.push(...this.put({ type: 'timer' }));
+    }
+    this.nowMs = untilMs;
+    return effects;
+  }
+
+  /** A session that we initiated, and that the peer has shown to have. */
+  established(localId = 1n): this {
+    this.put({ type: 'frame' });
+    this.wait(10_000);
+    this.put({ type: 'response', sequence: this.state.sequence, localId });
+    this.put({ type: 'installed', localId });
+    this.snapshot([session(localId, { initiator: true, current: true, rxPackets: 1n, rxLastMs: this.nowMs + 1 })]);
+    return this;
+  }
+
+  snapshot(sessions: readonly SessionState[], generation = this.state.generation): readonly MachineEffect[] {
+    return this.put({ type: 'snapshot', generation, asked: sessions.map(({ localId }) => localId), sessions });
+  }
+}
+
+function session(localId: bigint, changes: Partial<SessionState> = {}): SessionState {
+  return {
+    interface: 'omni0',
+    localId,
+    remoteId: localId + 100n,
+    peer: 'peer' as PublicKey,
+    initiator: false,
+    unconfirmed: false,
+    current: false,
+    createdMs: START,
+    rekeyAfterMs: START + 120_000,
+    expiresMs: START + 3_600_000,
+    txPackets: 0n,
+    txBytes: 0n,
+    rxPackets: 0n,
+    rxBytes: 0n,
+    txLastMs: 0,
+    txDataLastMs: 0,
+    rxLastMs: 0,
+    rxDataLastMs: 0,
+    ...changes,
+  };
+}
+
+const types = (effects: readonly MachineEffect[]) => effects.map(({ type }) => type);
+
+test('same state, input and time, same result; the state given is not touched', () => {
+  const { state } = new Driver();
+  const frozen = Object.freeze({ ...state });
+  const at = { nowMs: START, jitter: 0.5 };
+  expect(step(frozen, { type: 'frame' }, at)).toEqual(step(frozen, { type: 'frame' }, at));
+  expect(frozen).toEqual(state);
+});
+
+test('a machine with nothing to do has no deadline', () => {
+  expect(nextDeadlineMs(new Driver().state)).toBe(Number.POSITIVE_INFINITY);
+});
+
+describe('attempts', () => {
+  test.each([0, 0.5, 0.999])('a retry comes after the timeout and %f of 333 ms', (jitter) => {
+    const driver = new Driver();
+    driver.jitter = jitter;
+    expect(types(driver.put({ type: 'frame' }))).toEqual(['initiate']);
+    expect(nextDeadlineMs(driver.state)).toBe(START + 5_000 + jitter * 333);
+  });
+
+  test("follow the cluster's timeout", () => {
+    const driver = new Driver({ handshakeTimeoutMs: 700 });
+    driver.put({ type: 'frame' });
+    expect(types(driver.wait(7_100))).toEqual(Array.from({ length: 10 }, () => 'initiate'));
+  });
+
+  test('number their tries from 0, so that endpoints take turns', () => {
+    const driver = new Driver();
+    const effects = [...driver.put({ type: 'frame' }), ...driver.wait(10_000)];
+    expect(effects).toEqual([0, 1, 2].map((tries) => ({ type: 'initiate', sequence: tries + 1, tries })));
+  });
+
+  test('one frame after another starts no second attempt, but keeps the first from giving up', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    for (let second = 0; second < 200; second++) {
+      expect(types(driver.put({ type: 'frame' }))).toEqual([]);
+      expect(types(driver.wait(1_000))).not.toContain('gave-up');
+    }
+    expect(types(driver.wait(100_000))).toContain('gave-up');
+  });
+
+  test('a frame that comes after the end of an attempt waits for the handshake timeout', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    driver.wait(1_000);
+    driver.put({ type: 'lost', localId: 9n });
+    driver.put({ type: 'removed' });
+    expect(types(driver.put({ type: 'frame' }))).toEqual([]);
+    expect(types(driver.wait(3_999))).toEqual([]);
+    expect(types(driver.wait(1))).toEqual(['initiate']);
+  });
+
+  test('an answer to an earlier initiation is not welcome', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    driver.wait(5_000);
+    expect(driver.put({ type: 'response', sequence: 1, localId: 5n })).toEqual([]);
+    expect(types(driver.put({ type: 'response', sequence: 2, localId: 6n }))).toContain('install');
+    expect(driver.put({ type: 'response', sequence: 2, localId: 7n })).toEqual([]);
+  });
+});
+
+describe('an answered initiation', () => {
+  test('proves the address, installs, confirms by a keepalive, and only then sends what waits', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    expect(types(driver.put({ type: 'response', sequence: 1, localId: 5n }))).toEqual([
+      'endpoint',
+      'install',
+      'keepalive',
+      'flush',
+      'established',
+    ]);
+  });
+
+  test('repeats the keepalive four times, unless the responder shows that it has the session', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    driver.put({ type: 'response', sequence: 1, localId: 5n });
+    driver.put({ type: 'installed', localId: 5n });
+    const silent = session(5n, { initiator: true, current: true });
+    const at: number[] = [];
+    for (let round = 0; round < 200; round++) {
+      const polled = driver.wait(100).some(({ type }) => type === 'poll');
+      if (polled && types(driver.snapshot([silent])).includes('keepalive')) at.push(driver.nowMs - START);
+    }
+    expect(at).toEqual([500, 1_500, 3_500, 7_500]);
+  });
+
+  test('nobody who shows to have it: a new handshake', () => {
+    const driver = new Driver();
+    driver.put({ type: 'frame' });
+    driver.put({ type: 'response', sequence: 1, localId: 5n });
+    driver.put({ type: 'installed', localId: 5n });
+    driver.nowMs += 15_000;
+    expect(types(driver.snapshot([session(5n, { initiator: true, current: true })]))).toContain('initiate');
+  });
+});
+
+describe('an initiation', () => {
+  const call = (timestampNs: bigint, localId: bigint): MachineInput => ({ type: 'initiation', timestampNs, localId });
+
+  test('is answered if it is newer than every one before', () => {
+    const driver = new Driver();
+    expect(driver.put(call(10n, 1n))).toEqual([{ type: 'respond', localId: 1n, moveEndpoint: true }]);
+    driver.nowMs += 1_000;
+    for (const stale of [10n, 9n, 0n]) {
+      expect(driver.put(call(stale, 2n))).toEqual([{ type: 'reject', reason: 'replayed' }]);
+    }
+    expect(types(driver.put(call(11n, 3n)))).toEqual(['respond']);
+  });
+
+  test('is not answered more than ten times a second, and may come again then', () => {
+    const driver = new Driver();
+    driver.put(call(1n, 1n));
+    driver.nowMs += 99;
+    expect(driver.put(call(2n, 2n))).toEqual([{ type: 'reject', reason: 'rate-limited' }]);
+    driver.nowMs += 1;
+    expect(types(driver.put(call(2n, 2n)))).toEqual(['respond']);
+  });
+
+  test('whose session is never used is forgotten after 30 s', () => {
+    const driver = new Driver();
+    driver.put(call(1n, 1n));
+    driver.put({ type: 'installed', localId: 1n });
+    const removed = () => driver.wait(1_000).filter(({ type }) => type === 'remove');
+    for (let second = 1; second < 30; second++) {
+      expect(removed()).toEqual([]);
+      driver.snapshot([session(1n, { unconfirmed: true })]);
+    }
+    expect(removed()).toEqual([{ type: 'remove', localId: 1n }]);
+    expect(nextDeadlineMs(driver.state)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('does not move the endpoint of a session that is alive', () => {
+    const driver = new Driver().established();
+    expect(driver.put(call(1n, 2n))).toEqual([{ type: 'respond', localId: 2n, moveEndpoint: false }]);
+    driver.nowMs += 25_001;
+    expect(driver.put(call(2n, 3n))).toMatchObject([{ type: 'respond', localId: 3n, moveEndpoint: true }]);
+  });
+
+  test('that crosses ours: the preferred end goes on, the other yields and asks later', () => {
+    for (const preferred of [true, false]) {
+      const driver = new Driver({ preferred });
+      driver.put({ type: 'frame' });
+      expect(types(driver.put(call(1n, 2n)))).toEqual(preferred ? ['respond'] : ['abandon', 'respond']);
+      const answered = driver.put({ type: 'response', sequence: 1, localId: 3n });
+      expect(types(answered).includes('install')).toBe(preferred);
+    }
+    const driver = new Driver({ preferred: false });
+    driver.put({ type: 'frame' });
+    driver.nowMs += 3_000;
+    driver.put(call(1n, 2n));
+    expect(types(driver.wait(4_999))).toEqual([]);
+    expect(types(driver.wait(100))).toContain('initiate');
+  });
+
+  test('confirmed ends our own asking, in both roles', () => {
+    for (const preferred of [true, false]) {
+      const driver = new Driver({ preferred });
+      driver.put({ type: 'frame' });
+      driver.put(call(1n, 2n));
+      driver.put({ type: 'installed', localId: 2n });
+      expect(types(driver.put({ type: 'confirmed', localId: 2n }))).toEqual([
+        ...(preferred ? ['abandon'] : []),
+        'endpoint',
+        'keepalive',
+        'flush',
+        'established',
+      ]);
+      expect(types(driver.wait(20_000))).not.toContain('initiate');
+    }
+  });
+});
+
+describe('previous sessions', () => {
+  /** Session 1 was replaced by 2, which we initiated as well. */
+  function rekeyed(): Driver {
+    const driver = new Driver().established(1n);
+    driver.nowMs += 120_000;
+    driver.put({ type: 'rekey-due', localId: 1n });
+    driver.put({ type: 'response', sequence: driver.state.sequence, localId: 2n });
+    driver.put({ type: 'installed', localId: 2n });
+    return driver;
+  }
+  const removed = (effects: readonly MachineEffect[]) => effects.filter(({ type }) => type === 'remove');
+
+  test('stay until the new one is proven, then for a grace period without traffic', () => {
+    const driver = rekeyed();
+    const old = session(1n, { initiator: true, rxPackets: 5n, rxLastMs: driver.nowMs });
+    const fresh = session(2n, { initiator: true, current: true });
+    driver.nowMs += 14_000;
+    expect(removed(driver.snapshot([fresh, old]))).toEqual([]);
+    const proven = { ...fresh, rxPackets: 1n, rxLastMs: driver.nowMs };
+    driver.snapshot([proven, old]);
+    driver.nowMs += 9_999;
+    expect(removed(driver.snapshot([proven, old]))).toEqual([]);
+    driver.nowMs += 1;
+    expect(removed(driver.snapshot([proven, old]))).toEqual([{ type: 'remove', localId: 1n }]);
+  });
+
+  test('stay as long as the peer sends on them', () => {
+    const driver = rekeyed();
+    const proven = session(2n, { initiator: true, current: true, rxPackets: 1n, rxLastMs: driver.nowMs });
+    for (let second = 0; second < 60; second++) {
+      driver.nowMs += 1_000;
+      const old = session(1n, { initiator: true, rxPackets: 5n, rxLastMs: driver.nowMs });
+      expect(removed(driver.snapshot([proven, old]))).toEqual([]);
+    }
+    driver.nowMs += 10_000;
+    const old = session(1n, { initiator: true, rxPackets: 5n, rxLastMs: driver.nowMs - 10_000 });
+    expect(removed(driver.snapshot([proven, old]))).toEqual([{ type: 'remove', localId: 1n }]);
+  });
+
+  test('are never more than two', () => {
+    const driver = new Driver().established(1n);
+    const gone: MachineEffect[] = [];
+    for (let id = 2n; id < 10n; id++) {
+      driver.nowMs += 6_000;
+      driver.put({ type: 'rekey-due', localId: id - 1n });
+      gone.push(...removed(driver.put({ type: 'response', sequence: driver.state.sequence, localId: id })));
+    }
+    expect(gone.map((effect) => effect.type === 'remove' && effect.localId)).toEqual([1n, 2n, 3n, 4n, 5n, 6n]);
+  });
+});
+
+describe('rekey', () => {
+  test("is asked for by the initiator's event only", () => {
+    const driver = new Driver().established(1n);
+    driver.nowMs += 120_000;
+    expect(driver.put({ type: 'rekey-due', localId: 99n })).toEqual([]);
+    expect(types(driver.put({ type: 'rekey-due', localId: 1n }))).toEqual(['initiate']);
+    const responder = new Driver({}, [session(1n, { current: true, rxPackets: 1n })]);
+    expect(responder.put({ type: 'rekey-due', localId: 1n })).toEqual([]);
+  });
+
+  test("is the initiator's job also when its event was lost, and when keepalives are all that it sends", () => {
+    for (const initiator of [true, false]) {
+      const driver = new Driver({}, [session(1n, { current: true, initiator, rxPackets: 1n })]);
+      const sent = (txLastMs: number) =>
+        session(1n, { current: true, initiator, rxPackets: 9n, rxLastMs: driver.nowMs, txLastMs });
+      driver.nowMs = START + 121_000;
+      expect(types(driver.snapshot([sent(START + 119_999)]))).not.toContain('initiate');
+      expect(types(driver.snapshot([sent(START + 120_000)])).includes('initiate')).toBe(initiator);
+    }
+  });
+
+  test('an old session that answers nothing is not trusted: whoever sends on it asks anew', () => {
+    const driver = new Driver({}, [session(1n, { current: true, rxPackets: 1n })]);
+    driver.nowMs = START + 180_000;
+    const sending = (txLastMs: number, rxLastMs: number) =>
+      session(1n, { current: true, rxPackets: 1n, rxLastMs, txLastMs });
+    expect(types(driver.snapshot([sending(START + 179_999, START)]))).not.toContain('initiate');
+    expect(types(driver.snapshot([sending(START + 180_000, START + 120_001)]))).not.toContain('initiate');
+    driver.nowMs += 1;
+    expect(types(driver.snapshot([sending(START + 180_000, START + 120_001)]))).toContain('initiate');
+  });
+});
+
+describe('liveness', () => {
+  const at = (driver: Driver, changes: Partial<SessionState>) =>
+    types(driver.snapshot([session(1n, { initiator: true, current: true, rxPackets: 9n, ...changes })]));
+
+  test('received and nothing sent for 10 s: an empty datagram, once', () => {
+    const driver = new Driver().established();
+    driver.nowMs += 60_000;
+    const changes = { rxLastMs: driver.nowMs, rxDataLastMs: driver.nowMs, txLastMs: driver.nowMs - 9_999 };
+    expect(at(driver, changes)).not.toContain('keepalive');
+    driver.nowMs += 1;
+    expect(at(driver, changes)).toContain('keepalive');
+    expect(at(driver, changes)).not.toContain('keepalive');
+  });
+
+  test('a received keepalive is not answered by one', () => {
+    const driver = new Driver().established();
+    driver.nowMs += 60_000;
+    expect(at(driver, { rxLastMs: driver.nowMs, txLastMs: START })).not.toContain('keepalive');
+  });
+
+  test('sent and nothing received for 15 s: a handshake', () => {
+    const driver = new Driver().established();
+    driver.nowMs += 20_000;
+    const sent = driver.nowMs;
+    expect(at(driver, { txLastMs: sent, txDataLastMs: sent })).not.toContain('initiate');
+    driver.nowMs += 14_999;
+    expect(at(driver, { txLastMs: sent, txDataLastMs: sent })).not.toContain('initiate');
+    driver.nowMs += 1;
+    expect(at(driver, { txLastMs: sent, txDataLastMs: sent })).toContain('initiate');
+  });
+
+  test('an answer, be it empty, settles it', () => {
+    const driver = new Driver().established();
+    driver.nowMs += 20_000;
+    const sent = driver.nowMs;
+    at(driver, { txLastMs: sent, txDataLastMs: sent });
+    driver.nowMs += 20_000;
+    expect(at(driver, { txLastMs: sent, txDataLastMs: sent, rxLastMs: sent + 10_000 })).not.toContain('initiate');
+  });
+
+  test('a persistent keepalive is sent when nothing else was', () => {
+    const driver = new Driver({ keepaliveMs: 20_000 }).established();
+    driver.nowMs += 60_000;
+    const changes = { txLastMs: driver.nowMs - 19_999 };
+    expect(at(driver, changes)).not.toContain('keepalive');
+    driver.nowMs += 1;
+    expect(at(driver, changes)).toContain('keepalive');
+    expect(at(driver, changes)).not.toContain('keepalive');
+    expect(driver.state.pollAtMs).toBeLessThanOrEqual(driver.nowMs + 20_000);
+  });
+
+  test('idle sessions are looked at every 10 s, together with others', () => {
+    const driver = new Driver().established();
+    let polls = 0;
+    for (let second = 0; second < 100; second++) {
+      const due = driver.wait(1_000).filter(({ type }) => type === 'poll');
+      polls += due.length;
+      if (due.length > 0) at(driver, { rxLastMs: START });
+    }
+    expect(polls).toBeGreaterThanOrEqual(9);
+    expect(polls).toBeLessThanOrEqual(13);
+    expect(driver.state.pollAtMs % 250).toBe(0);
+  });
+});
+
+describe('what the data plane says', () => {
+  test('a snapshot from before a change of slots does not turn it back', () => {
+    const driver = new Driver().established(1n);
+    const asked = driver.state.generation;
+    driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+    driver.put({ type: 'installed', localId: 2n });
+    driver.put({ type: 'confirmed', localId: 2n });
+    const late = [session(1n, { initiator: true, current: true, rxPackets: 1n }), session(2n, { unconfirmed: true })];
+    expect(types(driver.snapshot(late, asked))).not.toContain('established');
+    expect(driver.state.current?.localId).toBe(2n);
+  });
+
+  test('a confirmation that nobody told of is found', () => {
+    const driver = new Driver().established(1n);
+    driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+    driver.put({ type: 'installed', localId: 2n });
+    const effects = driver.snapshot([
+      session(1n, { initiator: true, rxPackets: 1n }),
+      session(2n, { current: true, rxPackets: 1n }),
+    ]);
+    expect(types(effects)).toContain('established');
+    expect(driver.state.current?.localId).toBe(2n);
+  });
+
+  test('a session that is not there any more is replaced if somebody waits', () => {
+    const driver = new Driver().established(1n);
+    driver.nowMs += 10_000;
+    driver.put({ type: 'frame' });
+    const effects = driver.put({ type: 'snapshot', generation: driver.state.generation, asked: [1n], sessions: [] });
+    expect(types(effects)).toEqual(['initiate']);
+    expect(driver.state.current).toBeUndefined();
+  });
+
+  test('a frame on a session that is there is sent again, at a bounded rate', () => {
+    const driver = new Driver().established(1n);
+    driver.nowMs += 1_000;
+    const there = [session(1n, { initiator: true, current: true, rxPackets: 1n, rxLastMs: START })];
+    let flushes = 0;
+    for (let ms = 0; ms < 1_000; ms++) {
+      driver.put({ type: 'frame' }); // it comes back every time
+      const polled = driver.wait(1).some(({ type }) => type === 'poll');
+      if (polled && types(driver.snapshot(there)).includes('flush')) flushes++;
+    }
+    expect(flushes).toBeGreaterThanOrEqual(9);
+    expect(flushes).toBeLessThanOrEqual(11);
+  });
+
+  test('what cannot be read is asked again later', () => {
+    const driver = new Driver().established(1n);
+    driver.wait(60_000);
+    const effects = driver.put({ type: 'snapshot', generation: driver.state.generation, asked: [], sessions: [] });
+    expect(effects).toEqual([]);
+    expect(driver.state.current?.localId).toBe(1n);
+    expect(nextDeadlineMs(driver.state)).toBe(driver.nowMs + 5_000);
+  });
+});
+
+describe('adoption', () => {
+  test('takes each session for what it is, and asks how they are', () => {
+    const driver = new Driver({}, [
+      session(1n, { current: true, initiator: true, rxPackets: 4n }),
+      session(2n, { unconfirmed: true }),
+      session(3n, { rxPackets: 1n }),
+    ]);
+    expect(driver.state).toMatchObject({
+      current: { localId: 1n, initiator: true, proven: true },
+      next: { localId: 2n },
+      retiring: [{ localId: 3n }],
+    });
+    expect(driver.wait(0)).toMatchObject([{ type: 'poll', ids: [1n, 2n, 3n] }]);
+  });
+
+  test('leaves a keepalive nothing to establish', () => {
+    const adopted = new Driver({ keepaliveMs: 25_000 }, [session(1n, { current: true, rxPackets: 1n })]);
+    expect(types(adopted.wait(0))).toEqual(['poll']);
+    expect(types(new Driver({ keepaliveMs: 25_000 }).wait(0))).toEqual(['initiate']);
+  });
+});
+
+test('a removed peer leaves nothing behind', () => {
+  const driver = new Driver({ keepaliveMs: 25_000 }).established(1n);
+  driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+  driver.put({ type: 'rekey-due', localId: 1n });
+  const effects = driver.put({ type: 'removed' });
+  expect(effects.filter(({ type }) => type === 'remove')).toHaveLength(2);
+  expect(types(effects)).toContain('discard');
+  expect(nextDeadlineMs(driver.state)).toBe(Number.POSITIVE_INFINITY);
+});
