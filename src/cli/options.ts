@@ -113,7 +113,10 @@ export function durationFlag(flags: string, description: string, fallback?: stri
 
 function parseDurationFlag(text: string): number {
   const result = parseDuration(text);
-  if (!result.ok) throw new InvalidArgumentError(`${result.problem}; write it like 90s, 5m or 1h30m.`);
+  if (!result.ok) {
+    const problem = `${result.problem.charAt(0).toUpperCase()}${result.problem.slice(1)}`;
+    throw new InvalidArgumentError(`${problem}; write it like 90s, 5m or 1h30m.`);
+  }
   return result.ms;
 }
 

@@ -17,7 +17,7 @@ import { validateCommand } from './verbs/validate.ts';
 import { versionCommand } from './verbs/version.ts';
 
 const EPILOGUE = `
-Every flag has a variable (--state-dir is OMNI_STATE_DIR); a flag beats its variable.
+Every flag has a variable: --state-dir is OMNI_STATE_DIR. The flag beats it.
 
 Exit codes: 0 done, 1 failed (diff: a difference), 2 usage or invalid manifests,
 3 source, 4 agent not reachable or time-out, 130 interrupted.

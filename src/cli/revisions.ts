@@ -4,9 +4,10 @@ import { impact, type NodeImpact } from '../reconcile/impact.ts';
 import { openGitRepository } from '../source/repository.ts';
 import type { Revision, Snapshot } from '../source/source.ts';
 import { usageError } from './errors.ts';
+import { shortRevision } from './format.ts';
 import { fleetOf } from './manifests.ts';
 import type { Selector } from './selector.ts';
-import { type ManifestChange, manifestChanges } from './views/diff.ts';
+import { type ManifestChange, manifestChanges } from './views/manifests.ts';
 
 /** What one commit does that another did not. */
 export interface RevisionComparison {
@@ -45,7 +46,11 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
     // One reader for both: what did not change is parsed once.
     const reader = createFleetReader();
     const read = async ({ files, revision }: Snapshot): Promise<Fleet> =>
-      fleetOf(await reader.read(files.map((file) => below(path, file))), `revision ${revision.label}`, request.report);
+      fleetOf(
+        await reader.read(files.map((file) => below(path, file))),
+        `revision ${shortRevision(revision.label)}`,
+        request.report,
+      );
     const before = await read(older);
     const after = await read(newer);
     const { objects, nodes } = impact(before, after, node);

@@ -70,3 +70,6 @@ export function wrap(text: string, width: number): string[] {
 export function plural(count: number, singular: string, many: string = `${singular}s`): string {
   return `${count.toLocaleString('en-US')} ${count === 1 ? singular : many}`;
 }
+
+/** Sorts names as people count: robot-9 before robot-10. */
+export const byName = new Intl.Collator('en', { numeric: true }).compare;

@@ -11,8 +11,9 @@ import { compareRevisions, type RevisionComparison } from '../revisions.ts';
 import type { Selector } from '../selector.ts';
 import { plural } from '../text.ts';
 import { type Cli, handleVerb, type Invocation } from '../verb.ts';
-import { groupLines, groupNodes, impactLines, manifestLines } from '../views/diff.ts';
 import { fleetNames } from '../views/fleet.ts';
+import { groupLines, groupNodes, impactLines } from '../views/impact.ts';
+import { manifestLines } from '../views/manifests.ts';
 
 interface DiffOptions extends AgentOptions, ManifestOptions {
   readonly output: Extract<OutputFormat, 'table' | 'wide' | 'json' | 'yaml'>;
@@ -125,9 +126,9 @@ function renderComparison(
   const groups = groupNodes(nodes, layout).map((group) => groupLines(group, layout).join('\n'));
   const summary = summaryOf(comparison);
   const counts = `${summary.added} added, ${summary.changedManifests} changed, ${summary.removed} removed`;
-  const effect = `${plural(summary.operations, 'operation')} on ${plural(nodes.length, 'node')}`;
+  const effect = `${plural(summary.operations, 'operation')} on ${plural(summary.nodes, 'node')}`;
   return [
-    [style.paint('bold', heading), ...manifestLines(manifests, style, width)].join('\n'),
+    [style.paint('bold', heading), ...manifestLines(manifests, layout)].join('\n'),
     ...groups,
     `${counts}; ${effect}; ${plural(summary.sessionsCut, 'session')} cut`,
   ].join('\n\n');
@@ -146,7 +147,7 @@ function summaryOf({ manifests, nodes }: RevisionComparison): {
     added: count('added'),
     changedManifests: count('changed'),
     removed: count('removed'),
-    nodes: nodes.length,
+    nodes: nodes.filter((node) => node.changes.length > 0).length,
     operations: nodes.reduce((sum, node) => sum + node.changes.length, 0),
     sessionsCut: nodes.reduce((sum, node) => sum + node.sessionsCut.length, 0),
   };

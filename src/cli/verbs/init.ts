@@ -40,7 +40,7 @@ export function initCommand(cli: Cli): Command {
     .addOption(new Flag('--labels <labels>', 'labels of the Peer, as in site=munich,role=amr', { repeatable: true }))
     .addHelpText(
       'after',
-      '\nExample:\n  omni init --name robot-17 --cluster warehouse --address 10.77.0.17 > fleet/robot-17.yaml',
+      '\nExample:\n  omni init --name robot-17 --cluster warehouse --address 10.77.0.17 \\\n    > fleet/robot-17.yaml',
     );
   return handleVerb<InitOptions>(cli, command, init);
 }

@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { displayWidth } from '../../../src/cli/text.ts';
+import { CLUSTER, manifests, robot } from './fixture.ts';
+import { type Outcome, omni, type RunOptions } from './run.ts';
+
+/* `omni diff --rev` on a real repository: tags name the states of a fleet. */
+
+const ROBOTS = Array.from({ length: 20 }, (_, index) => index + 1);
+let repo: string;
+
+function git(...argv: readonly string[]): void {
+  const date = '2026-03-01T11:00:00Z';
+  const env = { ...process.env, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date, GIT_CONFIG_GLOBAL: '/dev/null' };
+  const identity = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com', '-c', 'commit.gpgsign=false'];
+  execFileSync('git', ['-C', repo, ...identity, ...argv], { env, stdio: 'pipe' });
+}
+
+function commit(tag: string, texts: Readonly<Record<string, string>>): void {
+  rmSync(join(repo, 'fleet'), { recursive: true, force: true });
+  mkdirSync(join(repo, 'fleet'));
+  for (const [path, text] of Object.entries(texts)) writeFileSync(join(repo, 'fleet', path), text);
+  git('add', '--all');
+  git('commit', '--quiet', '--allow-empty', '-m', tag);
+  git('tag', tag);
+}
+
+beforeAll(() => {
+  repo = mkdtempSync(join(tmpdir(), 'omni-cli-diff-'));
+  execFileSync('git', ['init', '--quiet', '--initial-branch=main', repo]);
+  commit('three', manifests([1, 2, 3]));
+  commit('four', manifests([1, 2, 3, 4]));
+  commit('same', manifests([1, 2, 3, 4]));
+  commit('moved', { ...manifests([1, 3, 4]), 'robot-3.yaml': robot(3, '203.0.113.99:51820') });
+  commit('relabelled', { ...manifests([1, 2, 3]), 'robot-1.yaml': robot(1).replace('munich', 'hamburg') });
+  commit('broken', { ...manifests([1, 2]), 'robot-2.yaml': robot(2).replace('10.77.0.2', '10.99.0.2') });
+  commit('many', manifests(ROBOTS));
+  commit('renamed', { ...manifests(ROBOTS), 'warehouse.yaml': `${CLUSTER}  interface: omni7\n` });
+}, 60_000);
+afterAll(() => rmSync(repo, { recursive: true }));
+
+/** Without commit ids, which depend on git's version. */
+async function diff(range: string, argv: readonly string[] = [], options: RunOptions = {}): Promise<Outcome> {
+  const outcome = await omni(['diff', '--rev', range, ...argv], { cwd: repo, ...options });
+  return { ...outcome, stdout: outcome.stdout.replace(/sha1:[0-9a-f]{8,40}/g, 'sha1:ID') };
+}
+
+describe('diff --rev', () => {
+  it.each([
+    ['a robot comes', 'three..four', 'added'],
+    ['a robot goes and another moves', 'four..moved', 'moved'],
+    ['twenty robots get another interface', 'many..renamed', 'renamed'],
+    ['seventeen robots come', 'three..many', 'many'],
+  ])('%s', async (_what, range, name) => {
+    const outcome = await diff(range);
+    expect(outcome).toMatchObject({ code: 1, stderr: '' });
+    await expect(outcome.stdout).toMatchFileSnapshot(`golden/diff-rev-${name}.txt`);
+  });
+
+  it('one node in full', async () => {
+    const outcome = await diff('many..renamed', ['--node', 'robot-7']);
+    expect(outcome.code).toBe(1);
+    expect(outcome.stdout.match(/^ {2}\+ talk to robot-\d+/gm)).toHaveLength(ROBOTS.length - 1);
+    expect(outcome.stdout).toMatch(/sessions cut: robot-1, robot-2, .*robot-20\n/);
+    expect(outcome.stdout).not.toContain('more peers');
+  });
+
+  it('nodes by their labels', async () => {
+    const { nodes } = JSON.parse((await diff('three..four', ['-l', 'site=berlin', '-o', 'json'])).stdout);
+    expect(nodes.map((node: { node: string }) => node.node)).toEqual(['robot-2', 'robot-4']);
+  });
+
+  it('a label alone: a difference that no node has to act on', async () => {
+    const outcome = await diff('three..relabelled');
+    expect(outcome.code).toBe(1);
+    expect(outcome.stdout).toContain('metadata.labels.site munich → hamburg');
+    expect(outcome.stdout).toContain('0 operations on 0 nodes');
+  });
+
+  it('nothing differs: exit 0', async () => {
+    expect(await diff('four..same')).toEqual({
+      code: 0,
+      stdout: 'no difference between four@sha1:ID and same@sha1:ID\n',
+      stderr: '',
+    });
+    expect((await diff('renamed')).code).toBe(0);
+  });
+
+  it('as JSON: manifests with their places, operations per node, sessions cut', async () => {
+    const report = JSON.parse((await diff('four..moved', ['-o', 'json'])).stdout);
+    expect(report).toMatchObject({
+      apiVersion: 'omni.io/v1alpha1',
+      kind: 'Diff',
+      summary: { changed: true, added: 0, changedManifests: 1, removed: 2, nodes: 3 },
+    });
+    expect(report.manifests).toContainEqual(
+      expect.objectContaining({
+        op: 'changed',
+        object: 'peer/robot-3',
+        position: { file: 'fleet/robot-3.yaml', line: 1, column: 1 },
+      }),
+    );
+    const one = report.nodes.find((node: { node: string }) => node.node === 'robot-1');
+    expect(one.sessionsCut).toEqual(['robot-2']);
+    expect(one.changes).toContainEqual(expect.objectContaining({ op: 'update', fields: ['endpoint'] }));
+  });
+
+  it('works from a folder below, with --path, and fits a narrow terminal', async () => {
+    const below = await diff('three..four', ['--path', 'fleet'], { cwd: join(repo, 'fleet') });
+    expect(below.code).toBe(1);
+    expect(below.stdout).toContain('fleet/robot-4.yaml:1:1');
+    const narrow = await diff('four..moved', ['--color', 'never'], { columns: 80 });
+    for (const line of narrow.stdout.split('\n')) expect(displayWidth(line), line).toBeLessThanOrEqual(80);
+  });
+
+  it.each([
+    ['an unknown revision', 'nowhere..four', [], 3, /nowhere/],
+    ['an option in place of a revision', '--output=x..four', [], 3, /error: /],
+    ['an unknown folder', 'three..four', ['--path', 'elsewhere'], 3, /elsewhere/],
+    ['an unknown node', 'three..four', ['--node', 'robot-99'], 2, /robot-99/],
+    ['no repository', 'three..four', ['--repo', '/'], 3, /not a git repository/],
+    ['a revision with errors', 'three..broken', [], 2, /^fleet\/robot-2\.yaml:12:38: error: 10\.99\.0\.2/],
+  ])('%s', async (_what, range, argv, code, message) => {
+    const outcome = await diff(range, argv);
+    expect(outcome).toMatchObject({ code, stdout: '' });
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).toMatch(/\n {2,4}fix: /);
+  });
+});
