@@ -385,6 +385,7 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         expect(refused).toBeInstanceOf(OmniError);
         expect(refused).toMatchObject({ code: 'peer-missing', class: 'wait' });
         await create(peer);
+        await plane.sessions.install(session(1n, { initiator: false, unconfirmed: true }));
         expect(await current()).toEqual([3n]);
       });
 

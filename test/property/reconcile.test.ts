@@ -267,8 +267,8 @@ describe('desired state', () => {
 });
 
 it('a layered map is a map', () => {
-  const changes = fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.option(fc.integer(), { nil: undefined })), {
-    maxLength: 90,
+  const changes = fc.array(fc.tuple(fc.integer({ min: 0, max: 150 }), fc.option(fc.integer(), { nil: undefined })), {
+    maxLength: 200,
   });
   fc.assert(
     fc.property(fc.array(changes, { maxLength: 12 }), (versions) => {
@@ -285,9 +285,10 @@ it('a layered map is a map', () => {
         expect(layered.size).toBe(model.size);
         expect([...layered].sort()).toEqual([...model].sort());
         expect([...before].sort()).toEqual(snapshot);
-        for (let key = 0; key <= 30; key++)
+        for (let key = 0; key <= 150; key++)
           expect([layered.has(key), layered.get(key)]).toEqual([model.has(key), model.get(key)]);
       }
     }),
+    { numRuns: 30 },
   );
 });

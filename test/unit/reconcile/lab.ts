@@ -19,6 +19,8 @@ export interface LabOptions {
   readonly random?: () => number;
   /** Runs inside each apply, before the data plane sees the change. */
   readonly onApply?: (change: Change, lab: Lab) => void | Promise<void>;
+  /** Runs at the end of each read; `read` counts from 1. */
+  readonly onRead?: (read: number, lab: Lab) => void;
 }
 
 /** A reconciler on a memory data plane, with everything that it says and does written down. */
@@ -42,7 +44,7 @@ export class Lab {
     const now = () => this.clock.now();
     this.plane = createMemoryDataPlane(options.machine === undefined ? { now } : { now, machine: options.machine });
     this.reconciler = new Reconciler({
-      dataPlane: this.#watched(options.onApply ?? (() => undefined)),
+      dataPlane: this.#watched(options.onApply ?? (() => undefined), options.onRead ?? (() => undefined)),
       clock: this.clock,
       random: options.random ?? (() => 0.5),
       node: options.node ?? nodeOf(1),
@@ -73,13 +75,20 @@ export class Lab {
     return this.reconciler.status().conditions.find((condition) => condition.type === type);
   }
 
-  #watched(onApply: (change: Change, lab: Lab) => void | Promise<void>): DataPlane {
+  #watched(
+    onApply: (change: Change, lab: Lab) => void | Promise<void>,
+    onRead: (read: number, lab: Lab) => void,
+  ): DataPlane {
     const { plane } = this;
     return {
       adopt: (signal) => plane.adopt(signal),
       observe: (signal, keys) => {
         this.reads.push(keys === undefined ? 'all' : [...keys].sort());
-        return this.#alone(() => plane.observe(signal, keys));
+        return this.#alone(async () => {
+          const rows = await plane.observe(signal, keys);
+          onRead(this.reads.length, this);
+          return rows;
+        });
       },
       apply: (change, signal) => {
         this.attempts.push(change);

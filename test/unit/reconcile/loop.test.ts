@@ -89,6 +89,25 @@ describe('a revision', () => {
     expect(lab.rowKeys()).toHaveLength(6);
   });
 
+  it('that comes while an older one is being read back is not taken for it', async () => {
+    const { fleet, changed } = edit(three, [], ['peer/robot-2', 'vip/vip-2']);
+    let asked: Promise<unknown> | undefined;
+    const lab = await running(three, {
+      onRead: (read, self) => {
+        if (read === 1) asked = self.reconciler.reconcileNow(new AbortController().signal);
+        if (read === 4) self.reconciler.setDesired(fleet, 'r2', changed);
+      },
+    });
+    expect(lab.applied.map(({ revision }) => revision)).toEqual(['r1', 'r2']);
+    expect(lab.reasons()).toEqual(['RevisionApplied', 'RevisionApplied']);
+    expect(await asked).toMatchObject({
+      revision: 'r2',
+      ready: true,
+      changes: [{ op: 'delete' }, { op: 'delete' }, { op: 'delete' }],
+    });
+    expect(lab.reconciler.stats().superseded).toBe(1);
+  });
+
   it('lets others run while it is long', async () => {
     const lab = new Lab({ onApply: (_change, self) => self.clock.spend(4) });
     const seen: number[] = [];
@@ -136,6 +155,7 @@ describe('at rest', () => {
     for (const end of [(lab: Lab) => lab.reconciler.stop(), async (lab: Lab) => lab.end()]) {
       const lab = await running();
       await end(lab);
+      expect(lab.clock.nextMs).toBe(Number.POSITIVE_INFINITY);
       lab.plane.host.remove(address);
       await lab.clock.advance(HOUR_MS);
       expect(lab.rowKeys()).not.toContain(address);
