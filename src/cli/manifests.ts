@@ -1,7 +1,6 @@
 import type { FileSet } from '../agent/api.ts';
 import { ExitCode, OmniError } from '../errors.ts';
 import { renderDiagnostic } from '../manifest/diagnostic.ts';
-import { createFleetReader, filesFromPaths } from '../manifest/load.ts';
 import type { Fleet, FleetResult, ManifestFile } from '../manifest/model.ts';
 import { usageError } from './errors.ts';
 import type { Io } from './io.ts';
@@ -22,6 +21,8 @@ export async function readFiles(request: Request): Promise<{
   if (options.filename === undefined) {
     throw usageError('no manifests were named', 'Name a file, a folder, or - for stdin, as in `-f fleet/`.');
   }
+  // Loaded when called: compiling the schemas takes longer than most verbs do.
+  const { createFleetReader, filesFromPaths } = await import('../manifest/load.ts');
   const files = await filesFromPaths(options.filename, { recursive: options.recursive, stdin: io.stdin, cwd: io.cwd });
   return { files, result: await createFleetReader().read(files) };
 }

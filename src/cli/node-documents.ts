@@ -1,5 +1,4 @@
 import { Document, isCollection } from 'yaml';
-import { createFleetReader, filesFromTexts } from '../manifest/load.ts';
 import type { PublicKey } from '../manifest/model.ts';
 import { networkOf, parseIp } from '../manifest/net.ts';
 import { usageError } from './errors.ts';
@@ -64,6 +63,8 @@ export async function checkNodeDocuments(node: NodeDocuments): Promise<void> {
     metadata: { name: node.cluster },
     spec: { subnets },
   });
+  // Loaded when called, as in manifests.ts.
+  const { createFleetReader, filesFromTexts } = await import('../manifest/load.ts');
   const files = filesFromTexts([
     { path: DOCUMENTS, text: renderNodeDocuments(node) },
     { path: 'cluster.yaml', text: cluster.toString() },

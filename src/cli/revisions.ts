@@ -1,7 +1,5 @@
-import { createFleetReader } from '../manifest/load.ts';
 import type { Fleet, ManifestFile } from '../manifest/model.ts';
-import { impact, type NodeImpact } from '../reconcile/impact.ts';
-import { openGitRepository } from '../source/repository.ts';
+import type { NodeImpact } from '../reconcile/impact.ts';
 import type { Revision, Snapshot } from '../source/source.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
@@ -37,6 +35,12 @@ interface ComparisonRequest {
 export async function compareRevisions(request: ComparisonRequest): Promise<RevisionComparison> {
   const { path, node, selector, signal } = request;
   const { from, to } = parseRange(request.range);
+  // Loaded when called, as in manifests.ts.
+  const [{ createFleetReader }, { impact }, { openGitRepository }] = await Promise.all([
+    import('../manifest/load.ts'),
+    import('../reconcile/impact.ts'),
+    import('../source/repository.ts'),
+  ]);
   const repository = openGitRepository(request.repo);
   try {
     const [older, newer] = [

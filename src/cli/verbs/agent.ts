@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { runAgent } from '../../agent/agent.ts';
 import type { AgentConfig } from '../../agent/config.ts';
 import { ExitCode } from '../../errors.ts';
 import { parseSourceUrl } from '../../source/url.ts';
@@ -77,6 +76,8 @@ export function agentCommand(cli: Cli): Command {
   return handleVerb<AgentVerbOptions>(cli, command, async ({ io, options: { config } }) => {
     const named = command.getOptionValueSource('config') !== 'default';
     await applyConfigFile(command, resolve(io.cwd, config), named);
+    // Loaded when called: other verbs, and shells that complete words, are not to wait for a whole agent.
+    const { runAgent } = await import('../../agent/agent.ts');
     await untilSignal(runAgent(agentConfig(command.opts<AgentVerbOptions>(), io), io.signal), io.signal);
     return ExitCode.ok;
   });
