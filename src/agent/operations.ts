@@ -38,7 +38,7 @@ export class Operations {
     if (!(source instanceof AppliedSource)) throw followsSource(source.description);
     const snapshot = snapshotOf(set);
     const fleet = await this.#read(snapshot);
-    const before = fleets.at(reconciler.status().revision.applied)?.fleet;
+    const before = fleets.newest?.fleet;
     // Also refuses what must not be put in force, before it is kept.
     const { changes } = await reconciler.preview(fleet, signal);
     const verbs = objectVerbs(before, fleet);

@@ -78,7 +78,7 @@ interface Pattern {
 /** git's words, in the order in which they outrank each other. */
 const PATTERNS: readonly Pattern[] = [
   {
-    pattern: /ENOENT.*\bgit\b|spawn git/,
+    pattern: /failed to run command 'git'|spawn (?:git|timeout) ENOENT/,
     code: 'git-missing',
     class: 'stall',
     what: 'cannot be read: there is no git on this node',

@@ -17,6 +17,8 @@ export interface SnapshotRequest {
   readonly ref: string;
   readonly limits: SourceLimits;
   readonly signal: AbortSignal;
+  /** A content that is read later turned out to be missing or damaged. */
+  readonly onDamage: () => void;
 }
 
 const LIST_TIMEOUT_MS = 30_000;
@@ -96,10 +98,15 @@ function checkName(path: string): void {
 }
 
 async function readBlob(request: SnapshotRequest, path: string, blob: string): Promise<Uint8Array> {
-  const object = await request.objects.read(blob);
   const { kind, origin } = request.context;
-  if (object?.type !== 'blob') throw damaged(kind, origin, `${path} (blob ${blob}) is missing`);
-  return object.data;
+  try {
+    const object = await request.objects.read(blob);
+    if (object?.type === 'blob') return object.data;
+    throw damaged(kind, origin, `${path} (blob ${blob}) is missing`);
+  } catch (error) {
+    request.onDamage();
+    throw error;
+  }
 }
 
 /** The commit's identity and the headers that people ask for (gitformat-commit: headers, blank line, message). */

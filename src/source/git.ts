@@ -52,6 +52,9 @@ class GitSource implements Source {
   readonly #objects: ObjectReader;
   #known: Known | undefined;
   #opened = false;
+  /** Found when a content was read, after the snapshot was handed out. */
+  #damaged = false;
+  #stopping = new AbortController();
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: GitSourceOptions) {
@@ -77,7 +80,8 @@ class GitSource implements Source {
         return snapshot;
       } catch (error) {
         // A remote that answers with what we must refuse is polled as ever: the next commit may mend it.
-        answered = error instanceof OmniError && error.class === 'stall' && error.code !== 'source-auth';
+        const refused = error instanceof OmniError && error.class === 'stall' && error.code !== 'source-auth';
+        answered = refused || signal.aborted;
         throw error;
       } finally {
         this.#poller.end(answered);
@@ -113,9 +117,12 @@ class GitSource implements Source {
   }
 
   watch(wake: () => void): () => Promise<void> {
+    this.#stopping = new AbortController();
     const stop = this.#poller.start(wake);
     return async () => {
       stop();
+      this.#stopping.abort();
+      await this.#queue;
       this.#objects.close();
     };
   }
@@ -132,6 +139,7 @@ class GitSource implements Source {
   }
 
   async #fetchOnce(signal: AbortSignal): Promise<Snapshot> {
+    if (this.#damaged) throw damaged('cache', this.#context.origin, 'a manifest could not be read');
     await this.#open();
     const { limits, ref } = this.#options;
     const remote = await askRemote(this.#context, this.#url, ref, limits, signal);
@@ -183,6 +191,7 @@ class GitSource implements Source {
     this.#objects.close();
     this.#known = undefined;
     this.#opened = false;
+    this.#damaged = false;
   }
 
   async #open(): Promise<void> {
@@ -198,7 +207,7 @@ class GitSource implements Source {
         args: ['gc', '--quiet'],
         timeoutMs: GC_TIMEOUT_MS,
         maxOutputBytes: 1024 * 1024,
-        signal: new AbortController().signal,
+        signal: this.#stopping.signal,
       });
     // A failure costs speed only, and the next fetch tries again.
     void this.#exclusively(collect).catch(() => removeLeftovers(this.#context.folder));
@@ -213,6 +222,9 @@ class GitSource implements Source {
       ref: ref.replace(/^refs\/(heads|tags)\//, ''),
       limits: this.#options.limits,
       signal,
+      onDamage: () => {
+        this.#damaged = true;
+      },
     });
   }
 }

@@ -29,6 +29,7 @@ export function openGitRepository(folder: string): GitRepository {
         ref: rev,
         limits: defaultLimits,
         signal,
+        onDamage: () => undefined, // the reader of the file has the error
       });
     },
     close: () => objects.close(),

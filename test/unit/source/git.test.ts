@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -268,6 +269,37 @@ describe('offline', () => {
     expect(delay()).toBe(1_000);
     await stop();
     expect(source.nextFetchAt?.()).toBeUndefined();
+  });
+
+  it('fetches anew after a manifest turned out to be damaged', async () => {
+    const repository = lab.repository('rotten');
+    const noise = randomBytes(100_000).toString('base64');
+    repository.write('a.yaml', noise).commit('one');
+    const cacheDir = join(lab.root, 'cache-rotten');
+    await open(repository.url, { cacheDir }).fetch(signal);
+    const packs = join(cacheDir, readdirSync(cacheDir)[0] ?? '', 'objects', 'pack');
+    const pack = join(packs, readdirSync(packs).find((name) => name.endsWith('.pack')) ?? '');
+    chmodSync(pack, 0o600);
+    const bytes = readFileSync(pack);
+    bytes.fill(0, 50_000, 50_100);
+    writeFileSync(pack, bytes);
+    const source = open(repository.url, { cacheDir });
+    const first = await source.fetch(signal);
+    await expect(first.files[0]?.read()).rejects.toMatchObject({ code: 'source-cache-damaged', class: 'retry' });
+    expect(await texts(await source.fetch(signal))).toEqual({ 'a.yaml': noise });
+  });
+
+  it('says that git is missing', async () => {
+    const path = process.env.PATH;
+    const bin = lab.folder('bin');
+    symlinkSync('/usr/bin/timeout', join(bin, 'timeout'));
+    try {
+      process.env.PATH = bin;
+      const error = await failure(open('https://nowhere.invalid/x.git').fetch(signal));
+      expect(error).toMatchObject({ code: 'git-missing', class: 'stall', exitCode: 3 });
+    } finally {
+      process.env.PATH = path;
+    }
   });
 
   it('removes locks that a killed fetch left', async () => {
