@@ -1,6 +1,6 @@
 // A process that holds a kernel data plane in the network namespace it was started in, and does what its parent asks:
 // { id, target: 'plane' | 'sessions', method, args } -> { id, result | error, writes, now }. See remote-plane.ts.
-import { createKernelDataPlane } from '../../node_modules/.cache/odp/src/dataplane/kernel/plane.js';
+import { createKernelDataPlane } from '../../dist/src/dataplane/kernel/plane.js';
 
 /** Signals cross as what they were when the call was made. */
 function signalOf(arg) {
