@@ -48,8 +48,6 @@ export interface DesiredState {
   readonly rowsOf: ReadonlyMap<ObjectRef, readonly RowKey[]>;
 }
 
-export type DesiredStateOf = (fleet: Fleet, node: NodeView) => DesiredState;
-
 /** Everything that `node` should hold, from scratch. Pure. Throws an `OmniError` of class stall where the fleet asks for more than this version can do. */
 export function desiredState(fleet: Fleet, node: NodeView): DesiredState {
   const share = shareOf(fleet, node);

@@ -82,6 +82,13 @@ export class Ledger {
     this.#parked.clear();
   }
 
+  /** What these rows waited for may have come. */
+  nudge(keys: Iterable<RowKey>): void {
+    for (const key of keys) {
+      if (this.#failures.get(key)?.class === 'wait') this.#release(this.#subjects.get(key) ?? key);
+    }
+  }
+
   due(subject: Subject): boolean {
     return !this.#parked.has(subject) && this.#backoff.due(subject);
   }

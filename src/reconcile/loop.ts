@@ -90,7 +90,8 @@ export class Reconciler {
       this.#journal.say('Normal', 'Adopted', `took over ${links} with ${report.sessions} live sessions`);
     }
     this.#life = life;
-    life.addEventListener('abort', () => this.#schedule.clear(), { once: true });
+    life.addEventListener('abort', () => this.#end(life.reason), { once: true });
+    life.throwIfAborted();
     this.#unwatch = dataPlane.watch((keys) => this.wake(keys));
     this.#resyncAtMs = clock.now() + resyncMs;
     this.#journal.expectAll();
@@ -116,8 +117,12 @@ export class Reconciler {
     this.#journal.judge();
   }
 
-  /** Something may have changed behind our back. Data planes collect bursts; here there is no delay. */
+  /**
+   * Something may have changed behind our back. Data planes collect bursts; here there is no delay. A row that was waiting
+   * for something is tried again when it is named: what it waited for may be there.
+   */
   wake(keys: ReadonlySet<RowKey> | 'unknown'): void {
+    if (keys !== 'unknown') this.#journal.ledger.nudge(keys);
     this.#dirty.add(keys === 'unknown' ? 'all' : keys);
     this.#arm();
   }
@@ -128,10 +133,7 @@ export class Reconciler {
     this.#life?.throwIfAborted();
     const { inForce, block } = this.#targeting;
     if (inForce === undefined) throw block === undefined ? noRevision() : blocked(block);
-    const report = new Promise<PassReport>((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
+    const report = this.#nextReport(signal);
     this.#journal.ledger.retryAll();
     this.#passBackoff.resetAll();
     this.#dirty.add('all');
@@ -154,10 +156,27 @@ export class Reconciler {
   /** Ends the loop after the change that is under way. What is programmed stays. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#schedule.clear();
+    this.#end(this.#stopping.signal.reason);
     await this.#unwatch?.();
     await this.#running;
-    for (const { reject } of this.#waiters.splice(0)) reject(this.#stopping.signal.reason);
+  }
+
+  #end(reason: unknown): void {
+    this.#schedule.clear();
+    for (const { reject } of this.#waiters.splice(0)) reject(reason);
+  }
+
+  async #nextReport(signal: AbortSignal): Promise<PassReport> {
+    let giveUp: (() => void) | undefined;
+    try {
+      return await new Promise<PassReport>((resolve, reject) => {
+        giveUp = () => reject(signal.reason);
+        signal.addEventListener('abort', giveUp, { once: true });
+        this.#waiters.push({ resolve, reject });
+      });
+    } finally {
+      if (giveUp !== undefined) signal.removeEventListener('abort', giveUp);
+    }
   }
 
   // --- when to run -----------------------------------------------------------------
@@ -214,6 +233,7 @@ export class Reconciler {
         this.#journal.superseded();
         this.#dirty.giveBack(scope);
         this.#waiters.unshift(...waiters);
+        if (life.aborted) this.#end(life.reason);
         return;
       }
       const pass = this.#journal.settle(target, scope, report, clock.now() - startedMs);

@@ -42,7 +42,7 @@ export function renderPlan(steps: Plan, nameOf: NameOf): string {
 }
 
 /** `+` create, `~` update, `!` replace, `-` delete. */
-export function describeChange(change: Change, nameOf: NameOf): string {
+function describeChange(change: Change, nameOf: NameOf): string {
   switch (change.op) {
     case 'create':
       return `+ ${describeRow(change.to, nameOf)}`;

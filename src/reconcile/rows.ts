@@ -65,7 +65,7 @@ export type RowKind = Row['kind'];
 export type RowKey = string & { readonly __brand: 'RowKey' };
 
 /** Where a desired row comes from: for status, `why` and errors; never part of equality. */
-export interface Origin {
+interface Origin {
   readonly object: ObjectRef;
   readonly position: Position;
 }

@@ -84,6 +84,7 @@ const examples: readonly { readonly name: string; readonly row: Row; readonly ot
     other: { kind: 'neighbour', interface: INTERFACE, address: 'fd77::2' as IpAddress, mac: macOf(OTHER) },
   },
 ];
+const named = examples.map((example) => [example.name, example] as const);
 const everything: readonly Row[] = [link, { ...peer, publicKey: OTHER }, ...examples.map(({ row }) => row)].filter(
   (row, at, all) => all.findIndex((other) => rowKey(other) === rowKey(row)) === at,
 );
@@ -154,7 +155,7 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         await expectRow({ ...link, mtu: 'auto' });
       });
 
-      it.each(examples)('$name comes, changes and goes, each as often as one likes', async ({ row, other }) => {
+      it.each(named)('%s comes, changes and goes, each as often as one likes', async (_name, { row, other }) => {
         await create(link);
         await create(row);
         await create(row);
@@ -170,7 +171,7 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         await expectRow(link);
       });
 
-      it.each(examples)('$name waits for its link, and its deletion does not', async ({ row }) => {
+      it.each(named)('%s waits for its link, and its deletion does not', async (_name, { row }) => {
         await expect(create(row)).rejects.toMatchObject({ code: 'link-absent', class: 'wait' });
         await remove(row);
         await expectNone(row);

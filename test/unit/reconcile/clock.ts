@@ -56,6 +56,6 @@ export class FakeClock implements Clock {
 }
 
 /** All promises that can go on have done so. */
-export function settled(): Promise<void> {
+function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

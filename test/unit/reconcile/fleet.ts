@@ -120,7 +120,7 @@ function indexed(index: Map<string, Set<string>>, key: string): Set<string> {
   return set;
 }
 
-export function objectsOf(fleet: Fleet): readonly FleetObject[] {
+function objectsOf(fleet: Fleet): readonly FleetObject[] {
   return [...fleet.clusters.values(), ...fleet.peers.values(), ...fleet.vips.values()];
 }
 

@@ -323,6 +323,19 @@ describe('failures', () => {
     expect(lab.reconciler.status().failures).toMatchObject([{ code: 'map-busy' }]);
   });
 
+  it('that wait for something are tried at once when the data plane names them', async () => {
+    const lab = new Lab();
+    lab.plane.faults.add({ when: bad, error: failure('no-route-to-endpoint', 'wait'), times: 1 });
+    await lab.start();
+    lab.reconciler.setDesired(three, 'r1', 'all');
+    await lab.clock.advance(1);
+    expect(lab.condition('Reconciling')?.status).toBe('True');
+    lab.reconciler.wake(new Set([`peer/omni0/${keyOf(2)}` as RowKey]));
+    await lab.clock.advance(1);
+    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.condition('Ready')?.status).toBe('True');
+  });
+
   it('of a link keep what it carries from being tried, until it is there', async () => {
     const lab = new Lab();
     const heal = lab.plane.faults.add({ when: ({ key }) => key === link, error: failure('busy', 'retry') });
@@ -463,12 +476,26 @@ describe('a person', () => {
     await expect(asked).rejects.toThrow('enough');
   });
 
-  it('still waiting when the agent ends is told so', async () => {
-    const lab = await running();
-    const asked = lab.reconciler.reconcileNow(signal);
-    const told = expect(asked).rejects.toThrow();
-    await lab.reconciler.stop();
-    await told;
+  it.each([
+    ['is stopped', (lab: Lab) => lab.reconciler.stop()],
+    ['ends', (lab: Lab) => lab.end()],
+  ])('still waiting when the agent %s is told so', async (_how, end) => {
+    const idle = await running();
+    const asked = idle.reconciler.reconcileNow(signal);
+    await end(idle);
+    await expect(asked).rejects.toThrow();
+
+    let busy: Promise<unknown> | undefined;
+    const lab = await running(three, {
+      onApply: async (change, self) => {
+        if (change.key !== link) return;
+        busy = self.reconciler.reconcileNow(signal).catch((error: unknown) => error);
+        void end(self);
+      },
+    });
+    expect(await busy).toBeInstanceOf(Error);
+    expect(lab.attempts).toHaveLength(1);
+    await expect(lab.reconciler.reconcileNow(signal)).rejects.toThrow();
   });
 
   it('sees what a fleet would do, and nothing is written', async () => {
