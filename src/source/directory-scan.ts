@@ -30,6 +30,7 @@ export interface Scan {
 export class ScanDisturbed extends Error {}
 
 const NOTES = 20;
+const BATCH = 64;
 /** File systems stamp by timer ticks: a file written again within one keeps its stamp. As git's "racily clean". */
 const STAMP_TRUST_MS = 1_000;
 
@@ -42,21 +43,28 @@ export async function scan(
   signal: AbortSignal,
 ): Promise<Scan> {
   const before = await list(root, limits, signal);
-  const files: ManifestFile[] = [];
-  const seen = new Set<string>();
-  for (const state of before.states) {
-    signal.throwIfAborted();
+  const files = await inBatches(before.states, signal, async (state) => {
     const known = cache.get(state.path);
-    const file = known?.stamp === state.stamp ? known.file : await hashFile(state);
-    if (nowMs - state.modifiedMs > STAMP_TRUST_MS) cache.set(state.path, { stamp: state.stamp, file });
-    else cache.delete(state.path);
-    seen.add(state.path);
-    files.push(file);
+    return known?.stamp === state.stamp ? known.file : hashFile(state);
+  });
+  cache.clear();
+  for (const [index, { path, stamp, modifiedMs }] of before.states.entries()) {
+    const file = files[index];
+    if (file !== undefined && nowMs - modifiedMs > STAMP_TRUST_MS) cache.set(path, { stamp, file });
   }
-  for (const path of cache.keys()) if (!seen.has(path)) cache.delete(path);
   const after = await list(root, limits, signal);
   if (fingerprint(before.states) !== fingerprint(after.states)) throw new ScanDisturbed();
   return { files, notes: before.notes };
+}
+
+/** In order; a few at a time, for the file system answers them side by side. */
+async function inBatches<T, R>(items: readonly T[], signal: AbortSignal, map: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let from = 0; from < items.length; from += BATCH) {
+    signal.throwIfAborted();
+    results.push(...(await Promise.all(items.slice(from, from + BATCH).map(map))));
+  }
+  return results;
 }
 
 function fingerprint(states: readonly FileState[]): string {
@@ -69,32 +77,42 @@ async function list(
   signal: AbortSignal,
 ): Promise<{ states: FileState[]; notes: string[] }> {
   const realRoot = await rootOf(root);
+  const paths = await walk(root, limits, signal);
+  const found = await inBatches(paths, signal, (path) => stateOf(root, realRoot, path));
   const states: FileState[] = [];
   const notes: string[] = [];
-  const folders = [''];
   let bytes = 0;
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    signal.throwIfAborted();
-    for (const entry of await readdir(join(root, folder), { withFileTypes: true }).catch(disturbedIfGone)) {
-      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      if (entry.name.startsWith('.')) continue;
-      if (entry.isDirectory()) folders.push(path);
-      if (entry.isDirectory() || !isManifestPath(path)) continue;
-      const state = await stateOf(root, realRoot, path);
-      if (state === undefined) {
-        if (notes.length < NOTES) notes.push(`${printable(path)} is no regular file inside the folder: skipped`);
-        continue;
-      }
-      if (state.size > limits.fileBytes) throw fileTooLarge(path, state.size, limits.fileBytes);
-      if (states.length === limits.files) throw tooManyFiles(limits.files);
-      bytes += state.size;
-      states.push(state);
+  for (const [index, state] of found.entries()) {
+    if (state === undefined) {
+      const path = printable(paths[index] ?? '');
+      if (notes.length < NOTES) notes.push(`${path} is no regular file inside the folder: skipped`);
+      continue;
     }
+    if (state.size > limits.fileBytes) throw fileTooLarge(state.path, state.size, limits.fileBytes);
+    bytes += state.size;
+    states.push(state);
   }
   if (bytes > limits.totalBytes) {
     throw tooLarge('the manifests are larger than the limit for the whole source', 'Split the fleet.');
   }
   return { states: states.sort(comparePaths), notes };
+}
+
+/** Paths of all manifests; links to folders are not entered. */
+async function walk(root: string, limits: SourceLimits, signal: AbortSignal): Promise<string[]> {
+  const paths: string[] = [];
+  const folders = [''];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    signal.throwIfAborted();
+    for (const entry of await readdir(join(root, folder), { withFileTypes: true }).catch(disturbedIfGone)) {
+      if (entry.name.startsWith('.')) continue;
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory()) folders.push(path);
+      else if (isManifestPath(path)) paths.push(path);
+      if (paths.length > limits.files) throw tooManyFiles(limits.files);
+    }
+  }
+  return paths;
 }
 
 async function rootOf(root: string): Promise<string> {
