@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { ExitCode, OmniError } from '../errors.ts';
+import { shortDigests } from './format.ts';
 import { Interrupted, type Io } from './io.ts';
 import type { Style } from './style.ts';
 import { printable } from './text.ts';
@@ -28,8 +29,9 @@ export function reportError(
   const { io, style, verbose, verb } = context;
   if (error instanceof CommanderError && error.exitCode === 0) return ExitCode.ok;
   const report = io.signal.aborted ? interrupted(io.signal.reason) : describe(error, verb);
+  const message = verbose ? report.message : shortDigests(report.message);
   const write = (text: string): void => io.stderr.write(style.encode(text));
-  write(`${style.paint('bad', 'error:')} ${printable(report.message)}\n`);
+  write(`${style.paint('bad', 'error:')} ${printable(message)}\n`);
   if (report.fix !== undefined) write(`  fix: ${printable(report.fix)}\n`);
   if (verbose && report.detail !== undefined) write(`${printable(report.detail)}\n`);
   return report.exitCode;

@@ -3,7 +3,7 @@ import type { Io, Output } from './io.ts';
 export type ColorMode = 'auto' | 'always' | 'never';
 export type Tone = 'good' | 'bad' | 'warn' | 'dim' | 'bold' | 'add' | 'change' | 'remove';
 
-export interface Symbols {
+interface Symbols {
   readonly ok: string;
   readonly warn: string;
   readonly fail: string;

@@ -5,7 +5,7 @@ import { createPrinter, type Printer } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { type ColorMode, createStyle, isUtf8, wantsColor } from './style.ts';
 
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly color: ColorMode;
   readonly verbose: boolean;
 }

@@ -5,6 +5,7 @@ import { KINDS, type KindName, type ObjectKind, parseKind, singular } from '../k
 import { Operand, outputFlag, selectorFlag } from '../options.ts';
 import type { OutputFormat, Printer } from '../output.ts';
 import type { Selector } from '../selector.ts';
+import { byName } from '../text.ts';
 import { type Cli, handleVerb, type Invocation } from '../verb.ts';
 import { nameOf, type ObjectView, objectDocument, objectTable } from '../views/objects.ts';
 import { pairRows, rowTable } from '../views/rows.ts';
@@ -45,7 +46,8 @@ async function getObjects(
 ): Promise<number> {
   const client = connect({ io, options });
   const all = await client.objects();
-  const chosen = all.filter(
+  const sorted = [...all].sort((a, b) => byName(a.object, b.object));
+  const chosen = sorted.filter(
     (object) =>
       (kind === 'all' || object.object.startsWith(`${singular(kind)}/`)) &&
       (name === undefined || nameOf(object.object) === name) &&

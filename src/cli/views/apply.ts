@@ -1,7 +1,7 @@
 import type { ApplyReport, Json } from '../../agent/api.ts';
 import type { Printer } from '../output.ts';
 import type { Tone } from '../style.ts';
-import { oneLine, plural } from '../text.ts';
+import { byName, oneLine, plural } from '../text.ts';
 
 export type ApplyView = Json<ApplyReport>;
 type Verb = ApplyView['objects'][number]['verb'];
@@ -16,7 +16,7 @@ const TONES: Readonly<Record<Verb, Tone>> = {
 
 /** `peer/robot-17 configured`, a line per object, as kubectl prints them. */
 export function writeObjectLines(out: Printer, objects: ApplyView['objects'], suffix: string): void {
-  for (const { object, verb, message } of objects) {
+  for (const { object, verb, message } of [...objects].sort((a, b) => byName(a.object, b.object))) {
     const because = message === undefined ? '' : `: ${oneLine(message)}`;
     out.write(`${object} ${out.style.paint(TONES[verb], verb)}${suffix}${because}\n`);
   }

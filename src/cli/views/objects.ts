@@ -102,7 +102,7 @@ export function nameOf(ref: string): string {
   return ref.slice(ref.indexOf('/') + 1);
 }
 
-export function readyCell(status: ConditionStatus): Cell {
+function readyCell(status: ConditionStatus): Cell {
   return { text: status, tone: status === 'True' ? 'good' : status === 'False' ? 'bad' : 'warn' };
 }
 

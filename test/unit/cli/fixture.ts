@@ -50,7 +50,7 @@ export function manifests(numbers: readonly number[]): Record<string, string> {
   };
 }
 
-export async function fleetOf(texts: Readonly<Record<string, string>>): Promise<Fleet> {
+async function fleetOf(texts: Readonly<Record<string, string>>): Promise<Fleet> {
   const files = filesFromTexts(Object.entries(texts).map(([path, text]) => ({ path, text })));
   const result = await createFleetReader().read(files);
   if (!result.ok) throw new Error(JSON.stringify(result.diagnostics));
@@ -66,14 +66,14 @@ export const REVISION = {
 };
 
 /** RFC 3339, seconds before the tests' now. */
-export function ago(seconds: number): string {
+function ago(seconds: number): string {
   return new Date(NOW_MS - seconds * 1_000).toISOString();
 }
 
 /** `SessionPlane.now()` of the fixture. */
 const CLOCK_MS = 10_000_000;
 
-export function session(peer: number, overrides: Partial<SessionState> = {}): SessionState {
+function session(peer: number, overrides: Partial<SessionState> = {}): SessionState {
   return {
     interface: 'omni0',
     localId: 0xfeedn,
@@ -103,7 +103,7 @@ const condition = {
   observedRevision: REVISION.label,
 };
 
-export const READY: Status = {
+const READY: Status = {
   node: {
     publicKey: keyOf(1),
     peer: 'robot-1',
@@ -240,7 +240,7 @@ export const EVENTS: readonly Event[] = [
 ];
 
 /** What the fixture's node, robot-1, wants and has: a forwarding row is gone, the peer has roamed, a route is left over. */
-export async function rowsView(): Promise<{ desired: readonly DesiredRow[]; observed: readonly ObservedRow[] }> {
+async function rowsView(): Promise<{ desired: readonly DesiredRow[]; observed: readonly ObservedRow[] }> {
   const fleet = await fleetOf(manifests([1, 2]));
   const desired = [...desiredState(fleet, { publicKey: keyOf(1), resolve: (host) => host as IpAddress }).rows.values()];
   const observed = desired
