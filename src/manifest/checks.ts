@@ -189,9 +189,15 @@ function checkKey({ index }: CheckRun, key: string): Diagnostic[] {
   return others.map((use) => found('key-duplicate', parameters, use.at, first.at));
 }
 
+/** The usual case, ten thousand times over. */
+function hasOneKey(items: ReadonlySet<Item>): boolean {
+  for (const { peer } of items) return items.size === 1 && peer?.nextPublicKey === undefined;
+  return true;
+}
+
 function checkDerived({ index }: CheckRun, derived: string): Diagnostic[] {
   const items = index.derived.get(derived);
-  if (items.size < 2) return [];
+  if (hasOneKey(items)) return [];
   const [first, ...rest] = usesOf(items, (key) => index.derivedOf(key).includes(derived));
   if (first === undefined) return [];
   const { field } = first;

@@ -30,7 +30,7 @@ function distance(a: string, b: string, bound: number): number {
   return above[b.length] ?? bound + 1;
 }
 
-/** The candidate that was most likely meant, or undefined where none is near. Ties go to the first. */
+/** The candidate that was most likely meant, or undefined where none is near. Of several, the first by alphabet. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length === 0 || word.length > LONGEST) return undefined;
   const wanted = word.toLowerCase();
@@ -40,11 +40,9 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   for (const candidate of candidates) {
     if (++looked > MOST) break;
     const cost = distance(wanted, candidate.toLowerCase(), bound);
-    if (cost <= bound) {
-      best = candidate;
-      bound = cost - 1;
-      if (bound < 0) break;
-    }
+    if (cost > bound || (best !== undefined && cost === bound && candidate > best)) continue;
+    best = candidate;
+    bound = cost;
   }
   return best;
 }
