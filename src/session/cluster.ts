@@ -2,34 +2,19 @@ import { publicKeyBytes } from '../manifest/keys.ts';
 import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionEvent, SessionId, SessionState } from '../reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../reconcile/desired.ts';
-import type { FailureReason } from './counts.ts';
-import type { DhKeyPair } from './dh.ts';
 import { Exchange, type IdSource } from './exchange.ts';
-import { authenticateHandshake, type LocalParty, openInitiation } from './handshake.ts';
-import type { SessionIds } from './ids.ts';
+import { authenticateHandshake, openInitiation } from './handshake.ts';
 import { MontgomeryCache } from './keys.ts';
 import { initialState } from './machine.ts';
 import type { MachineSettings } from './model.ts';
-import { type PeerServices, PeerSessions } from './peer.ts';
-
-/** What the peers of a cluster share. */
-export interface ClusterServices extends PeerServices {
-  readonly local: LocalParty;
-  readonly publicKey: PublicKey;
-  readonly ids: SessionIds;
-  generateKeyPair(): DhKeyPair;
-  greatestTimestampNs(publicKey: PublicKey): bigint;
-  /** A message that came to nothing before any peer was known. */
-  refused(reason: FailureReason): void;
-  /** A frame that no peer's queue takes. */
-  frameDropped(): void;
-}
+import { PeerSessions } from './peer.ts';
+import type { ClusterServices } from './services.ts';
 
 /** The peers of one cluster: finds whom a datagram or an event is about. */
 export class ClusterSessions {
   readonly #services: ClusterServices;
   readonly #peers = new Map<PublicKey, PeerSessions>();
-  /** By X25519 key. */
+  /** By X25519 key, which is what an initiation bears. */
   readonly #callers = new Map<string, PeerSessions>();
   readonly #owners = new Map<SessionId, PeerSessions>();
   readonly #staticKeys = new MontgomeryCache();
@@ -49,13 +34,17 @@ export class ClusterSessions {
   async configure(config: SessionConfig, left: readonly SessionState[]): Promise<void> {
     const wanted = new Map([...config.peers].filter(([key]) => key !== this.#services.publicKey));
     const removed = [...this.#peers].filter(([key]) => !wanted.has(key));
-    for (const [key, peer] of removed) this.#remove(key, peer);
     const staticKeys = this.#staticKeys.retain(wanted.keys());
+    this.#callers.clear();
+    for (const [key, peer] of removed) this.#remove(key, peer);
     const adopted = groupByPeer(left);
     for (const [key, intent] of wanted) {
-      const peer = this.#peers.get(key);
-      if (peer === undefined) this.#add(config, intent, staticKeys.get(key), adopted.get(key) ?? []);
-      else this.#change(config, intent, peer);
+      const staticKey = staticKeys.get(key);
+      if (staticKey === undefined) throw new TypeError('every configured key is converted');
+      const known = this.#peers.get(key);
+      const peer = known ?? this.#add(config, intent, staticKey, adopted.get(key) ?? []);
+      this.#callers.set(callerKey(staticKey), peer);
+      if (known !== undefined) this.#change(config, intent, known);
     }
     await Promise.all(removed.map(([, peer]) => peer.idle()));
     for (const { peer, localId } of left) if (!wanted.has(peer)) await this.#services.plane.remove(localId);
@@ -64,6 +53,7 @@ export class ClusterSessions {
   /** Ends all sessions. */
   async clear(): Promise<void> {
     const peers = [...this.#peers];
+    this.#callers.clear();
     for (const [key, peer] of peers) this.#remove(key, peer);
     await Promise.all(peers.map(([, peer]) => peer.idle()));
   }
@@ -103,10 +93,9 @@ export class ClusterSessions {
   #add(
     config: SessionConfig,
     intent: PeerIntent,
-    staticKey: Uint8Array | undefined,
+    staticKey: Uint8Array,
     adopted: readonly SessionState[],
-  ): void {
-    if (staticKey === undefined) throw new TypeError('every configured key is converted');
+  ): PeerSessions {
     const services = this.#services;
     const publicKey = publicKeyBytes(intent.publicKey);
     const ids: IdSource = {
@@ -126,7 +115,7 @@ export class ClusterSessions {
     const peer = new PeerSessions(services, intent, exchange, state);
     for (const { localId } of adopted) this.#owners.set(localId, peer);
     this.#peers.set(intent.publicKey, peer);
-    this.#callers.set(callerKey(staticKey), peer);
+    return peer;
   }
 
   #change(config: SessionConfig, intent: PeerIntent, peer: PeerSessions): void {
@@ -137,7 +126,6 @@ export class ClusterSessions {
 
   #remove(key: PublicKey, peer: PeerSessions): void {
     this.#peers.delete(key);
-    for (const [caller, each] of this.#callers) if (each === peer) this.#callers.delete(caller);
     peer.dispatch({ type: 'removed' });
   }
 }

@@ -4,7 +4,7 @@ import { MAC_LEN, macBlake2s } from './hash.ts';
 /** Datagram sizes, bytes of UDP payload; the packet filter knows the same (bpf/omni_types.h). docs/protocol.md */
 export const INITIATION_LEN = 160;
 export const RESPONSE_LEN = 112;
-export const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 1;
 
 export const ControlType = {
   initiation: 1,

@@ -1,5 +1,5 @@
 /** Why a handshake came to nothing. Of messages received: nobody is told, they are only counted. */
-export const FAILURE_REASONS = [
+const FAILURE_REASONS = [
   /** Length, type, version or a zero that is none. */
   'malformed',
   /** mac1: not for us, or by no member of the cluster. */

@@ -1,4 +1,5 @@
 import type { SessionState } from '../reconcile/dataplane.ts';
+import { adoptSessions } from './adopt.ts';
 import { attemptDue, beginAttempt } from './attempt.ts';
 import { applySnapshot, poll } from './liveness.ts';
 import {
@@ -10,7 +11,6 @@ import {
   update,
 } from './model.ts';
 import {
-  adoptSessions,
   confirm,
   forget,
   installAnswered,

@@ -1,26 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
-import type { IpAddress, PublicKey } from '../manifest/model.ts';
-import type { Clock } from '../reconcile/clock.ts';
 import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
 import type { SessionConfig } from '../reconcile/desired.ts';
 import { Agenda } from './agenda.ts';
 import { candidate } from './candidates.ts';
 import { ClusterSessions } from './cluster.ts';
+import type { ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 import { type FailureReason, HandshakeCounts } from './counts.ts';
-import { type DhKeyPair, generateKeyPair } from './dh.ts';
+import { generateKeyPair } from './dh.ts';
 import { localParty } from './handshake.ts';
-import type { Identity } from './identity.ts';
 import { SessionIds } from './ids.ts';
-import { type KeptText, keptFile } from './kept.ts';
+import { keptFile } from './kept.ts';
 import type { Slot } from './model.ts';
 import { Pacer } from './pacer.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
 import { FrameQueues } from './queue.ts';
 import { Timestamps } from './timestamps.ts';
-import { type OpenTransport, openUdp, type Transport } from './transport.ts';
+import { openUdp, type Transport } from './transport.ts';
+
+export type { ManagerEvent, ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 
 /** Accepted time stamps reach the disk this much later at most. */
 const SAVE_DELAY_MS = 10_000;
@@ -28,52 +28,6 @@ const SAVE_DELAY_MS = 10_000;
 const INITIATIONS_PER_SECOND = 400;
 const INITIATION_BURST = 64;
 const NS_PER_MS = 1e6;
-
-export interface SessionManagerOptions {
-  readonly sessions: SessionPlane;
-  readonly identity: Identity;
-  /** 32 bytes. */
-  readonly psk: Uint8Array;
-  /** Exists; `handshake.json` is kept there. */
-  readonly stateDir: string;
-  readonly clock: Pick<Clock, 'wall' | 'setTimer'>;
-  /** A name's address, or undefined; never rejects. */
-  readonly resolve: (host: string) => Promise<IpAddress | undefined>;
-  readonly onEvent: (event: ManagerEvent) => void;
-  /** Instead of the file in `stateDir`. */
-  readonly handshakeState?: KeptText;
-  readonly openTransport?: OpenTransport;
-  readonly random?: (bytes: number) => Uint8Array;
-  readonly generateKeyPair?: () => DhKeyPair;
-}
-
-export type ManagerEvent =
-  | { readonly type: 'established'; readonly name: string; readonly peer: PublicKey; readonly initiator: boolean }
-  /** Nobody answered for a whole attempt. */
-  | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
-  | { readonly type: 'error'; readonly error: OmniError };
-
-export interface ManagerStats {
-  readonly handshakesCompleted: number;
-  readonly handshakesFailed: Readonly<Record<FailureReason, number>>;
-  /** Peers with a session that frames can use now. */
-  readonly sessionsActive: number;
-  /** Ever taken into a queue; ever lost there; and waiting now. */
-  readonly framesQueued: number;
-  readonly framesDropped: number;
-  readonly framesWaiting: number;
-}
-
-export interface PeerSessionStatus {
-  readonly name: string;
-  readonly peer: PublicKey;
-  readonly state: 'established' | 'handshaking' | 'idle';
-  /** Milliseconds of `SessionPlane.now()`; absent: none since this agent knows the peer. */
-  readonly lastHandshakeMs?: number;
-  readonly endpoint?: Endpoint;
-  /** A handshake proved the endpoint. */
-  readonly observed?: boolean;
-}
 
 /**
  * Brings up sessions with the peers of the applied revision and keeps them fresh. Holds no traffic: the data plane

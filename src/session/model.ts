@@ -32,7 +32,7 @@ export interface Slot {
 }
 
 /** An effort to get a session: initiations every handshake timeout until one is answered. */
-export interface Attempt {
+interface Attempt {
   /** Number of the initiation whose answer is welcome. */
   readonly pending: number | undefined;
   readonly tries: number;
@@ -106,7 +106,7 @@ export type MachineInput =
   | { readonly type: 'settings'; readonly settings: MachineSettings }
   | { readonly type: 'removed' };
 
-export type RejectReason = 'replayed' | 'rate-limited';
+type RejectReason = 'replayed' | 'rate-limited';
 
 export type MachineEffect =
   /** Make and send initiation `sequence`; `tries` counts those of this attempt from 0: choose the endpoint by it. */

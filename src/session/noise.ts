@@ -23,7 +23,7 @@ import {
  * is of low order. `bound` is what the carrier sends in the clear before a message; both sides MixHash it first, so
  * that a changed header fails the first tag after it. With empty `bound` this is the pattern as published.
  */
-export const PROTOCOL_NAME = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s';
+const PROTOCOL_NAME = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s';
 
 const STATIC_END = DH_LEN + DH_LEN + TAG_LEN;
 

@@ -1,37 +1,13 @@
 import { OmniError } from '../errors.ts';
-import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
+import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
 import type { InitiationMessage, ResponseMessage } from './codec.ts';
-import type { FailureReason } from './counts.ts';
 import type { Exchange } from './exchange.ts';
 import { nextDeadlineMs, step } from './machine.ts';
 import type { MachineEffect, MachineInput, MachineState } from './model.ts';
 import type { CallerState } from './noise.ts';
-import type { FrameQueues } from './queue.ts';
+import type { PeerServices } from './services.ts';
 import { slotsOf } from './slots.ts';
-
-/** What a peer's sessions need of the rest of the agent. */
-export interface PeerServices {
-  readonly plane: SessionPlane;
-  readonly interface: string;
-  readonly queues: FrameQueues<PeerSessions>;
-  jitter(): number;
-  /** Calls `run` when an initiation may be made, and not before. */
-  pace(run: () => void): void;
-  /** The time stamp of the next initiation. */
-  timestampNs(): Promise<bigint>;
-  accepted(peer: PeerSessions, timestampNs: bigint): void;
-  /** Where try number `tries` of an attempt goes. */
-  candidate(peer: PeerSessions, tries: number): Promise<Endpoint | undefined>;
-  /** False: the system would not send. */
-  send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
-  setDeadline(peer: PeerSessions, atMs: number): void;
-  /** Asks for statistics together with whatever else is asked for now. */
-  poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;
-  established(peer: PeerSessions, initiator: boolean): void;
-  failed(peer: PeerSessions, reason: FailureReason): void;
-  report(error: unknown): void;
-}
 
 /** One peer: its state machine, and the carrying out of what that decides, in order. */
 export class PeerSessions {
@@ -227,13 +203,9 @@ export class PeerSessions {
     }
     this.dispatch({ type: 'installed', localId });
     if (effect.type === 'install' || response === undefined) return true;
-    if (effect.moveEndpoint || !(await this.#endpointIsProved())) await this.#setEndpoint(localId);
+    if (effect.moveEndpoint) await this.#setEndpoint(localId);
     if (!(await services.send(response, from))) services.failed(this, 'send');
     return true;
-  }
-
-  async #endpointIsProved(): Promise<boolean> {
-    return (await this.#services.plane.endpoint(this.intent.publicKey))?.observed === true;
   }
 
   async #setEndpoint(localId: SessionId): Promise<void> {

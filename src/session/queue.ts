@@ -5,7 +5,7 @@ export interface QueueLimits {
   readonly bytes: number;
 }
 
-export const QUEUE_LIMITS: QueueLimits = { framesPerPeer: 64, bytesPerPeer: 128 * 1024, bytes: 8 * 1024 * 1024 };
+const QUEUE_LIMITS: QueueLimits = { framesPerPeer: 64, bytesPerPeer: 128 * 1024, bytes: 8 * 1024 * 1024 };
 
 interface PeerQueue {
   readonly frames: Uint8Array[];

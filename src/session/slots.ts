@@ -1,4 +1,4 @@
-import type { SessionId, SessionState } from '../reconcile/dataplane.ts';
+import type { SessionId } from '../reconcile/dataplane.ts';
 import { beginAttempt, endAttempt, yieldTo } from './attempt.ts';
 import { type Draft, type MachineState, type Slot, update } from './model.ts';
 import {
@@ -170,23 +170,6 @@ export function removeDue(draft: Draft): void {
   );
 }
 
-/** Takes over what an earlier process left in the data plane. */
-export function adoptSessions(state: MachineState, sessions: readonly SessionState[], nowMs: number): MachineState {
-  if (sessions.length === 0) return state;
-  const slots = sessions.map((session) => ({ session, slot: adoptedSlot(session, nowMs) }));
-  const current = slots.find(({ session }) => session.current)?.slot;
-  const next = slots.find(({ session }) => session.unconfirmed && !session.current)?.slot;
-  const retiring = slots.map(({ slot }) => slot).filter((slot) => slot !== current && slot !== next);
-  return {
-    ...state,
-    current: current && { ...current, removeAtMs: NEVER },
-    next: next && { ...next, removeAtMs: nowMs + UNCONFIRMED_MS },
-    retiring,
-    establishedMs: current?.createdMs,
-    pollAtMs: nowMs,
-  };
-}
-
 /** Asks for statistics at that time or before. */
 export function pollBy(draft: Draft, atMs: number): void {
   if (atMs < draft.state.pollAtMs) update(draft, { pollAtMs: atMs });
@@ -216,20 +199,5 @@ function newSlot(draft: Draft, localId: SessionId, initiator: boolean): Slot {
     confirmations: 0,
     confirmAtMs: NEVER,
     removeAtMs: NEVER,
-  };
-}
-
-function adoptedSlot(session: SessionState, nowMs: number): Slot {
-  return {
-    localId: session.localId,
-    initiator: session.initiator,
-    createdMs: session.createdMs,
-    rekeyAfterMs: session.rekeyAfterMs,
-    expiresMs: session.expiresMs,
-    installed: true,
-    proven: session.rxPackets > 0n,
-    confirmations: 0,
-    confirmAtMs: session.initiator && session.rxPackets === 0n ? nowMs : NEVER,
-    removeAtMs: nowMs + RETIRE_GRACE_MS,
   };
 }

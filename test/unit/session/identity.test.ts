@@ -10,6 +10,7 @@ import { isCurvePoint } from '../../../src/manifest/keys.ts';
 import { createIdentity, identityOf, readIdentity, readPsk, writeIdentity } from '../../../src/session/identity.ts';
 import { MontgomeryCache, montgomeryKeys, publicKeyText } from '../../../src/session/keys.ts';
 
+const MKFIFO = '/usr/bin/mkfifo';
 let folder = '';
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'omni-identity-'));
@@ -102,7 +103,7 @@ describe('identity.key', () => {
     });
     expect(failureOf(() => readIdentity(folder))).toMatchObject({ code: 'identity-unreadable', exitCode: 2 });
     const pipe = join(folder, 'pipe');
-    execFileSync('mkfifo', ['-m', '600', pipe]);
+    execFileSync(MKFIFO, ['-m', '600', pipe]);
     expect(failureOf(() => readIdentity(pipe))).toMatchObject({ code: 'identity-unreadable', exitCode: 2 });
   });
 

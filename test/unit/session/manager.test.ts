@@ -40,6 +40,14 @@ describe('a fresh pair', () => {
   });
 });
 
+test('no key outlives its installation in the agent', async () => {
+  const { a, b } = await establishedPair();
+  for (const { handedOver } of [a.plane, b.plane]) {
+    expect(handedOver).toHaveLength(2);
+    for (const key of handedOver) expect(Buffer.from(key)).toEqual(Buffer.alloc(32));
+  }
+});
+
 describe('loss', () => {
   test('a lost initiation is sent again after the handshake timeout and some jitter', async () => {
     const { clock, network, a, b } = await pair();
@@ -565,6 +573,22 @@ describe('an uncooperative data plane', () => {
     a.sends(b, 'ping');
     await clock.advance(15_000);
     expect(b.manager.stats()).toMatchObject({ handshakesCompleted: 1, sessionsActive: 1 });
+  });
+
+  test('what concerns another interface, or a peer unknown to it, is left alone', async () => {
+    const { clock, network, a, b } = await pair();
+    const frame = {
+      type: 'frame-without-session',
+      destination: '02:00:00:00:00:01' as never,
+      frame: new Uint8Array(60),
+    } as const;
+    a.plane.emit({ ...frame, interface: 'omni9', peer: b.key });
+    a.plane.emit({ ...frame, interface: 'omni0', peer: a.key });
+    a.plane.emit({ type: 'confirmed', interface: 'omni0', localId: 5n, peer: b.key });
+    a.plane.emit({ type: 'rekey-due', interface: 'omni0', localId: 5n, peer: b.key });
+    await clock.advance(1000);
+    expect(network.log).toHaveLength(0);
+    expect(a.manager.stats()).toMatchObject({ framesQueued: 0, framesDropped: 1 });
   });
 
   test('a frame whose event comes late is sent on the session that came meanwhile', async () => {

@@ -11,7 +11,7 @@ export interface Datagram {
 /** What becomes of a datagram: one delivery per delay in milliseconds; none = lost. */
 export type Weather = (datagram: Datagram) => readonly number[];
 
-export const fairWeather: Weather = () => [5];
+const fairWeather: Weather = () => [5];
 
 /** UDP between fake nodes: loses, delays, reorders and doubles as told; keeps a record. */
 export class FakeNetwork {

@@ -36,6 +36,8 @@ export class FakePlane implements SessionPlane {
   refused = 0;
   eventDelayMs = 1;
   loseEvents = false;
+  /** The keys as they were handed over: their owner wipes them. */
+  readonly handedOver: Uint8Array[] = [];
   refuseInstall: Error | undefined;
   /** The stack's answer to a frame, before anything else happens. */
   onFrame: ((peer: PublicKey, text: string) => void) | undefined;
@@ -56,6 +58,7 @@ export class FakePlane implements SessionPlane {
 
   async install(session: NewSession): Promise<void> {
     this.calls.install++;
+    this.handedOver.push(session.receiveKey, session.sendKey);
     if (this.refuseInstall !== undefined) throw this.refuseInstall;
     const nowMs = this.now();
     this.sessions.set(session.localId, {
@@ -134,7 +137,7 @@ export class FakePlane implements SessionPlane {
     if (row === undefined) {
       const destination = '02:00:00:00:00:01' as MacAddress;
       const frame = Buffer.from(peer + text);
-      this.#emit({ type: 'frame-without-session', interface: this.#interface, destination, peer, frame });
+      this.emit({ type: 'frame-without-session', interface: this.#interface, destination, peer, frame });
       return;
     }
     this.#seal(row, text);
@@ -156,7 +159,7 @@ export class FakePlane implements SessionPlane {
     if (row.unconfirmed) {
       row.unconfirmed = false;
       this.sendOn.set(row.peer, row.localId);
-      this.#emit({ type: 'confirmed', interface: this.#interface, localId: row.localId, peer: row.peer });
+      this.emit({ type: 'confirmed', interface: this.#interface, localId: row.localId, peer: row.peer });
     }
     if (text === '') return;
     row.rxDataLastMs = this.now();
@@ -194,10 +197,11 @@ export class FakePlane implements SessionPlane {
     this.#send(Buffer.concat([header, cipher.getAuthTag(), ciphertext]), to);
     if (!row.initiator || row.rekeySent || this.now() < row.rekeyAfterMs) return;
     row.rekeySent = true;
-    this.#emit({ type: 'rekey-due', interface: this.#interface, localId: row.localId, peer: row.peer });
+    this.emit({ type: 'rekey-due', interface: this.#interface, localId: row.localId, peer: row.peer });
   }
 
-  #emit(event: SessionEvent): void {
+  /** Tells the listeners, a little later. */
+  emit(event: SessionEvent): void {
     if (this.loseEvents) return;
     this.#clock.setTimer(this.eventDelayMs, () => {
       for (const listener of this.#listeners) listener(event);

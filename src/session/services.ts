@@ -1,0 +1,44 @@
+import type { PublicKey } from '../manifest/model.ts';
+import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
+import type { FailureReason } from './counts.ts';
+import type { DhKeyPair } from './dh.ts';
+import type { LocalParty } from './handshake.ts';
+import type { SessionIds } from './ids.ts';
+import type { PeerSessions } from './peer.ts';
+import type { FrameQueues } from './queue.ts';
+
+/** What a peer's sessions need of the rest of the agent. */
+export interface PeerServices {
+  readonly plane: SessionPlane;
+  readonly interface: string;
+  readonly queues: FrameQueues<PeerSessions>;
+  jitter(): number;
+  /** Calls `run` when an initiation may be made, and not before. */
+  pace(run: () => void): void;
+  /** The time stamp of the next initiation. */
+  timestampNs(): Promise<bigint>;
+  accepted(peer: PeerSessions, timestampNs: bigint): void;
+  /** Where try number `tries` of an attempt goes. */
+  candidate(peer: PeerSessions, tries: number): Promise<Endpoint | undefined>;
+  /** False: the system would not send. */
+  send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
+  setDeadline(peer: PeerSessions, atMs: number): void;
+  /** Asks for statistics together with whatever else is asked for now. */
+  poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;
+  established(peer: PeerSessions, initiator: boolean): void;
+  failed(peer: PeerSessions, reason: FailureReason): void;
+  report(error: unknown): void;
+}
+
+/** What the peers of a cluster share. */
+export interface ClusterServices extends PeerServices {
+  readonly local: LocalParty;
+  readonly publicKey: PublicKey;
+  readonly ids: SessionIds;
+  generateKeyPair(): DhKeyPair;
+  greatestTimestampNs(publicKey: PublicKey): bigint;
+  /** A message that came to nothing before any peer was known. */
+  refused(reason: FailureReason): void;
+  /** A frame that no peer's queue takes. */
+  frameDropped(): void;
+}
