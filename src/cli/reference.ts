@@ -9,6 +9,7 @@ export function renderReference(program: Command): string {
     'Generated from the command tree by `node scripts/generate-cli-docs.mjs`; do not edit.',
     'stdout carries the answer only; progress, warnings and errors go to stderr. Every flag has a variable, which the flag beats; an empty variable counts as unset, and one of a repeatable flag holds a comma-separated list.',
     EXIT_CODES,
+    JSON_FORMS,
     '## Flags of every verb',
     flagTable(help.visibleOptions(program)),
     ...program.commands.flatMap(verbSections),
@@ -25,6 +26,26 @@ const EXIT_CODES = `| exit | \`omni diff\` | other verbs |
 | 3 | source: no such repository, revision or folder; no answer | same |
 | 4 | the agent cannot be reached, or a time-out | same |
 | 130, 143 | ended by SIGINT, SIGTERM | same; \`agent\` ends with 0 |`;
+
+const JSON_FORMS = `## \`-o json\` and \`-o yaml\`
+
+One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is shortened, and 64-bit counts are decimal strings. Fields are added, never renamed or removed within a version. Types named here are those of \`src/agent/api.ts\`.
+
+| verb | kind | fields |
+| --- | --- | --- |
+| \`validate\` | \`ValidationReport\` | \`valid\`, \`objects\` (how many), \`diagnostics\`: \`severity\`, \`rule\`, \`message\`, \`fix\`, \`position\`, \`related\` |
+| \`diff\`, \`diff -f\` | \`NodeDiff\` | \`DiffReport\`, and \`summary\`: \`changed\`, \`operations\` |
+| \`diff --rev\` | \`Diff\` | \`from\`, \`to\`; \`manifests\`: \`op\`, \`object\`, \`position\`, \`fields\`; \`nodes\`: \`node\`, \`changes\`, \`sessionsCut\`, \`note\`; \`summary\`: \`changed\`, \`added\`, \`changedManifests\`, \`removed\`, \`nodes\`, \`operations\`, \`sessionsCut\` |
+| \`apply\`, \`reconcile\` | \`ApplyReport\`, \`ReconcileReport\` | \`ApplyReport\` |
+| \`get KIND\` | \`PeerList\`, \`VIPList\`, \`ClusterList\`, \`List\` | \`items\`, each as below |
+| \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\` |
+| \`get sessions\` | \`SessionList\` | \`clockMs\` (now, on the clock of the session's times), \`items\` |
+| \`get rows\` | \`RowList\` | \`items\`: \`key\`, \`row\`, \`state\` (\`in-sync\`, \`missing\`, \`different\`, \`unexpected\`), \`desired\`, \`observed\`, \`origin\` |
+| \`describe\` | \`Peer\`, \`VIP\`, \`Cluster\` | as \`get KIND NAME\`, with \`sessions\`, \`rows\`, \`events\` |
+| \`status\` | \`Status\` | \`Status\` |
+| \`events\` | \`EventList\` | \`items\`; with \`-w\` one \`Event\` per line, without an envelope |
+| \`doctor\` | \`DoctorReport\` | \`healthy\`; \`findings\`: \`check\`, \`status\` (\`ok\`, \`warning\`, \`failure\`, \`unknown\`), \`message\`, \`fix\` |
+| \`version\` | \`Version\` | \`client\`: \`version\`, \`node\`, \`platform\`; \`agent\`: \`version\`, \`pid\`, or \`agentError\` |`;
 
 function verbSections(command: Command): string[] {
   const help = command.createHelp();
