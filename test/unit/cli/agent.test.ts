@@ -51,8 +51,15 @@ async function start(...argv: readonly string[]): Promise<void> {
   }
 }
 
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await sleep(20);
+/** Fails with what the status says, should it take longer than anybody would wait. */
+async function untilReady(): Promise<void> {
+  const deadline = performance.now() + 15_000;
+  for (;;) {
+    const status = await ask('status');
+    if (status.code === 0) return;
+    if (performance.now() > deadline || status.code === 4) throw new Error(`${status.stdout}${status.stderr}`);
+    await sleep(20);
+  }
 }
 
 beforeEach(async () => {
@@ -71,7 +78,7 @@ describe('an agent that follows a folder', () => {
   it('is ready, describes its objects, and refuses a set that would be undone; SIGINT ends it with 0', async () => {
     await write([1, 2], await freePort());
     await start('--source', 'fleet');
-    await until(async () => (await ask('status')).code === 0);
+    await untilReady();
     expect((await ask('get', 'all', '-o', 'name')).stdout).toBe(
       'cluster/warehouse\npeer/robot-1\npeer/robot-2\nvip/robot-1\nvip/robot-2\n',
     );
@@ -91,7 +98,7 @@ describe('an agent that follows a folder', () => {
     const port = await freePort();
     await write([1, 2], port);
     await start('--source', 'fleet');
-    await until(async () => (await ask('status')).code === 0);
+    await untilReady();
     await write([1, 2, 3], port);
     const outcome = await ask('reconcile');
     expect(outcome.code, outcome.stderr).toBe(0);
