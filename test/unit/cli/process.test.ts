@@ -71,44 +71,48 @@ async function* restless(): AsyncGenerator<Event> {
 const built = existsSync(main);
 if (!built && process.env.CI) throw new Error(`${main} is not built: under CI that is a failure`);
 
-describe.skipIf(!built)(`the built program${built ? '' : ' (skipped: run npm run build first)'}`, () => {
-  let agent: FakeAgent;
-  beforeAll(async () => {
-    agent = await fakeAgent({ later: { [Symbol.asyncIterator]: restless } });
-  });
-  afterAll(() => agent.close());
-
-  const omni = (...argv: readonly string[]) => spawnSync(process.execPath, [main, ...argv], { encoding: 'utf8' });
-
-  it('exits as the verb says', () => {
-    expect(omni('completion', 'bash').status).toBe(0);
-    expect(omni('frobnicate').status).toBe(2);
-    expect(omni('status', '--socket', '/nowhere').status).toBe(4);
-  });
-
-  it.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)('%s ends what waits, with exit code %d', async (signal, code) => {
-    const child = spawn(process.execPath, [main, 'events', '-w', '--socket', agent.socket]);
-    let stderr = '';
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk;
+describe.skipIf(!built)(
+  `the built program${built ? '' : ' (skipped: run npm run build first)'}`,
+  { timeout: 30_000 },
+  () => {
+    let agent: FakeAgent;
+    beforeAll(async () => {
+      agent = await fakeAgent({ later: { [Symbol.asyncIterator]: restless } });
     });
-    child.stdout.once('data', () => child.kill(signal));
-    const status = await new Promise((resolve) => child.once('close', resolve));
-    expect(status, stderr).toBe(code);
-    expect(stderr).toMatch(/^error: (interrupted|terminated)\n$/);
-  });
+    afterAll(() => agent.close());
 
-  it('is quiet, and ends, when the reader of its output goes away', async () => {
-    const child = spawn(process.execPath, [main, 'events', '-w', '--socket', agent.socket]);
-    let stderr = '';
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk;
+    const omni = (...argv: readonly string[]) => spawnSync(process.execPath, [main, ...argv], { encoding: 'utf8' });
+
+    it('exits as the verb says', () => {
+      expect(omni('completion', 'bash').status).toBe(0);
+      expect(omni('frobnicate').status).toBe(2);
+      expect(omni('status', '--socket', '/nowhere').status).toBe(4);
     });
-    child.stdout.once('data', () => child.stdout.destroy());
-    const status = await new Promise((resolve) => child.once('close', resolve));
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  });
-});
+
+    it.each([
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const)('%s ends what waits, with exit code %d', async (signal, code) => {
+      const child = spawn(process.execPath, [main, 'events', '-w', '--socket', agent.socket]);
+      let stderr = '';
+      child.stderr.on('data', (chunk) => {
+        stderr += chunk;
+      });
+      child.stdout.once('data', () => child.kill(signal));
+      const status = await new Promise((resolve) => child.once('close', resolve));
+      expect(status, stderr).toBe(code);
+      expect(stderr).toMatch(/^error: (interrupted|terminated)\n$/);
+    });
+
+    it('is quiet, and ends, when the reader of its output goes away', async () => {
+      const child = spawn(process.execPath, [main, 'events', '-w', '--socket', agent.socket]);
+      let stderr = '';
+      child.stderr.on('data', (chunk) => {
+        stderr += chunk;
+      });
+      child.stdout.once('data', () => child.stdout.destroy());
+      const status = await new Promise((resolve) => child.once('close', resolve));
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    });
+  },
+);
