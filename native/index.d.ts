@@ -250,10 +250,18 @@ export function lookupRoute(options: { destination: string }): {
 export interface NeighbourInfo {
   ifindex: number;
   address: string;
+  /** Empty while unresolved: the kernel names one in valid states only. */
   mac: string;
+  /** NUD_* of linux/neighbour.h. */
   state: number;
 }
 export function neighbours(options: { ifindex?: number }): NeighbourInfo[];
+/** One entry (RTM_GETNEIGH), at the same cost however many there are; undefined also where there is no such link. */
+export function neighbour(options: { ifindex: number; address: string }): NeighbourInfo | undefined;
+/** Overwrites an entry that is there, whatever its state; ENOENT: it is not. What was queued for it is sent. `state`: NUD_*. */
+export function replaceNeighbour(options: { ifindex: number; address: string; mac: string; state: number }): void;
+/** ENOENT: it was not there. */
+export function deleteNeighbour(options: { ifindex: number; address: string }): void;
 
 export interface LinkNotification {
   type: 'link' | 'address' | 'route' | 'overrun';

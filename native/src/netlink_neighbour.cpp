@@ -1,9 +1,11 @@
-// neighbours()
+// neighbours(), neighbour(), replaceNeighbour(), deleteNeighbour()
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "args.h"
@@ -49,8 +51,82 @@ Napi::Value Neighbours(const Napi::CallbackInfo& info) {
   return ToJsArray(info.Env(), ReadNeighbours(ifindex), ToJs);
 }
 
+struct Target {
+  int ifindex;
+  IpAddress address;
+
+  std::string text() const { return IpText(address.family, address.bytes.data(), address.size()); }
+};
+
+Target ReadTarget(Args& args) {
+  const int ifindex = args.Ifindex("ifindex");
+  return {ifindex, args.Ip("address")};
+}
+
+ndmsg& PutTarget(NetlinkRequest& request, const Target& target) {
+  auto& header = request.Extra<ndmsg>();
+  header.ndm_family = static_cast<uint8_t>(target.address.family);
+  header.ndm_ifindex = target.ifindex;
+  request.PutIp(NDA_DST, target.address);
+  return header;
+}
+
+/** One look-up in the kernel's hash table, whatever its size. */
+std::optional<NeighbourRecord> ReadNeighbour(const Target& target) {
+  NetlinkRequest request(RTM_GETNEIGH, 0);
+  PutTarget(request, target);
+  std::optional<NeighbourRecord> neighbour;
+  try {
+    NetlinkSocket().Query(request, "RTM_GETNEIGH", target.text(),
+                          [&](const nlmsghdr* message) { neighbour = DecodeNeighbour(message); });
+  } catch (const NativeError& error) {
+    const int code = error.failure().error;
+    // ENODEV: no such link. EAFNOSUPPORT: a kernel without IPv6 has no table for it.
+    if (code != ENOENT && code != ENODEV && code != EAFNOSUPPORT) throw;
+  }
+  return neighbour;
+}
+
+Napi::Value Neighbour(const Napi::CallbackInfo& info) {
+  Args args(info, "neighbour");
+  const Target target = ReadTarget(args);
+  args.Done();
+  const std::optional<NeighbourRecord> neighbour = ReadNeighbour(target);
+  if (!neighbour) return info.Env().Undefined();
+  return ToJs(info.Env(), *neighbour);
+}
+
+Napi::Value ReplaceNeighbour(const Napi::CallbackInfo& info) {
+  Args args(info, "replaceNeighbour");
+  const Target target = ReadTarget(args);
+  const MacAddress mac = args.Mac("mac");
+  const auto state = static_cast<uint16_t>(args.Integer("state", 1, UINT8_MAX));
+  args.Done();
+  // Without NLM_F_CREATE: the table is the stack's to fill.
+  NetlinkRequest request(RTM_NEWNEIGH, NLM_F_REPLACE);
+  PutTarget(request, target).ndm_state = state;
+  request.Put(NDA_LLADDR, mac.data(), mac.size());
+  NetlinkSocket().Change(request, "RTM_NEWNEIGH", target.text());
+  return info.Env().Undefined();
+}
+
+Napi::Value DeleteNeighbour(const Napi::CallbackInfo& info) {
+  Args args(info, "deleteNeighbour");
+  const Target target = ReadTarget(args);
+  args.Done();
+  NetlinkRequest request(RTM_DELNEIGH, 0);
+  PutTarget(request, target);
+  NetlinkSocket().Change(request, "RTM_DELNEIGH", target.text());
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
-void ExportNeighbours(Napi::Env env, Napi::Object exports) { Export<Neighbours>(env, exports, "neighbours"); }
+void ExportNeighbours(Napi::Env env, Napi::Object exports) {
+  Export<Neighbours>(env, exports, "neighbours");
+  Export<Neighbour>(env, exports, "neighbour");
+  Export<ReplaceNeighbour>(env, exports, "replaceNeighbour");
+  Export<DeleteNeighbour>(env, exports, "deleteNeighbour");
+}
 
 }  // namespace omni

@@ -180,6 +180,38 @@ export const scenarios = {
     assert.ok(native.neighbours({}).length >= found.length);
   },
 
+  'one neighbour is read, overwritten and deleted; the absent is not made': () => {
+    const { inner, outer } = vethPair();
+    const mac = '02:00:00:00:00:09';
+    const [INCOMPLETE, STALE, PERMANENT] = [0x01, 0x04, 0x80];
+    for (const address of ['10.77.0.9', 'fd77::9']) {
+      const target = { ifindex: inner, address };
+      assert.equal(native.neighbour(target), undefined);
+      const said = { object: address };
+      refused(() => native.replaceNeighbour({ ...target, mac, state: STALE }), 'ENOENT', {
+        ...said,
+        syscall: 'RTM_NEWNEIGH',
+      });
+      refused(() => native.deleteNeighbour(target), 'ENOENT', { ...said, syscall: 'RTM_DELNEIGH' });
+      assert.equal(native.neighbour(target), undefined);
+
+      shell('ip', 'neigh', 'add', address, 'dev', 'omniv0', 'nud', 'incomplete');
+      assert.deepEqual(native.neighbour(target), { ...target, mac: '', state: INCOMPLETE });
+      assert.equal(native.neighbour({ ...target, ifindex: outer }), undefined);
+      native.replaceNeighbour({ ...target, mac, state: STALE });
+      assert.deepEqual(native.neighbour(target), { ...target, mac, state: STALE });
+      native.replaceNeighbour({ ...target, mac: MAC.outer, state: PERMANENT });
+      assert.deepEqual(native.neighbour(target), { ...target, mac: MAC.outer, state: PERMANENT });
+      native.deleteNeighbour(target);
+      assert.equal(native.neighbour(target), undefined);
+
+      const nowhere = { ...target, ifindex: ABSENT };
+      assert.equal(native.neighbour(nowhere), undefined);
+      refused(() => native.replaceNeighbour({ ...nowhere, mac, state: STALE }), 'ENODEV');
+      refused(() => native.deleteNeighbour(nowhere), 'ENODEV');
+    }
+  },
+
   'features change by their own and by their group names': () => {
     vethPair();
     const read = () => native.features({ name: 'omniv0' });
