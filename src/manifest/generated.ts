@@ -77,7 +77,7 @@ export interface ClusterDocument {
     /**
      * Keys that no rollback lets back in. A Peer of this cluster must not use one.
      *
-     * @maxItems 4096
+     * @maxItems 2048
      */
     revokedKeys?: PublicKey[];
     /**

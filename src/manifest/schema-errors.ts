@@ -2,7 +2,7 @@ import type { ErrorObject } from 'ajv/dist/2020.js';
 import common from '../../schema/common.json' with { type: 'json' };
 import { type Statement, statement } from './diagnostic.ts';
 import type { Kind } from './model.ts';
-import { resolved, type SchemaNode, schemas } from './schema.ts';
+import { repeated, resolved, type SchemaNode, schemas } from './schema.ts';
 import { nearest } from './suggest.ts';
 import { type LocalFinding, type Spot, start } from './text.ts';
 import { formats, isDurationRange, outOfRange } from './values.ts';
@@ -140,7 +140,7 @@ function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): Loc
     case 'propertyNames':
       return undefined;
     case 'uniqueItems': {
-      const index = Math.max(count(params.i), count(params.j));
+      const index = Array.isArray(error.data) ? repeated(error.data) : 0;
       const at = valueAt[pointer(path, index)] ?? value;
       const said = { actual: 'given already', expected: 'a value of its own', advice: 'Remove one of the two.' };
       const item = { where: `${where}[${index}]`, ...said };

@@ -46,6 +46,12 @@ export function resolved(node: SchemaNode): SchemaNode {
   return { ...resolved(definition), ...own };
 }
 
+/** Index of the first text that was in the list before; values of other types have an error of their own. */
+export function repeated(values: readonly unknown[]): number {
+  const seen = new Set<unknown>();
+  return values.findIndex((value) => typeof value === 'string' && seen.size === seen.add(value).size);
+}
+
 function createAjv(): Ajv2020 {
   const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true });
   ajv.addVocabulary(['x-expects']);
@@ -53,6 +59,13 @@ function createAjv(): Ajv2020 {
     keyword: 'x-range',
     validate: (range: unknown, value: unknown) =>
       typeof value !== 'string' || !isDurationRange(range) || outOfRange(value, range, '') === undefined,
+  });
+  // Ajv's own compares any two values, and trusts them to have the methods of objects.
+  ajv.removeKeyword('uniqueItems');
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    validate: (_: unknown, values: readonly unknown[]) => repeated(values) === -1,
   });
   for (const [format, check] of Object.entries(formats)) {
     ajv.addFormat(format, (text: string) => check(text, '') === undefined);

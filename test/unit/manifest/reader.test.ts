@@ -215,6 +215,19 @@ test('MAC addresses and peer ids that collide are found, those of next keys too'
   expect((await readTexts(createFleetReader(), texts)).diagnostics).toEqual([]);
 });
 
+test('keys that name methods of objects are keys like any other', async () => {
+  for (const key of ['valueOf', 'toString', 'constructor', '__proto__', 'hasOwnProperty']) {
+    const text = `apiVersion: omni.io/v1alpha1
+kind: Peer
+metadata: { name: robot-1, labels: { ${key}: x } }
+spec: { clusters: [{ ${key}: 1 }, { ${key}: 1 }, a, a], publicKey: x, ${key}: x }
+`;
+    const { diagnostics } = await readTexts(createFleetReader(), { 'a.yaml': text });
+    expect(diagnostics.map(({ rule, position }) => `${rule} ${position.column}`).sort()).toContain('field-type 20');
+    expect(diagnostics.map(({ message }) => message)).toContain(`spec has no field "${key}"`);
+  }
+});
+
 test('robots of the generator are valid, and as many as asked for', async () => {
   for (const layout of ['files', 'single'] as const) {
     const fleet = fleetOf(await createFleetReader().read(filesFromTexts(makeFleet(300, layout))));
