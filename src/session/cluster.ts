@@ -3,59 +3,61 @@ import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionEvent, SessionId, SessionState } from '../reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../reconcile/desired.ts';
 import { Exchange, type IdSource } from './exchange.ts';
-import { authenticateHandshake, openInitiation } from './handshake.ts';
-import { MontgomeryCache } from './keys.ts';
+import { authenticateHandshake, openInitiation, type RemoteParty } from './handshake.ts';
+import { montgomeryKeys } from './keys.ts';
 import { initialState } from './machine.ts';
 import type { MachineSettings } from './model.ts';
 import { PeerSessions } from './peer.ts';
 import type { ClusterServices } from './services.ts';
 
+interface Member {
+  readonly peer: PeerSessions;
+  readonly callerKey: string;
+}
+
 /** The peers of one cluster: finds whom a datagram or an event is about. */
 export class ClusterSessions {
   readonly #services: ClusterServices;
-  readonly #peers = new Map<PublicKey, PeerSessions>();
+  readonly #members = new Map<PublicKey, Member>();
   /** By X25519 key, which is what an initiation bears. */
   readonly #callers = new Map<string, PeerSessions>();
   readonly #owners = new Map<SessionId, PeerSessions>();
-  readonly #staticKeys = new MontgomeryCache();
+  #config: SessionConfig | undefined;
 
   constructor(services: ClusterServices) {
     this.#services = services;
   }
 
-  get peers(): Iterable<PeerSessions> {
-    return this.#peers.values();
+  get peers(): readonly PeerSessions[] {
+    return [...this.#members.values()].map(({ peer }) => peer);
   }
 
   /**
-   * Makes the peers those of `config`. `left`: sessions that an earlier process left, which known peers take over;
-   * those of others end. Resolves when removed peers' sessions are gone.
+   * Makes the peers those of `config`; unchanged ones (the same value as before) cost next to nothing. `left`: sessions
+   * that an earlier process left, which known peers take over; those of others end. Resolves when removed peers'
+   * sessions are gone.
    */
   async configure(config: SessionConfig, left: readonly SessionState[]): Promise<void> {
-    const wanted = new Map([...config.peers].filter(([key]) => key !== this.#services.publicKey));
-    const removed = [...this.#peers].filter(([key]) => !wanted.has(key));
-    const staticKeys = this.#staticKeys.retain(wanted.keys());
-    this.#callers.clear();
-    for (const [key, peer] of removed) this.#remove(key, peer);
-    const adopted = groupByPeer(left);
-    for (const [key, intent] of wanted) {
-      const staticKey = staticKeys.get(key);
-      if (staticKey === undefined) throw new TypeError('every configured key is converted');
-      const known = this.#peers.get(key);
-      const peer = known ?? this.#add(config, intent, staticKey, adopted.get(key) ?? []);
-      this.#callers.set(callerKey(staticKey), peer);
-      if (known !== undefined) this.#change(config, intent, known);
+    const removed = [...this.#members.keys()].filter((key) => !config.peers.has(key));
+    const ended = removed.map((key) => this.#remove(key));
+    const timersChanged = !sameTimers(this.#config, config);
+    this.#config = config;
+    const added: PeerIntent[] = [];
+    for (const [key, intent] of config.peers) {
+      const peer = this.#members.get(key)?.peer;
+      if (peer !== undefined && (timersChanged || peer.intent !== intent)) this.#change(config, intent, peer);
+      else if (peer === undefined && key !== this.#services.publicKey) added.push(intent);
     }
-    await Promise.all(removed.map(([, peer]) => peer.idle()));
-    for (const { peer, localId } of left) if (!wanted.has(peer)) await this.#services.plane.remove(localId);
+    this.#addAll(config, added, groupByPeer(left));
+    await Promise.all(ended);
+    for (const { peer, localId } of left) {
+      if (!this.#members.has(peer)) await this.#services.plane.remove(localId);
+    }
   }
 
   /** Ends all sessions. */
   async clear(): Promise<void> {
-    const peers = [...this.#peers];
-    this.#callers.clear();
-    for (const [key, peer] of peers) this.#remove(key, peer);
-    await Promise.all(peers.map(([, peer]) => peer.idle()));
+    await Promise.all([...this.#members.keys()].map((key) => this.#remove(key)));
   }
 
   /** A datagram to the port. Nothing that is not a member's proper handshake message draws any reply. */
@@ -70,7 +72,7 @@ export class ClusterSessions {
       else peer.receiveResponse(message, from);
     } else {
       const caller = openInitiation(local, message);
-      const peer = caller && this.#callers.get(callerKey(caller.remoteStatic));
+      const peer = caller && this.#callers.get(callerKeyOf(caller.remoteStatic));
       if (caller === undefined) refused('decrypt');
       else if (peer === undefined) refused('unknown-peer');
       else peer.receiveInitiation(message, caller, from);
@@ -79,7 +81,7 @@ export class ClusterSessions {
 
   onEvent(event: SessionEvent): void {
     if (event.interface !== this.#services.interface) return;
-    const peer = this.#peers.get(event.peer);
+    const peer = this.#members.get(event.peer)?.peer;
     if (event.type !== 'frame-without-session') {
       peer?.dispatch({ type: event.type, localId: event.localId });
     } else if (peer === undefined) {
@@ -90,14 +92,30 @@ export class ClusterSessions {
     }
   }
 
-  #add(
+  #addAll(
+    config: SessionConfig,
+    intents: readonly PeerIntent[],
+    adopted: ReadonlyMap<PublicKey, readonly SessionState[]>,
+  ): void {
+    const publicKeys = intents.map(({ publicKey }) => publicKeyBytes(publicKey));
+    const staticKeys = montgomeryKeys(publicKeys);
+    intents.forEach((intent, index) => {
+      const [publicKey, staticKey] = [publicKeys[index], staticKeys[index]];
+      if (publicKey === undefined || staticKey === undefined) throw new TypeError('a key for each peer');
+      const peer = this.#newPeer(config, intent, { publicKey, staticKey }, adopted.get(intent.publicKey) ?? []);
+      const callerKey = callerKeyOf(staticKey);
+      this.#members.set(intent.publicKey, { peer, callerKey });
+      this.#callers.set(callerKey, peer);
+    });
+  }
+
+  #newPeer(
     config: SessionConfig,
     intent: PeerIntent,
-    staticKey: Uint8Array,
+    remote: RemoteParty,
     adopted: readonly SessionState[],
   ): PeerSessions {
     const services = this.#services;
-    const publicKey = publicKeyBytes(intent.publicKey);
     const ids: IdSource = {
       allocate: () => {
         const id = services.ids.next((taken) => this.#owners.has(taken));
@@ -106,47 +124,48 @@ export class ClusterSessions {
       },
       release: (id) => this.#owners.delete(id),
     };
-    const exchange = new Exchange(services.local, { publicKey, staticKey }, ids, services.generateKeyPair);
-    const state = initialState(settingsOf(config, intent, services.publicKey), {
+    const preferred = Buffer.compare(publicKeyBytes(services.publicKey), remote.publicKey) < 0;
+    const state = initialState(settingsOf(config, intent, preferred), {
       nowMs: services.plane.now(),
       greatestTimestampNs: services.greatestTimestampNs(intent.publicKey),
       adopted,
     });
+    const exchange = new Exchange(services.local, remote, ids, services.generateKeyPair);
     const peer = new PeerSessions(services, intent, exchange, state);
     for (const { localId } of adopted) this.#owners.set(localId, peer);
-    this.#peers.set(intent.publicKey, peer);
     return peer;
   }
 
   #change(config: SessionConfig, intent: PeerIntent, peer: PeerSessions): void {
     peer.intent = intent;
-    const settings = settingsOf(config, intent, this.#services.publicKey);
-    if (!sameSettings(settings, peer.state.settings)) peer.dispatch({ type: 'settings', settings });
+    const settings = settingsOf(config, intent, peer.state.settings.preferred);
+    peer.dispatch({ type: 'settings', settings });
   }
 
-  #remove(key: PublicKey, peer: PeerSessions): void {
-    this.#peers.delete(key);
-    peer.dispatch({ type: 'removed' });
+  /** Resolves when its sessions are gone. */
+  async #remove(key: PublicKey): Promise<void> {
+    const member = this.#members.get(key);
+    if (member === undefined) return;
+    this.#members.delete(key);
+    this.#callers.delete(member.callerKey);
+    member.peer.dispatch({ type: 'removed' });
+    await member.peer.idle();
   }
 }
 
-function settingsOf(config: SessionConfig, intent: PeerIntent, own: PublicKey): MachineSettings {
+function settingsOf(config: SessionConfig, intent: PeerIntent, preferred: boolean): MachineSettings {
   const { rekeyAfterMs, lifetimeMs, handshakeTimeoutMs } = config;
-  const preferred = Buffer.compare(publicKeyBytes(own), publicKeyBytes(intent.publicKey)) < 0;
   return { rekeyAfterMs, lifetimeMs, handshakeTimeoutMs, keepaliveMs: intent.keepaliveMs, preferred };
 }
 
-function sameSettings(a: MachineSettings, b: MachineSettings): boolean {
+function sameTimers(a: SessionConfig | undefined, b: SessionConfig): boolean {
   return (
-    a.rekeyAfterMs === b.rekeyAfterMs &&
-    a.lifetimeMs === b.lifetimeMs &&
-    a.handshakeTimeoutMs === b.handshakeTimeoutMs &&
-    a.keepaliveMs === b.keepaliveMs
+    a?.rekeyAfterMs === b.rekeyAfterMs && a.lifetimeMs === b.lifetimeMs && a.handshakeTimeoutMs === b.handshakeTimeoutMs
   );
 }
 
-function callerKey(staticKey: Uint8Array): string {
-  return Buffer.from(staticKey).toString('base64');
+function callerKeyOf(staticKey: Uint8Array): string {
+  return Buffer.from(staticKey.buffer, staticKey.byteOffset, staticKey.byteLength).toString('latin1');
 }
 
 function groupByPeer(sessions: readonly SessionState[]): ReadonlyMap<PublicKey, readonly SessionState[]> {

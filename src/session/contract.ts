@@ -24,7 +24,10 @@ export interface SessionManagerOptions {
   /** Instead of the file in `stateDir`. */
   readonly handshakeState?: KeptText;
   readonly openTransport?: OpenTransport;
-  readonly random?: (bytes: number) => Uint8Array;
+  /** 32 random bytes: of the session ids. */
+  readonly bootSecret?: Uint8Array;
+  /** Uniform in [0, 1): of the retries. Spreads load; no secret. */
+  readonly jitter?: () => number;
   readonly generateKeyPair?: () => DhKeyPair;
 }
 

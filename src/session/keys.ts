@@ -1,5 +1,4 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { publicKeyBytes } from '../manifest/keys.ts';
 import type { PublicKey } from '../manifest/model.ts';
 
 const Field = ed25519.Point.Fp;
@@ -27,24 +26,4 @@ export function montgomeryKeys(publicKeys: readonly Uint8Array[]): Uint8Array[] 
   }
   const inverses = Field.invertBatch(denominators);
   return ys.map((y, index) => Field.toBytes(Field.mul(Field.add(Field.ONE, y), inverses[index] ?? Field.ZERO)));
-}
-
-/** `montgomeryKeys` by key text that remembers what it converted, and forgets what it is not asked to keep. */
-export class MontgomeryCache {
-  #known = new Map<PublicKey, Uint8Array>();
-
-  /** Converts what is new in `publicKeys` in one batch, drops all others, returns the whole. */
-  retain(publicKeys: Iterable<PublicKey>): ReadonlyMap<PublicKey, Uint8Array> {
-    const wanted = [...publicKeys];
-    const missing = wanted.filter((key) => !this.#known.has(key));
-    const converted = montgomeryKeys(missing.map(publicKeyBytes));
-    const fresh = new Map(missing.map((key, index) => [key, converted[index]]));
-    const kept = new Map<PublicKey, Uint8Array>();
-    for (const key of wanted) {
-      const bytes = this.#known.get(key) ?? fresh.get(key);
-      if (bytes !== undefined) kept.set(key, bytes);
-    }
-    this.#known = kept;
-    return kept;
-  }
 }

@@ -41,7 +41,9 @@ export function applySnapshot(
   );
   if (generation === draft.state.generation) followDataPlane(draft, sessions);
   const before = draft.state.seen;
-  update(draft, { seen: latest(before, sessions) });
+  const seen = latest(before, sessions);
+  const moved = (Object.keys(seen) as (keyof Seen)[]).some((which) => seen[which] !== before[which]);
+  if (moved) update(draft, { seen }); // thousands of idle peers a second come by here: nothing new, nothing copied
   const session = draft.state.current && byId.get(draft.state.current.localId);
   if (session !== undefined) {
     proveOrRepeat(draft, session);
@@ -54,7 +56,6 @@ export function applySnapshot(
     }
   }
   dropRetired(draft, byId);
-  const moved = before.txMs !== draft.state.seen.txMs || before.rxMs !== draft.state.seen.rxMs;
   update(draft, { pollAtMs: Math.min(draft.state.pollAtMs, nextPollMs(draft, moved)) });
 }
 
@@ -139,6 +140,7 @@ function wantsRekey(slot: Slot, seen: Seen, nowMs: number): boolean {
 
 /** Removes previous sessions on which nothing came in during the grace period. */
 function dropRetired(draft: Draft, byId: ReadonlyMap<SessionId, SessionState>): void {
+  if (draft.state.retiring.length === 0) return;
   const due: SessionId[] = [];
   const retiring = draft.state.retiring.map((slot) => {
     const session = byId.get(slot.localId);

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
@@ -37,7 +36,6 @@ export class SessionManager {
   readonly #options: SessionManagerOptions;
   readonly #plane: SessionPlane;
   readonly #ids: SessionIds;
-  readonly #random: (bytes: number) => Uint8Array;
   readonly #counts = new HandshakeCounts();
   readonly #queues = new FrameQueues<PeerSessions>();
   readonly #agenda: Agenda<PeerSessions>;
@@ -54,8 +52,7 @@ export class SessionManager {
     const { sessions, clock } = options;
     this.#options = options;
     this.#plane = sessions;
-    this.#random = options.random ?? randomBytes;
-    this.#ids = new SessionIds(this.#random(32));
+    this.#ids = new SessionIds(options.bootSecret);
     const setTimer = clock.setTimer.bind(clock);
     this.#pacer = new Pacer({
       perSecond: INITIATIONS_PER_SECOND,
@@ -93,7 +90,7 @@ export class SessionManager {
   stats(): ManagerStats {
     const { waiting, queued, dropped } = this.#queues.counts;
     const nowMs = this.#plane.now();
-    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    const peers = this.#cluster?.sessions.peers ?? [];
     return {
       handshakesCompleted: this.#counts.completed,
       handshakesFailed: this.#counts.failed(),
@@ -106,7 +103,7 @@ export class SessionManager {
 
   async status(): Promise<readonly PeerSessionStatus[]> {
     const nowMs = this.#plane.now();
-    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    const peers = this.#cluster?.sessions.peers ?? [];
     return Promise.all(
       peers.map(async ({ intent, state }) => {
         const idle = state.attempt === undefined ? 'idle' : 'handshaking';
@@ -130,7 +127,7 @@ export class SessionManager {
     this.#pacer.stop();
     this.#polls.stop();
     await this.#closeTransport();
-    const peers = [...(this.#cluster?.sessions.peers ?? [])];
+    const peers = this.#cluster?.sessions.peers ?? [];
     await Promise.all(peers.map((peer) => peer.idle()));
     this.#cluster = undefined;
     await this.#save();
@@ -167,7 +164,7 @@ export class SessionManager {
       publicKey: identity.publicKey,
       ids: this.#ids,
       generateKeyPair: this.#options.generateKeyPair ?? generateKeyPair,
-      jitter: () => Buffer.from(this.#random(4)).readUInt32LE() / 2 ** 32,
+      jitter: this.#options.jitter ?? Math.random,
       greatestTimestampNs: (peer) => timestamps.greatest(peer),
       timestampNs: () => this.#nextTimestamp(timestamps),
       accepted: (peer, timestampNs) => this.#accepted(timestamps, peer, timestampNs),

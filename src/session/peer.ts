@@ -37,11 +37,10 @@ export class PeerSessions {
 
   dispatch(input: MachineInput): readonly MachineEffect[] {
     const { plane, queues } = this.#services;
-    const before = slotsOf(this.#state);
-    const { state, effects } = step(this.#state, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
+    const before = this.#state;
+    const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
     this.#state = state;
-    const kept = new Set(slotsOf(state).map((slot) => slot.localId));
-    for (const { localId } of before) if (!kept.has(localId)) this.#exchange.release(localId);
+    if (state.generation !== before.generation) this.#releaseGone(before, state);
     this.#services.setDeadline(this, nextDeadlineMs(state));
     const later = effects.filter((effect) => !this.#performNow(effect));
     if (later.length > 0) {
@@ -70,6 +69,12 @@ export class PeerSessions {
     const read = this.#exchange.readResponse(message, from);
     if (typeof read === 'string') this.#services.failed(this, read);
     else this.dispatch({ type: 'response', ...read });
+  }
+
+  /** Ids of sessions that are no more may be given out again. */
+  #releaseGone(before: MachineState, after: MachineState): void {
+    const kept = new Set(slotsOf(after).map((slot) => slot.localId));
+    for (const { localId } of slotsOf(before)) if (!kept.has(localId)) this.#exchange.release(localId);
   }
 
   /** Effects that do not wait behind others. */

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
 import { isCurvePoint } from '../../../src/manifest/keys.ts';
 import { createIdentity, identityOf, readIdentity, readPsk, writeIdentity } from '../../../src/session/identity.ts';
-import { MontgomeryCache, montgomeryKeys, publicKeyText } from '../../../src/session/keys.ts';
+import { montgomeryKeys } from '../../../src/session/keys.ts';
 
 const MKFIFO = '/usr/bin/mkfifo';
 let folder = '';
@@ -173,17 +173,5 @@ describe("peers' keys", () => {
     neutral[0] = 1;
     const fine = ed25519.getPublicKey(new Uint8Array(32));
     expect(() => montgomeryKeys([fine, neutral])).toThrow(RangeError);
-  });
-
-  test('the cache keeps what is wanted and converts what is new', () => {
-    const keys = Array.from({ length: 4 }, () => publicKeyText(ed25519.getPublicKey(ed25519.utils.randomSecretKey())));
-    const cache = new MontgomeryCache();
-    const first = cache.retain(keys.slice(0, 3));
-    const second = cache.retain(keys.slice(1));
-    expect([...second.keys()]).toEqual(keys.slice(1));
-    expect(second.get(keys[1] as never)).toBe(first.get(keys[1] as never));
-    expect(Buffer.from(second.get(keys[3] as never) ?? [])).toEqual(
-      Buffer.from(ed25519.utils.toMontgomery(Buffer.from(keys[3] ?? '', 'base64'))),
-    );
   });
 });
