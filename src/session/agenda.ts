@@ -9,6 +9,7 @@ export class Agenda<T> {
   readonly #now: () => number;
   readonly #setTimer: (delayMs: number, run: () => void) => () => void;
   readonly #onDue: (items: readonly T[]) => void;
+  #stopped = false;
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
 
   constructor(options: {
@@ -27,12 +28,15 @@ export class Agenda<T> {
     this.#arm();
   }
 
+  /** For good: what still comes in is no longer due. */
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
   #arm(): void {
+    if (this.#stopped) return;
     const nowMs = this.#now();
     const atMs = Math.min(this.#deadlines.next(), nowMs + MAX_TIMER_MS);
     if (this.#timer !== undefined && this.#timer.atMs <= atMs) return;

@@ -9,6 +9,7 @@ export class Pacer {
   readonly #now: () => number;
   readonly #setTimer: (delayMs: number, run: () => void) => () => void;
   #cancel: (() => void) | undefined;
+  #stopped = false;
   /** The time up to which the rate is used; never earlier than a burst ago. */
   #usedMs = Number.NEGATIVE_INFINITY;
 
@@ -25,12 +26,14 @@ export class Pacer {
   }
 
   run(work: () => void): void {
+    if (this.#stopped) return;
     this.#waiting.push(work);
     if (this.#cancel === undefined) this.#drain();
   }
 
-  /** Forgets what waits. */
+  /** Forgets what waits, and whatever comes. */
   stop(): void {
+    this.#stopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
     this.#waiting.length = 0;

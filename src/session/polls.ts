@@ -17,6 +17,7 @@ export class Polls {
   readonly #report: (error: unknown) => void;
   #asked: Asked[] = [];
   #reading = false;
+  #stopped = false;
   #cancel: (() => void) | undefined;
 
   constructor(options: {
@@ -35,15 +36,16 @@ export class Polls {
 
   /** Begins to read what was asked for, unless that is under way. */
   flush(): void {
-    if (this.#reading || this.#asked.length === 0) return;
+    if (this.#stopped || this.#reading || this.#asked.length === 0) return;
     this.#reading = true;
     void this.#readBatch().finally(() => {
       this.#reading = false;
-      if (this.#asked.length > 0) this.#cancel = this.#setTimer(0, () => this.flush());
+      if (!this.#stopped && this.#asked.length > 0) this.#cancel = this.#setTimer(0, () => this.flush());
     });
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#cancel?.();
     this.#asked = [];
   }

@@ -497,6 +497,22 @@ describe('endpoints', () => {
   });
 });
 
+test('a stopped manager leaves sessions alone, sends nothing and holds no timer, whatever it was doing', async () => {
+  for (const afterMs of [0, 1, 3, 6, 8, 11, 14, 30, 600]) {
+    const { clock, network, a, b } = await pair({ keepaliveMs: 25_000 });
+    a.sends(b, 'ping');
+    await clock.advance(afterMs);
+    await Promise.all([a.manager.stop(), b.manager.stop()]);
+    const sessions = a.plane.sessions.size + b.plane.sessions.size;
+    await clock.advance(50); // what the network and the data plane still had under way
+    network.log.length = 0;
+    await clock.advance(3_600_000);
+    expect(network.log).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+    expect(a.plane.sessions.size + b.plane.sessions.size).toBe(sessions);
+  }
+});
+
 describe('configuration', () => {
   test('a removed peer is cut: its sessions end and its calls are not answered', async () => {
     const { clock, network, a, b } = await establishedPair();
