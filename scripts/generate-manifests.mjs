@@ -4,20 +4,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { compile } from 'json-schema-to-typescript';
+import { manual } from './manifest-manual.mjs';
 
 const KINDS = ['cluster', 'peer', 'vip'];
 const TYPES = 'src/manifest/generated.ts';
 const DOCS = 'docs/manifests.md';
-
-const GROUPS = {
-  set: 'The set as a whole',
-  file: 'Files',
-  yaml: 'YAML',
-  document: 'Documents',
-  schema: 'Fields',
-  value: 'Values',
-  fleet: 'The fleet: objects against each other',
-};
 
 /** Path -> text of every file that is generated from schema/. `root` ends with a slash. */
 export async function manifestFiles(root) {
@@ -26,7 +17,7 @@ export async function manifestFiles(root) {
   const rules = read('rules');
   return {
     [TYPES]: formatted(root, TYPES, `${await types(schemas)}\n${ruleTypes(rules)}`),
-    [DOCS]: docs(schemas, rules),
+    [DOCS]: manual(schemas, rules),
   };
 }
 
@@ -40,8 +31,6 @@ function formatted(root, path, text) {
   return run.stdout;
 }
 
-// --- types ------------------------------------------------------------------------------------------------------
-
 async function types({ common, kinds }) {
   const $defs = structuredClone(common.$defs);
   for (const kind of kinds) {
@@ -50,17 +39,31 @@ async function types({ common, kinds }) {
   }
   const bundle = {
     title: 'ManifestDocument',
-    description: 'What a manifest says before values are checked and defaults are filled in.',
     oneOf: kinds.map((kind) => ({ $ref: `#/$defs/${kind.title}Document` })),
     $defs,
   };
   const local = JSON.parse(JSON.stringify(bundle).replaceAll('common.json#/', '#/'));
-  return compile(local, 'ManifestDocument', {
+  const text = await compile(local, 'ManifestDocument', {
     additionalProperties: false,
     ignoreMinAndMaxItems: true,
     format: false,
-    bannerComment: '/** Generated from schema/ by `npm run generate`; do not edit. */',
+    bannerComment:
+      '/**\n * What a manifest says, before its values are read and defaults are filled in.\n * Generated from schema/ by `npm run generate`; do not edit.\n */',
   });
+  return exportingOnly([...kinds.map((kind) => `${kind.title}Document`), 'Metadata'], withoutRoot(text));
+}
+
+/** The union of all kinds is what the compiler wants as a root; nobody else does. */
+function withoutRoot(text) {
+  const cut = text.replace(/^export type ManifestDocument\b.*\n/m, '');
+  if (cut === text) throw new Error('the generated types have no ManifestDocument');
+  return cut;
+}
+
+function exportingOnly(names, text) {
+  return text.replace(/^export (interface|type) (\w+)/gm, (whole, word, name) =>
+    names.includes(name) ? whole : `${word} ${name}`,
+  );
 }
 
 function placeholders(rule) {
@@ -74,149 +77,4 @@ function ruleTypes(rules) {
     return `  '${id}': ${names.length === 0 ? 'never' : names.map((name) => `'${name}'`).join(' | ')};`;
   });
   return `/** The rules of schema/rules.json, and what their messages speak of. */\nexport interface RuleParameters {\n${members.join('\n')}\n}\n`;
-}
-
-// --- docs -------------------------------------------------------------------------------------------------------
-
-function docs({ common, kinds }, rules) {
-  const parts = [INTRODUCTION];
-  for (const kind of kinds) parts.push(kindSection(kind, common.$defs));
-  parts.push(rulesSection(rules));
-  return `${parts.join('\n\n')}\n`;
-}
-
-const INTRODUCTION = `<!-- Generated from schema/ by \`npm run generate\`; do not edit. -->
-# Manifests
-
-The desired state of a fleet is a set of YAML or JSON files, in any folder layout: \`*.yaml\`, \`*.yml\` and \`*.json\`,
-one document or several separated by \`---\`. Each document is one object: a Cluster, a Peer or a VIP.
-
-- Documents of other API groups, such as a \`kustomization.yaml\`, are passed over.
-- A field that is not on this page is an error, and so is every rule broken: all of them are reported in one run,
-  as \`file:line:column: error: what is wrong [rule]\` with what to do about it.
-- A fleet with one error changes nothing at all. Warnings are said and stand in nobody's way.
-- The files are YAML 1.2 without anchors, aliases, tags and merge keys.
-- \`omni validate -f fleet/\` checks a set of files; it needs no agent and no root.
-
-\`examples/fleet/\` is a whole fleet. An editor with a YAML language server completes and checks the fields with
-\`# yaml-language-server: $schema=../../schema/peer.json\` at the head of a file.`;
-
-function kindSection(kind, defs) {
-  const rows = [];
-  collect(kind, '', rows, defs);
-  const header = '| field | type | default | meaning |\n| --- | --- | --- | --- |';
-  return [
-    `## ${kind.title}`,
-    kind.description,
-    `\`\`\`yaml\n${example(kind, defs)}\n\`\`\``,
-    `${header}\n${rows.map(fieldRow).join('\n')}`,
-  ].join('\n\n');
-}
-
-/** A property with its definition folded in: what stands beside `$ref` wins. */
-function resolved(schema, defs) {
-  if (schema.$ref === undefined) return schema;
-  const { $ref, ...own } = schema;
-  const name = $ref.split('/').at(-1);
-  const definition = defs[name];
-  if (definition === undefined) throw new Error(`schema/common.json has no definition "${name}"`);
-  return { ...resolved(definition, defs), ...own };
-}
-
-function collect(object, prefix, rows, defs) {
-  for (const [name, raw] of Object.entries(object.properties)) {
-    const schema = resolved(raw, defs);
-    const path = `${prefix}${name}`;
-    rows.push({ path, schema, required: (object.required ?? []).includes(name), defs });
-    if (schema.properties !== undefined) collect(schema, `${path}.`, rows, defs);
-  }
-}
-
-function fieldRow({ path, schema, required, defs }) {
-  const fallback = required ? 'required' : schema.default === undefined ? 'none' : code(schema.default);
-  const examples = (schema.examples ?? []).map(code).join(', ');
-  const expects = resolved(schema.items ?? schema, defs)['x-expects'];
-  const meaning = [
-    schema.description,
-    expects === undefined ? undefined : `${schema.items === undefined ? 'Form' : 'Form of each'}: ${expects}.`,
-    schema['x-range'] === undefined ? undefined : `From ${schema['x-range'].join(' to ')}.`,
-    examples === '' ? undefined : `Example: ${examples}.`,
-  ];
-  const cells = [
-    `\`${path}\``,
-    typeName(schema, defs),
-    fallback,
-    meaning.filter((text) => text !== undefined).join(' '),
-  ];
-  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-}
-
-function typeName(schema, defs) {
-  if (schema.const !== undefined) return code(schema.const);
-  if (schema.enum !== undefined) return schema.enum.map(code).join(' or ');
-  if (schema.type === 'array') return `list of ${typeName(resolved(schema.items, defs), defs)}s${countOf(schema)}`;
-  if (schema.type === 'object') return schema.properties === undefined ? 'map of strings' : 'object';
-  if (schema.type === 'integer') return `integer, ${schema.minimum} to ${schema.maximum}`;
-  if (schema.type === 'boolean') return '`true` or `false`';
-  return schema.format === undefined ? 'string' : schema.format.replace(/^omni-/, '').replace('-', ' ');
-}
-
-function countOf(schema) {
-  return `, ${schema.minItems ?? 0} to ${schema.maxItems}`;
-}
-
-function code(value) {
-  return `\`${inline(value)}\``;
-}
-
-/** Flow style YAML of an example. */
-function inline(value) {
-  if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`;
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).map(([key, item]) => `${key}: ${inline(item)}`);
-    return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`;
-  }
-  return typeof value === 'string' && /^[[{]|[:,] |::|^\d+$/.test(value) ? `"${value}"` : String(value);
-}
-
-function example(kind, defs) {
-  const lines = [`apiVersion: ${defs.apiVersion.const}`, `kind: ${kind.title}`];
-  const metadata = resolved(kind.properties.metadata, defs);
-  const name = kind.title === 'Cluster' ? 'warehouse' : resolved(metadata.properties.name, defs).examples[0];
-  lines.push('metadata:', `  name: ${name}`, 'spec:');
-  exampleFields(kind.properties.spec, '  ', lines, defs);
-  return lines.join('\n');
-}
-
-function exampleFields(object, indent, lines, defs) {
-  for (const [name, raw] of Object.entries(object.properties)) {
-    const schema = resolved(raw, defs);
-    if (schema.properties !== undefined) {
-      lines.push(`${indent}${name}:`);
-      exampleFields(schema, `${indent}  `, lines, defs);
-    } else if (schema.examples !== undefined) {
-      lines.push(`${indent}${name}: ${inline(schema.examples[0])}`);
-    }
-  }
-}
-
-function rulesSection(rules) {
-  const parts = [
-    '## Rules',
-    'The name in brackets at the end of a message is one of these. Scripts may rely on the names. Words in braces stand for what the message is about.',
-  ];
-  for (const [group, title] of Object.entries(GROUPS)) {
-    const rows = Object.entries(rules).filter(([, rule]) => rule.group === group);
-    parts.push(
-      `### ${title}`,
-      `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`,
-    );
-  }
-  return parts.join('\n\n');
-}
-
-function ruleRow([id, rule]) {
-  const name = rule.severity === 'warning' ? `\`${id}\` (warning)` : `\`${id}\``;
-  const fix = /^\{\w+\}$/.test(rule.fix) ? 'The message says it.' : rule.fix;
-  return `| ${[name, rule.meaning, rule.message, fix].map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }

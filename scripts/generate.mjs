@@ -5,6 +5,8 @@
  *
  * 1. manifests: schema/*.json -> src/manifest/generated.ts and docs/manifests.md
  * 2. layout:    bpf/omni_types.h -> src/dataplane/kernel/layout.ts, where addon and BPF object are built
+ * 3. commands:  src/cli -> docs/cli.md, where the command line is built; --check leaves it to its unit test, which
+ *               needs no build
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -39,7 +41,12 @@ function layoutIsFresh() {
   return run.status === 0;
 }
 
+function writeCommands() {
+  if (check || !existsSync(`${root}dist/src/cli/reference.js`)) return true;
+  return spawnSync(process.execPath, [`${root}scripts/generate-cli-docs.mjs`], { stdio: 'inherit' }).status === 0;
+}
+
 const files = await manifestFiles(root);
 const fresh = Object.entries(files).map(([path, text]) => writeOrCompare(path, text));
-fresh.push(layoutIsFresh());
+fresh.push(layoutIsFresh(), writeCommands());
 process.exitCode = fresh.every(Boolean) ? 0 : 1;

@@ -46,7 +46,7 @@ export function statement<R extends Rule>(rule: R, parameters: Parameters<R>): S
 }
 
 /** `fleet/a.yaml:3:5`; a set without a place in it is its folder alone. */
-export function renderPosition(position: Position): string {
+function renderPosition(position: Position): string {
   return position.file === wholeSet.file ? position.file : `${position.file}:${position.line}:${position.column}`;
 }
 

@@ -7,7 +7,7 @@ import { limits } from './limits.ts';
 import type { ManifestFile } from './model.ts';
 
 /** What `-` is called in messages. */
-export const STDIN_PATH = '<stdin>';
+const STDIN_PATH = '<stdin>';
 
 export interface PathOptions {
   /** Read folders below the named ones too. */

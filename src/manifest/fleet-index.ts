@@ -23,7 +23,7 @@ export interface Derivation {
   peerIdOf(key: PublicKey): bigint;
 }
 
-export function addressKey(cluster: string, address: string): string {
+function addressKey(cluster: string, address: string): string {
   return `${cluster} ${address}`;
 }
 

@@ -1,15 +1,14 @@
-/** Generated from schema/ by `npm run generate`; do not edit. */
-
 /**
- * What a manifest says before values are checked and defaults are filled in.
+ * What a manifest says, before its values are read and defaults are filled in.
+ * Generated from schema/ by `npm run generate`; do not edit.
  */
-export type ManifestDocument = ClusterDocument | PeerDocument | VIPDocument;
+
 /**
  * The version of this format.
  */
-export type ApiVersion = 'omni.io/v1alpha1';
-export type PublicKey = string;
-export type Name = string;
+type ApiVersion = 'omni.io/v1alpha1';
+type PublicKey = string;
+type Name = string;
 
 /**
  * One Layer-2 segment: who is in it reaches everybody else in it, over one interface on each node.
@@ -105,13 +104,13 @@ export interface Metadata {
 /**
  * Your own words to select objects by (`omni get peers -l site=munich`). They decide nothing.
  */
-export interface Labels {
+interface Labels {
   [k: string]: string;
 }
 /**
  * Notes for people and for other tools, such as Argo CD. They decide nothing and are not read.
  */
-export interface Annotations {
+interface Annotations {
   [k: string]: string;
 }
 /**

@@ -3,7 +3,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { OmniError } from '../errors.ts';
 import type { MacAddress, PublicKey } from './model.ts';
 
-export const PUBLIC_KEY_BYTES = 32;
+const PUBLIC_KEY_BYTES = 32;
 
 /** Why a text is no public key. `encoding`: not canonical base64 of 32 bytes; `point`: nobody can hold such a key. */
 export interface KeyProblem {

@@ -1,11 +1,12 @@
 import { compareDiagnostics, statement, wholeSet } from './diagnostic.ts';
 import { emptyFleet, nextFleet, refsOf } from './fleet.ts';
 import type { Derivation } from './fleet-index.ts';
-import { type ChangedFile, FleetState, ownDiagnostics, type ParsedFile } from './fleet-state.ts';
+import { type ChangedFile, FleetState } from './fleet-state.ts';
 import { macOf, peerIdOf } from './keys.ts';
 import { limits } from './limits.ts';
 import type { Diagnostic, Fleet, FleetObject, FleetReader, FleetResult, ManifestFile, ObjectRef } from './model.ts';
 import { ParseCache } from './parse-cache.ts';
+import { ownDiagnostics, type ParsedFile } from './parsed-file.ts';
 import { tooLarge } from './text.ts';
 
 export { filesFromPaths, filesFromTexts } from './files.ts';

@@ -75,14 +75,18 @@ export interface Vip {
 export type FleetObject = Cluster | Peer | Vip;
 export type Kind = FleetObject['kind'];
 
-/** A complete, validated fleet. Immutable: a new revision is a new value that shares what did not change. */
+/**
+ * A complete, validated fleet. Immutable: a new revision is a new value that shares what did not change.
+ * The order of the maps and sets means nothing.
+ */
 export interface Fleet {
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly peers: ReadonlyMap<string, Peer>;
   readonly vips: ReadonlyMap<string, Vip>;
-  /** Peer names by cluster, and VIP names by `cluster/peer`. */
+  /** Peer names by cluster, and VIP names by `cluster/peer`; what has none has no entry. Suspended peers are in. */
   readonly peersOfCluster: ReadonlyMap<string, ReadonlySet<string>>;
   readonly vipsOfPeer: ReadonlyMap<string, ReadonlySet<string>>;
+  /** By current and by next key. */
   readonly peerByKey: ReadonlyMap<PublicKey, string>;
 }
 
@@ -118,7 +122,10 @@ export type FleetResult =
       readonly ok: true;
       readonly fleet: Fleet;
       readonly diagnostics: readonly Diagnostic[];
-      /** Objects that differ from the fleet that the previous call returned; `all` on the first. */
+      /**
+       * Objects that differ, in what they say or in their position, from the last fleet that was returned (sets with
+       * errors return none); gone ones are in. `all` on the first.
+       */
       readonly changed: ReadonlySet<ObjectRef> | 'all';
     }
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[] };

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { statement } from './diagnostic.ts';
 import { type ParsedSection, parseSection } from './document.ts';
-import type { ParsedFile } from './fleet-state.ts';
 import { limits } from './limits.ts';
+import type { ParsedFile } from './parsed-file.ts';
 import { decode, type LocalFinding, type Section, sections, start } from './text.ts';
 
 interface CachedSection {

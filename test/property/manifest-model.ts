@@ -37,7 +37,7 @@ interface VipDoc extends Common {
   readonly address: string;
   readonly peer: string;
 }
-export type Doc = ClusterDoc | PeerDoc | VipDoc;
+type Doc = ClusterDoc | PeerDoc | VipDoc;
 export type Files = Readonly<Record<string, readonly Doc[]>>;
 
 // --- the world ---------------------------------------------------------------------------------------------------

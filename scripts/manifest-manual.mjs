@@ -1,0 +1,153 @@
+const GROUPS = {
+  set: 'The set as a whole',
+  file: 'Files',
+  yaml: 'YAML',
+  document: 'Documents',
+  schema: 'Fields',
+  value: 'Values',
+  fleet: 'The fleet: objects against each other',
+};
+
+/** docs/manifests.md: every field and every rule, as schema/ has them. */
+export function manual({ common, kinds }, rules) {
+  const parts = [INTRODUCTION];
+  for (const kind of kinds) parts.push(kindSection(kind, common.$defs));
+  parts.push(rulesSection(rules));
+  return `${parts.join('\n\n')}\n`;
+}
+
+const INTRODUCTION = `<!-- Generated from schema/ by \`npm run generate\`; do not edit. -->
+# Manifests
+
+The desired state of a fleet is a set of YAML or JSON files, in any folder layout: \`*.yaml\`, \`*.yml\` and \`*.json\`,
+one document or several separated by \`---\`. Each document is one object: a Cluster, a Peer or a VIP.
+
+- Documents of other API groups, such as a \`kustomization.yaml\`, are passed over.
+- A field that is not on this page is an error, and so is every rule broken: all of them are reported in one run,
+  as \`file:line:column: error: what is wrong [rule]\` with what to do about it.
+- A fleet with one error changes nothing at all. Warnings are said and stand in nobody's way.
+- The files are YAML 1.2 without anchors, aliases, tags and merge keys.
+- \`omni validate -f fleet/\` checks a set of files; it needs no agent and no root.
+
+\`examples/fleet/\` is a whole fleet. An editor with a YAML language server completes and checks the fields with
+\`# yaml-language-server: $schema=../../schema/peer.json\` at the head of a file.`;
+
+function kindSection(kind, defs) {
+  const rows = [];
+  collect(kind, '', rows, defs);
+  const header = '| field | type | default | meaning |\n| --- | --- | --- | --- |';
+  return [
+    `## ${kind.title}`,
+    kind.description,
+    `\`\`\`yaml\n${example(kind, defs)}\n\`\`\``,
+    `${header}\n${rows.map(fieldRow).join('\n')}`,
+  ].join('\n\n');
+}
+
+/** A property with its definition folded in: what stands beside `$ref` wins. */
+function resolved(schema, defs) {
+  if (schema.$ref === undefined) return schema;
+  const { $ref, ...own } = schema;
+  const name = $ref.split('/').at(-1);
+  const definition = defs[name];
+  if (definition === undefined) throw new Error(`schema/common.json has no definition "${name}"`);
+  return { ...resolved(definition, defs), ...own };
+}
+
+function collect(object, prefix, rows, defs) {
+  for (const [name, raw] of Object.entries(object.properties)) {
+    const schema = resolved(raw, defs);
+    const path = `${prefix}${name}`;
+    rows.push({ path, schema, required: (object.required ?? []).includes(name), defs });
+    if (schema.properties !== undefined) collect(schema, `${path}.`, rows, defs);
+  }
+}
+
+function fieldRow({ path, schema, required, defs }) {
+  const fallback = required ? 'required' : schema.default === undefined ? 'none' : code(schema.default);
+  const examples = (schema.examples ?? []).map(code).join(', ');
+  const expects = resolved(schema.items ?? schema, defs)['x-expects'];
+  const meaning = [
+    schema.description,
+    expects === undefined ? undefined : `${schema.items === undefined ? 'Form' : 'Form of each'}: ${expects}.`,
+    schema['x-range'] === undefined ? undefined : `From ${schema['x-range'].join(' to ')}.`,
+    examples === '' ? undefined : `Example: ${examples}.`,
+  ];
+  const cells = [
+    `\`${path}\``,
+    typeName(schema, defs),
+    fallback,
+    meaning.filter((text) => text !== undefined).join(' '),
+  ];
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+function typeName(schema, defs) {
+  if (schema.const !== undefined) return code(schema.const);
+  if (schema.enum !== undefined) return schema.enum.map(code).join(' or ');
+  if (schema.type === 'array') return `list of ${typeName(resolved(schema.items, defs), defs)}s${countOf(schema)}`;
+  if (schema.type === 'object') return schema.properties === undefined ? 'map of strings' : 'object';
+  if (schema.type === 'integer') return `integer, ${schema.minimum} to ${schema.maximum}`;
+  if (schema.type === 'boolean') return '`true` or `false`';
+  return schema.format === undefined ? 'string' : schema.format.replace(/^omni-/, '').replace('-', ' ');
+}
+
+function countOf(schema) {
+  return `, ${schema.minItems ?? 0} to ${schema.maxItems}`;
+}
+
+function code(value) {
+  return `\`${inline(value)}\``;
+}
+
+/** Flow style YAML of an example. */
+function inline(value) {
+  if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).map(([key, item]) => `${key}: ${inline(item)}`);
+    return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`;
+  }
+  return typeof value === 'string' && /^[[{]|[:,] |::|^\d+$/.test(value) ? `"${value}"` : String(value);
+}
+
+function example(kind, defs) {
+  const lines = [`apiVersion: ${defs.apiVersion.const}`, `kind: ${kind.title}`];
+  const metadata = resolved(kind.properties.metadata, defs);
+  const name = kind.title === 'Cluster' ? 'warehouse' : resolved(metadata.properties.name, defs).examples[0];
+  lines.push('metadata:', `  name: ${name}`, 'spec:');
+  exampleFields(kind.properties.spec, '  ', lines, defs);
+  return lines.join('\n');
+}
+
+function exampleFields(object, indent, lines, defs) {
+  for (const [name, raw] of Object.entries(object.properties)) {
+    const schema = resolved(raw, defs);
+    if (schema.properties !== undefined) {
+      lines.push(`${indent}${name}:`);
+      exampleFields(schema, `${indent}  `, lines, defs);
+    } else if (schema.examples !== undefined) {
+      lines.push(`${indent}${name}: ${inline(schema.examples[0])}`);
+    }
+  }
+}
+
+function rulesSection(rules) {
+  const parts = [
+    '## Rules',
+    'The name in brackets at the end of a message is one of these. Scripts may rely on the names. Words in braces stand for what the message is about.',
+  ];
+  for (const [group, title] of Object.entries(GROUPS)) {
+    const rows = Object.entries(rules).filter(([, rule]) => rule.group === group);
+    parts.push(
+      `### ${title}`,
+      `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`,
+    );
+  }
+  return parts.join('\n\n');
+}
+
+function ruleRow([id, rule]) {
+  const name = rule.severity === 'warning' ? `\`${id}\` (warning)` : `\`${id}\``;
+  const fix = /^\{\w+\}$/.test(rule.fix) ? 'The message says it.' : rule.fix;
+  return `| ${[name, rule.meaning, rule.message, fix].map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
