@@ -59,8 +59,9 @@ const wireguardGo: System = {
       keys.set(host, { file, pub: (await must(['wg', 'pubkey'], { input: key })).trim() });
     }
     const join2 = async (host: Host, other: Host, own: string, theirs: string): Promise<void> => {
-      const environment = { LOG_LEVEL: 'error', WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD: '1' };
-      await host.must(['wireguard-go', `wg-${host.name}`], { env: environment });
+      // In the foreground: a daemon would keep our pipe open.
+      const environment = ['LOG_LEVEL=error', 'WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1'];
+      host.background(['env', ...environment, 'wireguard-go', '-f', `wg-${host.name}`]);
       await until(
         'the interface is there',
         async () => (await host.exec(['ip', 'link', 'show', `wg-${host.name}`])).status === 0,
