@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Background, type CommandResult, must, type RunOptions, run, until } from './shell.ts';
+import { Background, type CommandResult, must, type RunOptions, run, sleep, until } from './shell.ts';
 
 /**
  * A fleet on one machine: every host is a network namespace on one underlay.
@@ -240,6 +240,7 @@ export class Lab {
     const dump = new Background(['ip', 'netns', 'exec', this.underlayNamespace, ...tcpdump]);
     await until('tcpdump listens', () => dump.text.includes('listening on'));
     await during();
+    await written(file);
     await dump.stop('SIGINT');
     return readFile(file);
   }
@@ -261,6 +262,17 @@ export class Lab {
       for (const pid of pids.stdout.split('\n').filter(Boolean)) await run(['kill', '-9', pid]);
       await run(['ip', 'netns', 'delete', namespace]);
     }
+  }
+}
+
+/** Waits until a file that another process writes stands still; at most two seconds. A dump ends without its backlog. */
+async function written(file: string): Promise<void> {
+  let size = -1;
+  for (let looks = 0; looks < 20; looks++) {
+    const now = (await stat(file)).size;
+    if (now === size) return;
+    size = now;
+    await sleep(100);
   }
 }
 
