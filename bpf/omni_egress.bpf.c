@@ -22,7 +22,7 @@ static __always_inline int next_counter(struct session_entry *session, __u64 *co
 }
 
 /* Writes the header and seals the packet. Returns OMNI_DROP_NONE or a reason. */
-static __noinline int seal(struct xdp_md *ctx, struct session_entry *session, const __u64 *id)
+static __always_inline int seal(struct xdp_md *ctx, struct session_entry *session, const __u64 *id)
 {
 	struct omni_header *header = (void *)(long)ctx->data + OMNI_OUTER_IPV4;
 	struct chacha20 cipher;

@@ -60,7 +60,7 @@ static __noinline int accept(struct session_entry *session, const struct receipt
 }
 
 /* Authenticates, checks for replay, decrypts. Returns OMNI_DROP_NONE or a reason. */
-static __noinline int open(struct xdp_md *ctx, struct session_entry *session, const struct receipt *receipt,
+static __always_inline int open(struct xdp_md *ctx, struct session_entry *session, const struct receipt *receipt,
 			   __u32 inner_length)
 {
 	struct chacha20 cipher;

@@ -32,18 +32,19 @@ static __always_inline void chacha20_init(struct chacha20 *state, const __u32 ke
 }
 
 /*
- * One block, in assembly: what limits this cipher is the number of
- * instructions, and clang 19 (which has ten registers for sixteen words) adds
- * nine loads and stores to every quarter round. Here nine words stay in r1..r9,
- * r0 is scratch, and the word whose next use is furthest away makes room: 28
- * loads and stores in the two rounds of a loop. The quarter rounds of one round
- * touch different words, so their order is free; it is chosen such that a turn
- * ends with every word where it began:
+ * One block, in assembly: clang 19 has ten registers for sixteen words and adds
+ * nine loads and stores to every quarter round; this adds three and a half, in
+ * a third of the stack. Words 4..7 always stay in registers, because a round
+ * ends with them and the next one begins with them: a way through memory would
+ * delay everything. Five more registers hold whatever the quarter rounds need
+ * of the others; what is needed last again makes room. The quarter rounds of
+ * one round touch different words, so their order is free; it is chosen such
+ * that a turn ends with every word where it began:
  *
- *   word      0  3  5  7  9 10 11 13 15   others
- *   register  1  8  9  3  7  6  5  4  2   their slot
+ *   word      4  5  6  7   9 14 15 11  3   the others
+ *   register  6  7  8  9   1  2  3  4  5   their slots
  *
- * Inputs: the state in r1, the block in r2.
+ * r0 is scratch.
  */
 #define AT_0 "0"
 #define AT_1 "4"
@@ -90,60 +91,61 @@ static __always_inline void chacha20_init(struct chacha20 *state, const __u32 ke
 	ADD(c, d) XOR_ROTL(b, c, 7, 25)
 
 /* A column round and a diagonal round. */
-#define DOUBLE_ROUND						\
-	QUARTER(8, 3, 5, 2) /* 3 7 11 15 */                             \
-	SPILL(15, 2)                                                    \
-	FILL(1, 2)                                                      \
-	QUARTER(2, 9, 7, 4) /* 1 5 9 13 */                              \
-	SPILL(5, 9) SPILL(11, 5) SPILL(1, 2)                            \
-	FILL(4, 9) FILL(8, 5) FILL(12, 2)                               \
-	QUARTER(1, 9, 5, 2) /* 0 4 8 12 */                              \
-	SPILL(0, 1) SPILL(12, 2) SPILL(13, 4)                           \
-	FILL(2, 1) FILL(6, 2) FILL(14, 4)                               \
-	QUARTER(1, 2, 6, 4) /* 2 6 10 14 */                             \
-	QUARTER(8, 9, 7, 4) /* 3 4 9 14 */                              \
-	SPILL(14, 4)                                                    \
-	FILL(13, 4)                                                     \
-	QUARTER(1, 3, 5, 4) /* 2 7 8 13 */                              \
-	SPILL(2, 1) SPILL(4, 9) SPILL(8, 5)                             \
-	FILL(1, 9) FILL(11, 5) FILL(12, 1)                              \
-	QUARTER(9, 2, 5, 1) /* 1 6 11 12 */                             \
-	SPILL(6, 2) SPILL(12, 1) SPILL(1, 9)                            \
-	FILL(0, 1) FILL(5, 9) FILL(15, 2)                               \
-	QUARTER(1, 9, 6, 2) /* 0 5 10 15 */
+#define DOUBLE_ROUND								\
+	QUARTER(5, 9, 4, 3) /* 3 7 11 15 */						\
+	SPILL(3, 5) SPILL(11, 4) FILL(1, 5) FILL(13, 4)					\
+	QUARTER(5, 7, 1, 4) /* 1 5 9 13 */						\
+	SPILL(9, 1) SPILL(1, 5) SPILL(15, 3) FILL(0, 5) FILL(8, 1) FILL(12, 3)		\
+	QUARTER(5, 6, 1, 3) /* 0 4 8 12 */						\
+	SPILL(12, 3) SPILL(0, 5) FILL(2, 3) FILL(10, 5)					\
+	QUARTER(3, 8, 5, 2) /* 2 6 10 14 */						\
+	QUARTER(3, 9, 1, 4) /* 2 7 8 13 */						\
+	SPILL(2, 3) SPILL(8, 1) FILL(0, 1) FILL(15, 3)					\
+	QUARTER(1, 7, 5, 3) /* 0 5 10 15 */						\
+	SPILL(10, 5) SPILL(0, 1) SPILL(13, 4) FILL(1, 1) FILL(11, 4) FILL(12, 5)	\
+	QUARTER(1, 8, 4, 5) /* 1 6 11 12 */						\
+	SPILL(12, 5) SPILL(1, 1) FILL(3, 5) FILL(9, 1)					\
+	QUARTER(5, 6, 1, 2) /* 3 4 9 14 */
 
 /* XORs the next 64 bytes of keystream into block and steps the block counter. Returns 0. */
 OMNI_GLOBAL int chacha20_xor(struct chacha20 *state, struct block *block)
 {
 	register struct chacha20 *r1 asm("r1") = state;
 	register struct block *r2 asm("r2") = block;
-	__u32 slot[12];
 	struct chacha20 *state_slot;
 	struct block *block_slot;
+	__u64 turns;
+	__u32 slot[12];
 
 	if (!r1 || !r2)
 		return -1;
 	asm volatile(
 		"*(u64 *)%[state] = r1;"
 		"*(u64 *)%[block] = r2;"
-		STATE_TO_SLOT(1) STATE_TO_SLOT(2) STATE_TO_SLOT(4) STATE_TO_SLOT(6)
-		STATE_TO_SLOT(8) STATE_TO_SLOT(12) STATE_TO_SLOT(14)
-		FROM_STATE(3, 8) FROM_STATE(5, 9) FROM_STATE(7, 3) FROM_STATE(9, 7) FROM_STATE(10, 6)
-		FROM_STATE(11, 5) FROM_STATE(13, 4) FROM_STATE(15, 2) FROM_STATE(0, 1)
-		DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND
-		DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND DOUBLE_ROUND
-		SPILL(0, 1) SPILL(15, 2)
+		"r0 = 10;"
+		"*(u64 *)%[turns] = r0;"
+		STATE_TO_SLOT(0) STATE_TO_SLOT(1) STATE_TO_SLOT(2) STATE_TO_SLOT(8)
+		STATE_TO_SLOT(10) STATE_TO_SLOT(12) STATE_TO_SLOT(13)
+		FROM_STATE(4, 6) FROM_STATE(5, 7) FROM_STATE(6, 8) FROM_STATE(7, 9)
+		FROM_STATE(14, 2) FROM_STATE(15, 3) FROM_STATE(11, 4) FROM_STATE(3, 5) FROM_STATE(9, 1)
+		"1:"
+		DOUBLE_ROUND
+		"r0 = *(u64 *)%[turns];"
+		"r0 += -1;"
+		"*(u64 *)%[turns] = r0;"
+		"if r0 != 0 goto 1b;"
+		SPILL(9, 1) SPILL(14, 2)
 		"r1 = *(u64 *)%[state];"
 		"r2 = *(u64 *)%[block];"
-		XOR_OUT(3, 8) XOR_OUT(5, 9) XOR_OUT(7, 3) XOR_OUT(9, 7) XOR_OUT(10, 6) XOR_OUT(11, 5) XOR_OUT(13, 4)
-		SLOT_XOR_OUT(0) SLOT_XOR_OUT(1) SLOT_XOR_OUT(2) SLOT_XOR_OUT(4) SLOT_XOR_OUT(6)
-		SLOT_XOR_OUT(8) SLOT_XOR_OUT(12) SLOT_XOR_OUT(14) SLOT_XOR_OUT(15)
+		XOR_OUT(3, 5) XOR_OUT(4, 6) XOR_OUT(5, 7) XOR_OUT(6, 8) XOR_OUT(7, 9) XOR_OUT(11, 4) XOR_OUT(15, 3)
+		SLOT_XOR_OUT(0) SLOT_XOR_OUT(1) SLOT_XOR_OUT(2) SLOT_XOR_OUT(8) SLOT_XOR_OUT(9)
+		SLOT_XOR_OUT(10) SLOT_XOR_OUT(12) SLOT_XOR_OUT(13) SLOT_XOR_OUT(14)
 		FROM_STATE(12, 0)
 		"w0 += 1;"
 		"*(u32 *)(r1 + " AT_12 ") = w0;"
-		: "+r"(r1), "+r"(r2), [state] "=m"(state_slot), [block] "=m"(block_slot),
-		  [slot0] "=m"(slot[0]), [slot1] "=m"(slot[1]), [slot2] "=m"(slot[2]), [slot4] "=m"(slot[3]),
-		  [slot5] "=m"(slot[4]), [slot6] "=m"(slot[5]), [slot8] "=m"(slot[6]), [slot11] "=m"(slot[7]),
+		: "+r"(r1), "+r"(r2), [state] "=m"(state_slot), [block] "=m"(block_slot), [turns] "=m"(turns),
+		  [slot0] "=m"(slot[0]), [slot1] "=m"(slot[1]), [slot2] "=m"(slot[2]), [slot3] "=m"(slot[3]),
+		  [slot8] "=m"(slot[4]), [slot9] "=m"(slot[5]), [slot10] "=m"(slot[6]), [slot11] "=m"(slot[7]),
 		  [slot12] "=m"(slot[8]), [slot13] "=m"(slot[9]), [slot14] "=m"(slot[10]), [slot15] "=m"(slot[11])
 		:
 		: "r0", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "memory");
