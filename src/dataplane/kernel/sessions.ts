@@ -95,10 +95,27 @@ export class KernelSessions implements SessionPlane {
       const session = decodeSession(value);
       value.fill(0);
       const state = this.#state(overlay, localId, session, this.#current(overlay, session.peer));
-      if (state?.current) calls.erase(object, () => overlay.maps.send.delete({ key: u64(session.peer) }));
+      if (state?.current) this.#stopSendingOn(overlay, session.peer, localId);
       return state;
     }
     return undefined;
+  }
+
+  /** The kernel may have confirmed another session since it was looked up: that one stays the one to send on. */
+  #stopSendingOn(overlay: Overlay, peer: bigint, localId: SessionId): void {
+    const { calls } = this.#context;
+    const object = `session/${overlay.name}`;
+    const { send } = overlay.maps;
+    const value = calls.read(object, () => send.take({ key: u64(peer) }));
+    if (value === undefined) return;
+    calls.counted();
+    if (readU64(value) === localId) return;
+    try {
+      calls.write(object, () => send.update({ key: u64(peer), value, mode: 'create' }));
+    } catch (error) {
+      // A third one was confirmed meanwhile.
+      if (!failedWith(error, 'EEXIST')) throw error;
+    }
   }
 
   async list(ids?: readonly SessionId[]): Promise<readonly SessionState[]> {
