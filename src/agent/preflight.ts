@@ -17,6 +17,8 @@ export function checkKernel(config: AgentConfig): void {
   if (lacking.length > 0) {
     throw refusal(`the agent lacks ${lacking.join(', ')}`, 'not-permitted', 'Run it as root, or grant them to it.');
   }
+  // An interface that is gone is a reason to tear down, not to refuse it.
+  if (config.teardown) return;
   const present = new Set(native.links({}).map(({ name }) => name));
   const missing = config.underlay?.find((name) => !present.has(name));
   if (missing !== undefined) {

@@ -121,6 +121,12 @@ describe('omni agent --teardown', () => {
     expect(again.status, again.stderr).toBe(0);
   });
 
+  it('does not miss an underlay that is gone', async () => {
+    const argv = host.agentArguments().map((argument) => (argument === 'eth0' ? 'eth9' : argument));
+    const result = await host.omni(['agent', ...argv, '--teardown']);
+    expect(result.status, result.stderr).toBe(0);
+  });
+
   it('and a set that is applied makes it all again', async () => {
     host.startAgent([]);
     await until('it answers', async () => (await host.omni(['status'])).stdout.includes('omni apply'));
