@@ -194,6 +194,26 @@ describe('adoption', () => {
     expect(a.plane.writes).toBe(0);
   });
 
+  it('gives peers the source address that changed meanwhile', async () => {
+    await a.plane.close();
+    await a.host.must(['ip', 'address', 'add', '192.0.2.7/24', 'dev', 'eth0']);
+    await a.host.must(['ip', 'address', 'del', `${a.host.address}/24`, 'dev', 'eth0']);
+    await a.host.must(['ip', 'address', 'replace', '192.0.2.7/24', 'dev', 'eth0']);
+    a.plane = await startPlane(a.host, { mac1Key: a.mac1Key });
+    await a.plane.adopt();
+    expect(a.plane.writes).toBe(1);
+    await b.plane.sessions.setEndpoint(a.publicKey, { address: '192.0.2.7' as IpAddress, port: PORT });
+    expect(await ping(a.host, b.vip4, '-i', '0.01', '-c', '5')).toEqual({ sent: 5, received: 5 });
+
+    await a.host.must(['ip', 'address', 'add', `${a.host.address}/24`, 'dev', 'eth0']);
+    await a.host.must(['ip', 'address', 'del', '192.0.2.7/24', 'dev', 'eth0']);
+    await a.host.must(['ip', 'address', 'replace', `${a.host.address}/24`, 'dev', 'eth0']);
+    await restart(a, 'close');
+    await a.plane.adopt();
+    await b.plane.sessions.setEndpoint(a.publicKey, { address: a.host.address as IpAddress, port: PORT });
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
   it('swaps in other programs without a lost packet', async () => {
     await withoutLoss(async () => {
       await restart(a, 'close', { mac1Key: randomBytes(32) });

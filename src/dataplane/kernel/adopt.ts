@@ -6,6 +6,7 @@ import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
 import { type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { refreshSources } from './peer.ts';
 import { type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
 import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
@@ -21,6 +22,8 @@ export async function adoptAll(context: Context, signal: AbortSignal): Promise<A
     signal.throwIfAborted();
     await adoptInterface(context, name);
   }
+  // The underlay may have moved while nobody was there to follow it.
+  for (const overlay of context.overlays.values()) refreshSources(context, overlay);
   const links = ourInterfaces(context);
   const sessions = [...context.overlays.values()].reduce((sum, overlay) => sum + overlay.sessionPeer.size, 0);
   return { adopted: links.length > 0, sessions, links };

@@ -44,6 +44,9 @@ export class Watcher {
       this.#monitor.close();
       throw error;
     }
+    // What changed before the monitor was open was announced to nobody.
+    this.#networkChanged = true;
+    this.#schedule();
   }
 
   /** After an own change: what it did is no news. */
