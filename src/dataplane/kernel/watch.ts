@@ -11,6 +11,8 @@ import { refreshSources } from './peer.ts';
 const COALESCE_MS = 10;
 /** A host with many routes must not spend its time here: at most a tenth of it. */
 const IDLE_RATIO = 9;
+/** What could not be read now is tried again, not at once and not for ever as fast as it fails. */
+const RETRY_MS = 1_000;
 
 type Wake = (keys: ReadonlySet<RowKey> | 'unknown') => void;
 
@@ -93,6 +95,7 @@ export class Watcher {
       return;
     }
     const started = performance.now();
+    let failed = false;
     const lost = this.#lost;
     const networkChanged = this.#networkChanged || lost;
     this.#lost = false;
@@ -109,9 +112,15 @@ export class Watcher {
       // An interface may vanish between two looks; the reconciler looks again, with its backoff.
       this.#context.log('warn', 'cannot read what changed', { error: String(error) });
       this.#wake('unknown');
+      failed = true;
     }
-    const spent = performance.now() - started;
-    this.#notBefore = performance.now() + spent * IDLE_RATIO;
+    const ended = performance.now();
+    this.#notBefore = ended + Math.max((ended - started) * IDLE_RATIO, failed ? RETRY_MS : 0);
+    // The reconciler reads rows; sources are followed here alone.
+    if (failed && networkChanged) {
+      this.#networkChanged = true;
+      this.#schedule();
+    }
   }
 
   #look(): Map<RowKey, string> {

@@ -7,7 +7,7 @@ import type { LinkNotification, Native } from '../../../src/dataplane/kernel/nat
 import { Watcher } from '../../../src/dataplane/kernel/watch.ts';
 import { peerIdOf } from '../../../src/manifest/keys.ts';
 import type { IpAddress, PublicKey } from '../../../src/manifest/model.ts';
-import { contextOf, FakeMap, overlayOf } from './context.ts';
+import { contextOf, FakeMap, kernelRefusal, overlayOf } from './context.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -59,5 +59,23 @@ describe('the watcher', () => {
     expect(same.context.calls.writes).toBe(0);
     expect(same.woken).toEqual([]);
     for (const { watcher } of [moved, same]) watcher.stop();
+  });
+
+  it('follows the underlay later where it could not at once', () => {
+    let source = () => '192.0.2.1';
+    const { watcher, sourceInUse, notify, woken } = watched(() => source());
+    vi.advanceTimersByTime(100);
+    let failures = 0;
+    source = () => {
+      if (failures++ < 2) throw kernelRefusal('ENOBUFS');
+      return '192.0.2.7';
+    };
+    notify.send({ type: 'address', deleted: false, ifindex: 1, object: '192.0.2.7' });
+    vi.advanceTimersByTime(900);
+    expect(failures).toBe(1);
+    expect(woken).toEqual(['unknown']);
+    vi.advanceTimersByTime(5_000);
+    expect(sourceInUse()).toBe('192.0.2.7');
+    watcher.stop();
   });
 });
