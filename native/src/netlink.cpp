@@ -135,7 +135,8 @@ Attributes Attributes::Nest(uint16_t type) const {
 }
 
 NetlinkSocket::NetlinkSocket(int flags)
-    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE)), buffer_(kReceiveBytes) {
+    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE)),
+      buffer_(std::make_unique_for_overwrite<uint8_t[]>(kReceiveBytes)) {
   if (!fd_.valid()) ThrowErrno("socket", "NETLINK_ROUTE");
   SetOption(fd_.get(), NETLINK_EXT_ACK, 1);
   SetOption(fd_.get(), NETLINK_CAP_ACK, 1);
@@ -159,7 +160,7 @@ void NetlinkSocket::Send(NetlinkRequest& request, const char* name, const std::s
 /** 0: nothing there, or a datagram that is not from the kernel. */
 size_t NetlinkSocket::ReceiveBytes() {
   sockaddr_nl sender{};
-  iovec part{buffer_.data(), buffer_.size()};
+  iovec part{buffer_.get(), kReceiveBytes};
   msghdr header{};
   header.msg_name = &sender;
   header.msg_namelen = sizeof(sender);
@@ -178,7 +179,7 @@ size_t NetlinkSocket::ReceiveBytes() {
 bool NetlinkSocket::Receive(const OnMessage& onMessage) {
   int left = static_cast<int>(ReceiveBytes());
   if (left == 0) return false;
-  const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
+  const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.get());
   for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) onMessage(message);
   return true;
 }

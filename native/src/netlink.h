@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "fd.h"
 #include "inet.h"
@@ -103,7 +103,8 @@ class NetlinkSocket {
   Fd fd_;
   uint32_t sequence_ = 0;
   bool interrupted_ = false;
-  std::vector<uint8_t> buffer_;
+  /** Not cleared: most answers touch one page of it, and a socket lives for one call. */
+  std::unique_ptr<uint8_t[]> buffer_;
 };
 
 }  // namespace omni
