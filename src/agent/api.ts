@@ -1,4 +1,4 @@
-import type { Diagnostic, ObjectRef, Position } from '../manifest/model.ts';
+import type { Diagnostic, ObjectRef, Position, PublicKey } from '../manifest/model.ts';
 import type { DataPlaneCounters, DataPlaneDescription, SessionState } from '../reconcile/dataplane.ts';
 import type { Change } from '../reconcile/rows.ts';
 import type { Revision } from '../source/source.ts';
@@ -76,6 +76,8 @@ export interface Status {
   readonly rows: { readonly desired: number; readonly observed: number; readonly pending: number };
   /** `clockMs`: `SessionPlane.now()` when this was taken, which turns the times of a `SessionState` into ages. */
   readonly sessions: { readonly active: number; readonly clockMs?: number };
+  /** Since this agent runs; `failed` by the reasons of `omni_handshakes_failed_total`. */
+  readonly handshakes?: { readonly completed: number; readonly failed: Readonly<Record<string, number>> };
   readonly writes: number;
   readonly dataPlane: DataPlaneDescription;
   readonly counters: DataPlaneCounters;
@@ -100,6 +102,25 @@ export interface ObjectStatus {
   readonly detail: Readonly<Record<string, string>>;
   /** For peers: its current session. */
   readonly session?: SessionState;
+  /** For other peers: how this node gets on with reaching it. */
+  readonly contact?: Contact;
+}
+
+/** Times: milliseconds of `Status.sessions.clockMs`. */
+export interface Contact {
+  readonly state: 'established' | 'handshaking' | 'idle';
+  /** Of the last handshake that was completed since this agent runs. */
+  readonly lastHandshakeMs?: number;
+  /** Handshakes begun here since the last session, and answered by nobody. */
+  readonly unanswered?: {
+    readonly tries: number;
+    readonly firstMs: number;
+    readonly lastMs: number;
+    /** `ip:port` of the last one; absent: no endpoint is known, or its name does not resolve. */
+    readonly endpoint?: string;
+    /** False: the system would not send it: no route, a firewall. */
+    readonly sent: boolean;
+  };
 }
 
 /** Files as texts, for nodes that do not follow a source, and for `omni diff -f`. */
@@ -113,6 +134,8 @@ export interface DiffReport {
   readonly revision: Revision;
   readonly changes: readonly Change[];
   readonly sessionsCut: readonly string[];
+  /** Names of the peers that `changes` speak of, by public key: new ones are no objects of the node yet. */
+  readonly peers?: Readonly<Record<PublicKey, string>>;
 }
 export interface ApplyRequest {
   readonly set: FileSet;

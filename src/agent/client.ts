@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
-import { ExitCode, OmniError } from '../errors.ts';
+import { ExitCode, OmniError, type OmniErrorOptions } from '../errors.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
 import type { DesiredRow, ObservedRow } from '../reconcile/rows.ts';
 import type {
@@ -14,6 +14,7 @@ import type {
   ObjectStatus,
   Status,
 } from './api.ts';
+import { ManifestsRefused } from './refused.ts';
 
 /** The control API as its callers see it. Failures are `OmniError`s: the agent's own, or exit code 4 where it cannot be asked. */
 export interface AgentClient {
@@ -138,12 +139,14 @@ function agentError(text: string, status: number): OmniError {
   if (error === undefined) {
     return stale(`the agent answered with HTTP status ${status}`, 'agent-odd', 'Check what listens on the socket.');
   }
-  return new OmniError(error.message, {
+  const options: OmniErrorOptions = {
     code: error.code,
     class: 'stall',
     exitCode: error.exitCode as ExitCode,
     ...(error.fix === undefined ? {} : { fix: error.fix }),
-  });
+  };
+  if (error.diagnostics === undefined) return new OmniError(error.message, options);
+  return new ManifestsRefused(error.message, options, error.diagnostics);
 }
 
 function unreachable(socket: string, error: NodeJS.ErrnoException): OmniError {

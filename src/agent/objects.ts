@@ -1,7 +1,7 @@
 import type { EndpointHint, Fleet, FleetObject, ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
 import type { ObjectReport } from '../reconcile/status.ts';
-import type { ObjectStatus } from './api.ts';
+import type { Contact, ObjectStatus } from './api.ts';
 
 export interface ObjectSources {
   readonly reports: readonly ObjectReport[];
@@ -11,6 +11,8 @@ export interface ObjectSources {
   readonly currentSessions: ReadonlyMap<PublicKey, SessionState>;
   /** `ip:port` in use, by peer. */
   readonly endpoints: ReadonlyMap<PublicKey, string>;
+  /** How this node gets on with each peer. */
+  readonly contacts: ReadonlyMap<PublicKey, Contact>;
 }
 
 /** What the API says of each object: how it stands, where it is declared, and what people look up. Pure. */
@@ -58,7 +60,12 @@ function peer(report: ObjectReport, fleet: Fleet, name: string, sources: ObjectS
     endpoint: sources.endpoints.get(object.publicKey) ?? '',
     vips: addresses.join(', '),
   });
-  return session === undefined ? described : { ...described, session };
+  const contact = sources.contacts.get(object.publicKey);
+  return {
+    ...described,
+    ...(session === undefined ? {} : { session }),
+    ...(contact === undefined ? {} : { contact }),
+  };
 }
 
 type Declared = { readonly metadata: { readonly labels: Readonly<Record<string, string>> } } & Pick<

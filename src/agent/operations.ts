@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, OmniError } from '../errors.ts';
+import { macOf } from '../manifest/keys.ts';
 import { createFleetReader } from '../manifest/load.ts';
-import type { Diagnostic, Fleet, FleetReader, ObjectRef } from '../manifest/model.ts';
+import type { Diagnostic, Fleet, FleetReader, ObjectRef, PublicKey } from '../manifest/model.ts';
 import { type Change, rowKey } from '../reconcile/rows.ts';
 import type { PassReport } from '../reconcile/status.ts';
 import type { Snapshot } from '../source/source.ts';
 import type { ApplyReport, ApplyRequest, DiffReport, DiffRequest } from './api.ts';
 import { AppliedSource, snapshotOf } from './applied.ts';
-import { describeErrors } from './follower.ts';
 import { objectVerbs, type Verb } from './objects.ts';
 import type { Parts } from './parts.ts';
 import { ApiFailure } from './server.ts';
@@ -28,8 +28,10 @@ export class Operations {
   /** What a set, or the source's newest revision, would change now. Nothing is written. */
   async diff({ against }: DiffRequest, signal: AbortSignal): Promise<DiffReport> {
     const snapshot = against === 'source' ? await this.#parts.source.fetch(signal) : snapshotOf(against);
-    const preview = await this.#parts.reconciler.preview(await this.#read(snapshot), signal);
-    return { revision: snapshot.revision, ...preview };
+    const fleet = await this.#read(snapshot);
+    const preview = await this.#parts.reconciler.preview(fleet, signal);
+    const before = this.#parts.fleets.newest?.fleet;
+    return { revision: snapshot.revision, ...preview, peers: peersNamed(preview.changes, [before, fleet]) };
   }
 
   /** Puts a set in force and waits until it is, something needs help, or the time is up. */
@@ -122,6 +124,22 @@ function report(
   return { revision, objects, changes, ready };
 }
 
+/** Names of the peers that changes speak of, by public key or by the MAC that follows from it. */
+function peersNamed(
+  changes: readonly Change[],
+  fleets: readonly (Fleet | undefined)[],
+): Readonly<Record<PublicKey, string>> {
+  const rows = changes.flatMap((change) => [
+    ...(change.op === 'create' ? [] : [change.from]),
+    ...(change.op === 'delete' ? [] : [change.to]),
+  ]);
+  const keys = new Set(rows.flatMap((row) => ('publicKey' in row ? [row.publicKey] : [])));
+  const macs = new Set(rows.flatMap((row) => (row.kind === 'neighbour' ? [row.mac] : [])));
+  for (const key of keys) macs.delete(macOf(key));
+  const peers = fleets.flatMap((fleet) => [...(fleet?.peerByKey ?? [])]);
+  return Object.fromEntries(peers.filter(([key]) => keys.has(key) || (macs.size > 0 && macs.has(macOf(key)))));
+}
+
 function followsSource(description: string): ApiFailure {
   return new ApiFailure(
     409,
@@ -136,13 +154,14 @@ function followsSource(description: string): ApiFailure {
 
 function fleetInvalid(label: string, diagnostics: readonly Diagnostic[]): ApiFailure {
   const errors = diagnostics.filter(({ severity }) => severity === 'error');
-  const error = new OmniError(`${label} holds errors: ${describeErrors(errors)}`, {
+  const count = errors.length === 1 ? 'an error' : `${errors.length} errors`;
+  const error = new OmniError(`${label} holds ${count}; nothing of it is applied`, {
     code: 'fleet-invalid',
     class: 'stall',
     exitCode: ExitCode.usage,
-    fix: 'omni validate shows all of them.',
+    fix: 'Mend it where it is written; omni validate shows the same without an agent.',
   });
-  return new ApiFailure(422, error, diagnostics);
+  return new ApiFailure(422, error, errors);
 }
 
 function timedOut(): OmniError {

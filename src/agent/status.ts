@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net';
 import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionState } from '../reconcile/dataplane.ts';
-import type { ObjectStatus, Status } from './api.ts';
+import type { PeerSessionStatus } from '../session/manager.ts';
+import type { Contact, ObjectStatus, Status } from './api.ts';
 import { conditionsOf } from './conditions.ts';
 import { selfOf } from './fleets.ts';
 import { objectStatuses } from './objects.ts';
@@ -14,6 +15,7 @@ export async function statusOf(parts: Parts): Promise<Status> {
   const [counters, description] = await Promise.all([dataPlane.counters(), dataPlane.describe()]);
   const fleet = fleets.newest?.fleet;
   const self = fleet && selfOf(fleet, publicKey);
+  const stats = parts.manager.stats();
   const applied = fleets.at(reconcile.revision.applied)?.revision;
   const { attempted } = follower.state;
   return {
@@ -33,7 +35,8 @@ export async function statusOf(parts: Parts): Promise<Status> {
     conditions: conditionsOf(reconcile.conditions, follower.state, sessions.problem),
     objects: reconcile.objects,
     rows: reconcile.rows,
-    sessions: { active: parts.manager.stats().sessionsActive, clockMs: dataPlane.sessions.now() },
+    sessions: { active: stats.sessionsActive, clockMs: dataPlane.sessions.now() },
+    handshakes: { completed: stats.handshakesCompleted, failed: stats.handshakesFailed },
     writes: dataPlane.writes,
     dataPlane: description,
     counters,
@@ -60,12 +63,21 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   for (const session of sessions) if (session.current) currentSessions.set(session.peer, session);
   const endpoints = new Map<PublicKey, string>();
   for (const { peer, endpoint } of peers) if (endpoint !== undefined) endpoints.set(peer, endpointText(endpoint));
+  const contacts = new Map(peers.map((each) => [each.peer, contactOf(each)]));
   return objectStatuses({
     reports: reconciler.objects(),
     fleetAt: (label) => fleets.at(label)?.fleet,
     currentSessions,
     endpoints,
+    contacts,
   });
+}
+
+function contactOf({ state, lastHandshakeMs, unanswered }: PeerSessionStatus): Contact {
+  const last = lastHandshakeMs === undefined ? {} : { lastHandshakeMs };
+  if (unanswered === undefined) return { state, ...last };
+  const { to, ...tries } = unanswered;
+  return { state, ...last, unanswered: { ...tries, ...(to === undefined ? {} : { endpoint: endpointText(to) }) } };
 }
 
 function endpointText({ address, port }: Endpoint): string {

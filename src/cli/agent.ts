@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AgentClient, connectAgent } from '../agent/client.ts';
-import type { Fleet } from '../manifest/model.ts';
 import type { Io } from './io.ts';
 import { durationFlag, socketFlag } from './options.ts';
 import { namesFrom, type PeerNames } from './views/changes.ts';
@@ -23,9 +22,9 @@ export function connect({ io, options }: { readonly io: Io; readonly options: Ag
   return connectAgent({ socket: resolve(io.cwd, options.socket), timeoutMs: options.timeout, signal: io.signal });
 }
 
-/** Names that the agent knows of keys and MACs, and those of a fleet that it does not know yet. */
-export function peerNames(objects: readonly ObjectView[], fleet?: Fleet): PeerNames {
-  const byKey = new Map<string, string>(fleet?.peerByKey);
+/** Names that the agent knows of keys and MACs, and those of peers that are no objects of its yet, by public key. */
+export function peerNames(objects: readonly ObjectView[], others: Readonly<Record<string, string>> = {}): PeerNames {
+  const byKey = new Map(Object.entries(others));
   for (const { object, detail } of objects) {
     const { publicKey } = detail;
     if (object.startsWith('peer/') && publicKey !== undefined) byKey.set(publicKey, nameOf(object));

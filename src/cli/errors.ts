@@ -1,5 +1,8 @@
 import { CommanderError } from 'commander';
+import { ManifestsRefused } from '../agent/refused.ts';
 import { ExitCode, OmniError } from '../errors.ts';
+import { renderDiagnostic } from '../manifest/diagnostic.ts';
+import type { Diagnostic } from '../manifest/model.ts';
 import { shortDigests } from './format.ts';
 import { Interrupted, type Io } from './io.ts';
 import type { Style } from './style.ts';
@@ -14,6 +17,8 @@ interface Report {
   readonly message: string;
   readonly fix?: string | undefined;
   readonly exitCode: number;
+  /** What is wrong with manifests, each with its place: comes before the message. */
+  readonly diagnostics?: readonly Diagnostic[] | undefined;
   /** Where it came from; shown by --verbose. */
   readonly detail?: string | undefined;
 }
@@ -31,6 +36,7 @@ export function reportError(
   const report = io.signal.aborted ? interrupted(io.signal.reason) : describe(error, verb);
   const message = verbose ? report.message : shortDigests(report.message);
   const write = (text: string): void => io.stderr.write(style.encode(text));
+  for (const diagnostic of report.diagnostics ?? []) write(`${printable(renderDiagnostic(diagnostic))}\n`);
   write(`${style.paint('bad', 'error:')} ${printable(message)}\n`);
   if (report.fix !== undefined) write(`  fix: ${printable(report.fix)}\n`);
   if (verbose && report.detail !== undefined) write(`${printable(report.detail)}\n`);
@@ -43,7 +49,8 @@ function describe(error: unknown, verb: string): Report {
     // Messages of the agent and of the readers often start with the object that they are about already.
     const named = error.object === undefined || error.message.includes(error.object);
     const message = named ? error.message : `${error.object}: ${error.message}`;
-    return { message, fix: error.fix, exitCode: error.exitCode, detail: stack(error) };
+    const diagnostics = error instanceof ManifestsRefused ? error.diagnostics : undefined;
+    return { message, fix: error.fix, exitCode: error.exitCode, diagnostics, detail: stack(error) };
   }
   const message = error instanceof Error ? error.message : String(error);
   return {

@@ -57,4 +57,18 @@ export interface PeerSessionStatus {
   readonly endpoint?: Endpoint;
   /** A handshake proved the endpoint. */
   readonly observed?: boolean;
+  /** Absent: none since the last session. */
+  readonly unanswered?: Unanswered;
+}
+
+/** Handshakes that this node began since its last session with a peer, and that nobody answered. */
+export interface Unanswered {
+  readonly tries: number;
+  /** Milliseconds of `SessionPlane.now()`. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+  /** Where the last one went; absent: there was nowhere to send it to. */
+  readonly to?: Endpoint;
+  /** The system would not send the last one. */
+  readonly sent: boolean;
 }

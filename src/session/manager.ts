@@ -105,13 +105,14 @@ export class SessionManager {
     const nowMs = this.#plane.now();
     const peers = this.#cluster?.sessions.peers ?? [];
     return Promise.all(
-      peers.map(async ({ intent, state }) => {
+      peers.map(async ({ intent, state, unanswered }) => {
         const idle = state.attempt === undefined ? 'idle' : 'handshaking';
         return {
           name: intent.name,
           peer: intent.publicKey,
           state: hasSession(state.current, nowMs) ? 'established' : idle,
           ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
+          ...(unanswered === undefined ? {} : { unanswered }),
           ...(await this.#plane.endpoint(intent.publicKey)),
         };
       }),

@@ -2,6 +2,7 @@ import { OmniError } from '../errors.ts';
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
 import type { InitiationMessage, ResponseMessage } from './codec.ts';
+import type { Unanswered } from './contract.ts';
 import type { Exchange } from './exchange.ts';
 import { nextDeadlineMs, step } from './machine.ts';
 import type { MachineEffect, MachineInput, MachineState } from './model.ts';
@@ -17,6 +18,7 @@ export class PeerSessions {
   readonly #services: PeerServices;
   #state: MachineState;
   #work: Promise<void> = Promise.resolve();
+  #unanswered: Unanswered | undefined;
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
     this.#services = services;
@@ -28,6 +30,10 @@ export class PeerSessions {
 
   get state(): MachineState {
     return this.#state;
+  }
+
+  get unanswered(): Unanswered | undefined {
+    return this.#unanswered;
   }
 
   /** Resolves when everything decided so far has been carried out. */
@@ -104,6 +110,7 @@ export class PeerSessions {
     if (!wanted()) return;
     const to = await services.candidate(this, tries);
     if (to === undefined) {
+      this.#tried({ sent: false });
       services.failed(this, 'no-endpoint');
       return;
     }
@@ -111,7 +118,15 @@ export class PeerSessions {
     if (!wanted()) return;
     const datagram = this.#exchange.initiate(sequence, timestampNs);
     if (datagram === undefined) throw unusableKey(this.intent);
-    if (!(await services.send(datagram, to))) services.failed(this, 'send');
+    const sent = await services.send(datagram, to);
+    if (this.#state.attempt?.pending === sequence) this.#tried({ to, sent });
+    if (!sent) services.failed(this, 'send');
+  }
+
+  #tried(outcome: Pick<Unanswered, 'to' | 'sent'>): void {
+    const nowMs = this.#services.plane.now();
+    const { tries, firstMs } = this.#unanswered ?? { tries: 0, firstMs: nowMs };
+    this.#unanswered = { tries: tries + 1, firstMs, lastMs: nowMs, ...outcome };
   }
 
   /** False: a session could not be installed, and what needed it was left out. */
@@ -150,6 +165,7 @@ export class PeerSessions {
         queues.drop(this);
         break;
       case 'established':
+        this.#unanswered = undefined;
         this.#services.established(this, effect.initiator);
         break;
       case 'gave-up':

@@ -70,7 +70,7 @@ async function diffNode(invocation: Invocation<DiffOptions>): Promise<number> {
   if (output === 'json' || output === 'yaml') {
     out.document(output, 'NodeDiff', { ...report, summary: { changed, operations: report.changes.length } });
   } else if (changed) {
-    const names = peerNames(await client.objects(), manifests?.fleet);
+    const names = peerNames(await client.objects(), report.peers);
     const layout = { names, style: out.style, width: output === 'wide' ? undefined : out.width, whole: true };
     out.write(`${impactLines(report, layout).join('\n')}\n`);
     const cut = plural(report.sessionsCut.length, 'session');

@@ -2,6 +2,7 @@ import { ageOf, humanBytes, humanCount, humanSpan, shortDigests, shortRevision }
 import type { Style } from '../style.ts';
 import { type Cell, type Column, renderTable } from '../table.ts';
 import type { PeerNames } from './changes.ts';
+import { noSessionFields } from './contact.ts';
 import { EVENT_COLUMNS, type EventView, eventCells } from './events.ts';
 import { type Field, renderFields } from './fields.ts';
 import { type Clocks, type ObjectView, place } from './objects.ts';
@@ -55,6 +56,7 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
     { name: 'Ready', text: `${object.ready} (${object.reason}), for ${ageOf(object.since, clocks.nowMs)}`, tone },
     because === object.reason ? undefined : ['Message', because],
     ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
+    ...(object.session === undefined ? noSessionFields(object, clocks) : []),
   ];
 }
 

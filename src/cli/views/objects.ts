@@ -39,7 +39,7 @@ const COLUMNS: Readonly<Record<ObjectKind, readonly ObjectColumn[]>> = {
     NAME,
     READY,
     { header: 'ENDPOINT', flexible: true, cell: ({ detail }) => detail.endpoint ?? detail.endpoints ?? '<none>' },
-    { header: 'SESSION', cell: ({ session }, clocks) => sessionAge(session, clocks) },
+    { header: 'SESSION', cell: (object, clocks) => sessionAge(object, clocks) },
     { header: 'RX', optional: true, cell: ({ session }) => (session ? humanBytes(session.rxBytes) : '') },
     { header: 'TX', optional: true, cell: ({ session }) => (session ? humanBytes(session.txBytes) : '') },
     STATUS,
@@ -86,13 +86,17 @@ export function objectTable(
 
 /** The object as `-o json|yaml` show it: Kubernetes-shaped around what the agent says. */
 export function objectDocument(object: ObjectView): { readonly kind: string; readonly [field: string]: unknown } {
-  const { object: ref, position, labels, detail, session, ...state } = object;
+  const { object: ref, position, labels, detail, session, contact, ...state } = object;
   return {
     kind: KIND_NAMES[ref.slice(0, ref.indexOf('/'))] ?? ref,
     metadata: { name: nameOf(ref), labels: labels ?? {} },
     position,
     detail,
-    status: { ...state, ...(session === undefined ? {} : { session }) },
+    status: {
+      ...state,
+      ...(session === undefined ? {} : { session }),
+      ...(contact === undefined ? {} : { contact }),
+    },
   };
 }
 
@@ -111,7 +115,11 @@ export function place(position: Position): string {
   return `${position.file}:${position.line}:${position.column}`;
 }
 
-function sessionAge(session: ObjectView['session'], { sessionMs }: Clocks): Cell {
-  if (session === undefined) return { text: '<none>', tone: 'dim' };
+function sessionAge({ session, contact }: ObjectView, { sessionMs }: Clocks): Cell {
+  if (session === undefined) {
+    const tries = contact?.unanswered?.tries ?? 0;
+    if (tries > 1) return { text: 'no answer', tone: 'bad' };
+    return { text: tries === 1 ? 'calling' : '<none>', tone: 'dim' };
+  }
   return sessionMs === undefined ? '<unknown>' : humanSpan(sessionMs - session.createdMs);
 }

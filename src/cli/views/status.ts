@@ -57,12 +57,25 @@ function overview(status: StatusView, nowMs: number): Field[] {
       `${plural(rows.observed, 'row')} of ${humanCount(rows.desired)}, ${rows.pending} pending, ${plural(status.writes, 'write')} since start`,
     ],
     ['Sessions', `${status.sessions.active} active`],
+    handshakeField(status),
     [
       'Traffic',
       `rx ${traffic(counters.rxPackets, counters.rxBytes)}, tx ${traffic(counters.txPackets, counters.txBytes)}`,
     ],
     ...status.dataPlane.notes.map((text): Field => ({ name: 'Note', text, tone: 'warn' })),
   ];
+}
+
+/** Only where some failed: their reasons are where a peer that does not answer begins to be understood. */
+function handshakeField({ handshakes }: StatusView): Field | undefined {
+  const failed = Object.entries(handshakes?.failed ?? {}).filter(([, count]) => count > 0);
+  if (handshakes === undefined || failed.length === 0) return undefined;
+  const reasons = failed.map(([reason, count]) => `${humanCount(count)} ${reason}`).join(', ');
+  return {
+    name: 'Handshakes',
+    text: `${humanCount(handshakes.completed)} completed; failed: ${reasons}`,
+    tone: 'warn',
+  };
 }
 
 function traffic(packets: string, bytes: string): string {
