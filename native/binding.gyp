@@ -19,6 +19,7 @@
         "src/inet.cpp",
         "src/libbpf_log.cpp",
         "src/misc.cpp",
+        "src/netdev.cpp",
         "src/netlink.cpp",
         "src/netlink_address.cpp",
         "src/netlink_decode.cpp",

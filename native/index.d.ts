@@ -78,6 +78,8 @@ export function attachXdp(options: { program: string; ifindex: number; mode: 'na
 };
 /** Attaches a pinned SCHED_CLS program at clsact ingress (`tc` filter, direct action; made with handle 1, priority 1); replaces ours. */
 export function attachTcIngress(options: { program: string; ifindex: number }): void;
+/** Id of the program that `attachTcIngress` attached there; undefined if none is. */
+export function tcIngress(options: { ifindex: number }): number | undefined;
 /** Atomically replaces the program behind a pinned XDP link. */
 export function updateLink(options: { link: string; program: string }): void;
 /** Info of a pinned link; undefined if there is no such pin. `ifindex` 0: its device is gone. */
@@ -264,12 +266,13 @@ export function replaceNeighbour(options: { ifindex: number; address: string; ma
 export function deleteNeighbour(options: { ifindex: number; address: string }): void;
 
 export interface LinkNotification {
-  type: 'link' | 'address' | 'route' | 'overrun';
+  type: 'link' | 'address' | 'route' | 'filter' | 'overrun';
   deleted: boolean;
-  ifindex: number /** Address, route destination or link name. */;
+  ifindex: number;
+  /** Address, route destination or link name; empty for filters and their qdiscs. */
   object: string;
 }
-/** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE. `overrun`: something was lost, read everything. */
+/** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE, TC. `overrun`: something was lost, read everything. */
 export class NetlinkMonitor {
   constructor(options: { onNotification: (notification: LinkNotification) => void });
   close(): void;
@@ -283,6 +286,13 @@ export function features(options: { name: string }): Record<string, boolean>;
  * state, or that the kernel noted but holds off because of another feature.
  */
 export function setFeatures(options: { name: string; features: Record<string, boolean> }): void;
+
+/**
+ * What the driver can do with XDP now: bits NETDEV_XDP_ACT_* of linux/netdev.h (1 runs programs, 2 they may redirect,
+ * 4 is a target of redirects). Some drivers announce more while a program is attached. undefined: the kernel (< 6.3)
+ * cannot tell. ENODEV: no such interface.
+ */
+export function xdpFeatures(options: { ifindex: number }): number | undefined;
 
 // --- packet socket -----------------------------------------------------------
 

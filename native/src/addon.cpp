@@ -22,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportRoutes(env, exports);
   omni::ExportNeighbours(env, exports);
   omni::ExportNetlinkMonitor(env, exports);
+  omni::ExportNetdev(env, exports);
   omni::ExportEthtool(env, exports);
   omni::ExportPacketSocket(env, exports);
   omni::ExportMisc(env, exports);

@@ -39,6 +39,21 @@ Napi::Value AttachXdp(const Napi::CallbackInfo& info) {
   return result;
 }
 
+/** Where our filter is: at clsact ingress, with a handle and a priority of our choice. */
+bpf_tc_hook TcHook(int ifindex) {
+  auto hook = LibbpfOptions<bpf_tc_hook>();
+  hook.ifindex = ifindex;
+  hook.attach_point = BPF_TC_INGRESS;
+  return hook;
+}
+
+bpf_tc_opts TcFilter() {
+  auto options = LibbpfOptions<bpf_tc_opts>();
+  options.handle = 1;
+  options.priority = 1;
+  return options;
+}
+
 Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
   Args args(info, "attachTcIngress");
   const std::string program = args.Path("program");
@@ -47,9 +62,7 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
 
   LogCapture log;
   const Fd programFd = OpenPin(program, PinKind::kProgram);
-  auto hook = LibbpfOptions<bpf_tc_hook>();
-  hook.ifindex = ifindex;
-  hook.attach_point = BPF_TC_INGRESS;
+  bpf_tc_hook hook = TcHook(ifindex);
   const int created = bpf_tc_hook_create(&hook);
   if (created != 0 && created != -EEXIST) {
     throw NativeError({.error = -created,
@@ -58,9 +71,7 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
                        .log = log.text(),
                        .detail = {}});
   }
-  auto options = LibbpfOptions<bpf_tc_opts>();
-  options.handle = 1;
-  options.priority = 1;
+  bpf_tc_opts options = TcFilter();
   options.prog_fd = programFd.get();
   options.flags = BPF_TC_F_REPLACE;
   const int attached = bpf_tc_attach(&hook, &options);
@@ -72,6 +83,27 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
                        .detail = {}});
   }
   return info.Env().Undefined();
+}
+
+Napi::Value TcIngress(const Napi::CallbackInfo& info) {
+  Args args(info, "tcIngress");
+  const int ifindex = args.Ifindex("ifindex");
+  args.Done();
+
+  LogCapture log;
+  const bpf_tc_hook hook = TcHook(ifindex);
+  bpf_tc_opts options = TcFilter();
+  const int result = bpf_tc_query(&hook, &options);
+  // EINVAL: no clsact there. ENODEV: no such interface.
+  if (result == -ENOENT || result == -EINVAL || result == -ENODEV) return info.Env().Undefined();
+  if (result != 0) {
+    throw NativeError({.error = -result,
+                       .syscall = "RTM_GETTFILTER",
+                       .object = InterfaceText(ifindex),
+                       .log = log.text(),
+                       .detail = {}});
+  }
+  return Napi::Number::New(info.Env(), options.prog_id);
 }
 
 Napi::Value UpdateLink(const Napi::CallbackInfo& info) {
@@ -115,6 +147,7 @@ Napi::Value DetachLink(const Napi::CallbackInfo& info) {
 void ExportBpfLink(Napi::Env env, Napi::Object exports) {
   Export<AttachXdp>(env, exports, "attachXdp");
   Export<AttachTcIngress>(env, exports, "attachTcIngress");
+  Export<TcIngress>(env, exports, "tcIngress");
   Export<UpdateLink>(env, exports, "updateLink");
   Export<LinkInfo>(env, exports, "linkInfo");
   Export<DetachLink>(env, exports, "detachLink");

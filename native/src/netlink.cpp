@@ -16,7 +16,7 @@ constexpr size_t kReceiveBytes = 64 * 1024;
 constexpr int kDumpAttempts = 8;
 
 void SetOption(int fd, int option, int value) {
-  if (setsockopt(fd, SOL_NETLINK, option, &value, sizeof(value)) != 0) ThrowErrno("setsockopt", "NETLINK_ROUTE");
+  if (setsockopt(fd, SOL_NETLINK, option, &value, sizeof(value)) != 0) ThrowErrno("setsockopt", "AF_NETLINK");
 }
 
 /** NLMSGERR_ATTR_MSG behind the fixed part of an error or done message. */
@@ -134,16 +134,16 @@ Attributes Attributes::Nest(uint16_t type) const {
   return attribute == nullptr ? Attributes() : OfNest(attribute);
 }
 
-NetlinkSocket::NetlinkSocket(int flags)
-    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE)),
+NetlinkSocket::NetlinkSocket(int flags, int family)
+    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, family)),
       buffer_(std::make_unique_for_overwrite<uint8_t[]>(kReceiveBytes)) {
-  if (!fd_.valid()) ThrowErrno("socket", "NETLINK_ROUTE");
+  if (!fd_.valid()) ThrowErrno("socket", "AF_NETLINK");
   SetOption(fd_.get(), NETLINK_EXT_ACK, 1);
   SetOption(fd_.get(), NETLINK_CAP_ACK, 1);
   SetOption(fd_.get(), NETLINK_GET_STRICT_CHK, 1);
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) ThrowErrno("bind", "NETLINK_ROUTE");
+  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) ThrowErrno("bind", "AF_NETLINK");
 }
 
 void NetlinkSocket::Join(uint32_t group) { SetOption(fd_.get(), NETLINK_ADD_MEMBERSHIP, static_cast<int>(group)); }
@@ -170,9 +170,9 @@ size_t NetlinkSocket::ReceiveBytes() {
   do {
     size = recvmsg(fd_.get(), &header, 0);
   } while (size < 0 && errno == EINTR);
-  if (size < 0 && errno != EAGAIN) ThrowErrno("recvmsg", "NETLINK_ROUTE");
+  if (size < 0 && errno != EAGAIN) ThrowErrno("recvmsg", "AF_NETLINK");
   if (size < 0) return 0;
-  if ((header.msg_flags & MSG_TRUNC) != 0) ThrowError(EMSGSIZE, "recvmsg", "NETLINK_ROUTE");
+  if ((header.msg_flags & MSG_TRUNC) != 0) ThrowError(EMSGSIZE, "recvmsg", "AF_NETLINK");
   return sender.nl_pid == 0 ? static_cast<size_t>(size) : 0;
 }
 

@@ -1,7 +1,8 @@
-// rtnetlink requests over libmnl, free of JavaScript (RFC 3549; docs.kernel.org/userspace-api/netlink).
+// Netlink requests over libmnl, free of JavaScript (RFC 3549; docs.kernel.org/userspace-api/netlink).
 #pragma once
 
 #include <libmnl/libmnl.h>
+#include <linux/netlink.h>
 
 #include <array>
 #include <cstdint>
@@ -70,10 +71,10 @@ class Attributes {
 
 using OnMessage = std::function<void(const nlmsghdr*)>;
 
-/** A NETLINK_ROUTE socket with extended acks and strict checking of dump filters. */
+/** A socket, NETLINK_ROUTE or another family's, with extended acks and strict checking of dump filters. */
 class NetlinkSocket {
  public:
-  explicit NetlinkSocket(int flags = 0);
+  explicit NetlinkSocket(int flags = 0, int family = NETLINK_ROUTE);
 
   /** A change: sends with NLM_F_ACK and waits for it. */
   void Change(NetlinkRequest& request, const char* name, const std::string& object);

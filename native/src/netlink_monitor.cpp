@@ -42,6 +42,14 @@ std::optional<Notification> Decode(const nlmsghdr* message) {
       return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif),
                           std::move(route.destination)};
     }
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+    case RTM_NEWTFILTER:
+    case RTM_DELTFILTER: {
+      const bool deleted = message->nlmsg_type == RTM_DELQDISC || message->nlmsg_type == RTM_DELTFILTER;
+      const auto* header = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
+      return Notification{"filter", deleted, header->tcm_ifindex, {}};
+    }
     default:
       return std::nullopt;
   }
@@ -62,7 +70,8 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
       args.Done();
       socket_.emplace(SOCK_NONBLOCK);
       for (const uint32_t group :
-           {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}) {
+           {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_TC}) {
         socket_->Join(group);
       }
       Listen(onNotification, socket_->fd(), "omni:NetlinkMonitor");

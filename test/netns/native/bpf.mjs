@@ -315,6 +315,23 @@ export const scenarios = {
     refused(() => native.attachTcIngress({ program, ifindex: 999_999 }), 'ENODEV');
   },
 
+  'a tc program is found by its id, and missed where somebody took it away': async () => {
+    const pins = pinFolder('tcfound');
+    const { outer } = vethPair();
+    await loadSmall(pins);
+    const program = join(pins, 'prog_tc');
+    const found = () => native.tcIngress({ ifindex: outer });
+    assert.equal(found(), undefined);
+    native.attachTcIngress({ program, ifindex: outer });
+    assert.equal(found(), native.programInfo({ pin: program }).id);
+    shell('tc', 'filter', 'del', 'dev', 'omniv0x', 'ingress');
+    assert.equal(found(), undefined);
+    native.attachTcIngress({ program, ifindex: outer });
+    shell('tc', 'qdisc', 'del', 'dev', 'omniv0x', 'clsact');
+    assert.equal(found(), undefined);
+    assert.equal(native.tcIngress({ ifindex: 999_999 }), undefined);
+  },
+
   'a ring delivers copies in order, without starving the loop, also after a pause': async () => {
     const pins = pinFolder('ring');
     await loadSmall(pins);

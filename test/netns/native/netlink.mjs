@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { release } from 'node:os';
 import { MAC, native, refused, shell, until, vethPair } from './harness.mjs';
 
 const RTN_UNICAST = 1;
@@ -238,6 +239,34 @@ export const scenarios = {
     refused(() => set({ 'tx-tcp-segmentation': true }), 'EOPNOTSUPP', { message: /another feature/ });
     assert.throws(() => set({ 'no-such-feature': true }), TypeError);
     refused(() => native.features({ name: 'omni-none' }), 'ENODEV', { object: 'omni-none' });
+  },
+
+  'a veth tells that it is a target of XDP redirects once its other end has GRO': () => {
+    const { inner, outer } = vethPair();
+    const [RUNS, REDIRECTS, TARGET] = [1, 2, 4];
+    const told = () => native.xdpFeatures({ ifindex: outer });
+    const [major, minor] = release().split('.').map(Number);
+    if (major < 6 || (major === 6 && minor < 3)) return assert.equal(told(), undefined);
+    native.setFeatures({ name: 'omniv0', features: { 'rx-gro': false } });
+    assert.equal(told() & (RUNS | REDIRECTS | TARGET), RUNS | REDIRECTS);
+    native.setFeatures({ name: 'omniv0', features: { 'rx-gro': true } });
+    assert.equal(told() & TARGET, TARGET);
+    assert.equal(native.xdpFeatures({ ifindex: 1 }), 0);
+    native.deleteLink({ ifindex: inner });
+    refused(() => told(), 'ENODEV', { syscall: 'NETDEV_CMD_DEV_GET' });
+  },
+
+  'a monitor tells of filters that come and go': async () => {
+    const { outer } = vethPair();
+    const seen = [];
+    const monitor = new native.NetlinkMonitor({ onNotification: (item) => seen.push(item) });
+    const told = (deleted) => () =>
+      seen.some((item) => item.type === 'filter' && item.deleted === deleted && item.ifindex === outer);
+    shell('tc', 'qdisc', 'add', 'dev', 'omniv0x', 'clsact');
+    await until(told(false), 'a qdisc that came');
+    shell('tc', 'qdisc', 'del', 'dev', 'omniv0x', 'clsact');
+    await until(told(true), 'a qdisc that went');
+    monitor.close();
   },
 
   'a monitor tells of links, addresses and routes, and of what they were': async () => {

@@ -60,6 +60,8 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   neighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1' } },
   replaceNeighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1', mac: MAC, state: 4 } },
   deleteNeighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1' } },
+  tcIngress: { required: { ifindex: IFINDEX } },
+  xdpFeatures: { required: { ifindex: IFINDEX } },
   features: { required: { name: NAME } },
   setFeatures: { required: { name: NAME, features: { x: true } } },
   mountBpffs: { required: { path: PATH } },
