@@ -291,6 +291,18 @@ describe('drift', () => {
     expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
   });
 
+  it.each([
+    ['filter', ['tc', 'filter', 'del', 'dev', 'omni0x', 'ingress']],
+    ['filter with its qdisc', ['tc', 'qdisc', 'del', 'dev', 'omni0x', 'clsact']],
+  ])('wakes for a removed %s, and attaches it again', async (_what, command) => {
+    const keys = await wakesOf(() => a.host.must(command));
+    expect(keys).toEqual(new Set([`link/${INTERFACE}`]));
+    expect((await a.plane.describe()).notes).toContain('our filter is not attached to omni0x');
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`update link/${INTERFACE}`]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await a.host.must(['tc', 'filter', 'show', 'dev', 'omni0x', 'ingress'])).toMatch(/omni_slowpath/);
+  });
+
   it('does not wake for what it wrote itself', async () => {
     const seen: unknown[] = [];
     const stop = a.plane.watch((keys) => seen.push(keys));

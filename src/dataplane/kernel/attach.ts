@@ -51,6 +51,19 @@ export function attachAll(context: Context, pins: Pins, outer: LinkInfo, underla
   return attachNativeOrAll(context, pins, hooks);
 }
 
+function slowPathAttached(context: Context, pins: Pins, outer: LinkInfo): boolean {
+  const found = context.calls.read(`interface/${outer.name}`, (native) => native.tcIngress({ ifindex: outer.ifindex }));
+  return found !== undefined && found === programId(context, pins.program('slowpath'));
+}
+
+/** Before the fast path: what that hands up must not reach the stack. */
+export function attachSlowPath(context: Context, pins: Pins, outer: LinkInfo): void {
+  if (slowPathAttached(context, pins, outer)) return;
+  context.calls.write(`interface/${outer.name}`, (native) =>
+    native.attachTcIngress({ program: pins.program('slowpath'), ifindex: outer.ifindex }),
+  );
+}
+
 function attachNativeOrAll(context: Context, pins: Pins, hooks: readonly Hook[]): Attachment {
   for (const hook of hooks) {
     try {
@@ -127,6 +140,7 @@ export function attachmentFaults(context: Context, pins: Pins, outer: LinkInfo, 
       faults.push(`${link.name} runs in ${link.xdpMode} mode, not ${context.mode}`);
     }
   }
+  if (!slowPathAttached(context, pins, outer)) faults.push(`our filter is not attached to ${outer.name}`);
   if (underlays.present.length === 0) faults.push('no underlay interface');
   return faults;
 }

@@ -1,6 +1,6 @@
 import { OmniError } from '../../errors.ts';
 import type { LinkRow } from '../../reconcile/rows.ts';
-import { attachAll, detachAll } from './attach.ts';
+import { attachAll, attachSlowPath, detachAll } from './attach.ts';
 import type { LinkInfo } from './calls.ts';
 import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
 import type { Context } from './context.ts';
@@ -77,9 +77,7 @@ export function programsPinned(pins: Pins): boolean {
 }
 
 export function attachPrograms(context: Context, pins: Pins, pair: Pair, underlays: Underlays): void {
-  context.calls.write(`interface/${pair.outer.name}`, (native) =>
-    native.attachTcIngress({ program: pins.program('slowpath'), ifindex: pair.outer.ifindex }),
-  );
+  attachSlowPath(context, pins, pair.outer);
   const { reason } = attachAll(context, pins, pair.outer, underlays);
   context.inventory.setGenericReason(pins.interface, reason);
 }

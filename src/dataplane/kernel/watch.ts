@@ -75,8 +75,11 @@ export class Watcher {
   }
 
   #onNotification(notification: LinkNotification): void {
+    const ours = this.#isOurs(notification.ifindex);
+    // Filters of others, which some hosts change all the time, mean nothing to us.
+    if (notification.type === 'filter' && !ours) return;
     this.#lost ||= notification.type === 'overrun';
-    this.#networkChanged ||= !this.#isOurs(notification.ifindex);
+    this.#networkChanged ||= !ours;
     this.#schedule();
   }
 
