@@ -185,6 +185,7 @@ export class Lab {
     await this.prepareHost(b);
     const end = ['name', 'eth0', 'mtu', String(mtu), 'netns', b.namespace];
     await must(['ip', '-n', a.namespace, 'link', 'add', 'eth0', 'mtu', String(mtu), 'type', 'veth', 'peer', ...end]);
+    for (const host of [a, b]) await host.must(['ethtool', '-K', 'eth0', 'gro', 'on']);
     await this.addressHost(a);
     await this.addressHost(b);
   }

@@ -339,6 +339,8 @@ describe('the underlay', () => {
   const link = () => rowKey(linkRow(a.publicKey));
   const passes = async () => expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
 
+  const modes = async () => (await a.plane.describe()).interfaces.flatMap(({ mode }) => mode ?? []);
+
   it('may be away for a while: the link waits, and heals when it is back', async () => {
     const { woken, stop } = watching();
     await a.plane.counters();
@@ -351,6 +353,7 @@ describe('the underlay', () => {
     await a.host.must(veth);
     for (const { host } of [a, b]) {
       await host.must(['ip', 'address', 'add', `${host.address}/24`, 'dev', 'eth0']);
+      await host.must(['ethtool', '-K', 'eth0', 'gro', 'on']);
       await host.must(['ip', 'link', 'set', 'eth0', 'up']);
     }
     await until('a wake', () => woken.has(link()), 2_000, 5);
@@ -396,6 +399,57 @@ describe('the underlay', () => {
     expect((await a.plane.describe()).notes.join()).toMatch(/EOPNOTSUPP/);
     expect(a.plane.writes).toBe(0);
     await passes();
+  });
+
+  it('that forced generic mode is gone: the next agent goes back to native', async () => {
+    await a.host.must(['ip', 'link', 'del', 'uplink']);
+    await a.host.must(['ip', 'address', 'add', `${a.host.address}/24`, 'dev', 'eth0']);
+    await restart(a, 'close', { underlay: ['eth0'] });
+    await a.plane.adopt();
+    expect(await modes()).toEqual(['native', 'native']);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect((await a.plane.describe()).notes).toEqual([]);
+    await passes();
+    await restart(a, 'close', { underlay: ['eth0'] });
+    await a.plane.adopt();
+    expect(a.plane.writes).toBe(0);
+  });
+
+  it('that takes no redirected frames puts everything in generic mode until it does', async () => {
+    await b.plane.teardown();
+    await b.host.must(['ethtool', '-K', 'eth0', 'gro', 'off']);
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`update ${link()}`]);
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await modes()).toEqual(['generic', 'generic']);
+    expect((await a.plane.describe()).notes.join()).toMatch(/eth0 takes no frames.*NDO_XMIT.*neither GRO nor/);
+    await restart(a, 'kill');
+    await a.plane.adopt();
+    expect(a.plane.writes).toBe(0);
+
+    // A first creation decides the same.
+    await a.plane.teardown();
+    expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+    expect(await modes()).toEqual(['generic', 'generic']);
+    expect(await converge(b.plane, rowsOf(b, a))).toEqual([]);
+    await installPair(a, b);
+    await passes();
+
+    await b.host.must(['ethtool', '-K', 'eth0', 'gro', 'on']);
+    // Nothing that runs is cut for it.
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+    await restart(a, 'close');
+    await a.plane.adopt();
+    expect(await modes()).toEqual(['native', 'native']);
+    await passes();
+  });
+
+  it('that takes no redirected frames is told of where native was asked for', async () => {
+    await b.plane.teardown();
+    await b.host.must(['ethtool', '-K', 'eth0', 'gro', 'off']);
+    await restart(a, 'close', { mode: 'native' });
+    await a.plane.adopt();
+    expect(await difference(a.plane, rowsOf(a, b))).toEqual([]);
+    expect((await a.plane.describe()).notes.join()).toMatch(/eth0 takes no frames/);
   });
 });
 

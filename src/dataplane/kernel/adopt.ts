@@ -1,5 +1,5 @@
 import type { AdoptReport } from '../../reconcile/dataplane.ts';
-import { attachmentFaults } from './attach.ts';
+import { attachmentFaults, leaveGeneric } from './attach.ts';
 import { type Meta, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { stall } from './errors.ts';
@@ -62,7 +62,8 @@ async function renew(context: Context, pins: Pins, pair: Pair, overlay: Overlay,
   const buildId = buildIdOf(context, meta, pair.outer.ifindex);
   const changed = !buildId.equals(meta.buildId) || !programsPinned(pins);
   if (changed) await loadPrograms(context, pins, meta, pair.outer.ifindex);
-  if (!changed && attachmentFaults(context, pins, pair.outer, underlays).length === 0) return;
+  const left = leaveGeneric(context, pins, pair.outer, underlays);
+  if (!changed && !left && attachmentFaults(context, pins, pair.outer, underlays).length === 0) return;
   attachPrograms(context, pins, pair, underlays);
   overlay.meta = { ...meta, buildId };
   writeMeta(context, overlay, meta, overlay.meta);

@@ -1,21 +1,25 @@
 import type { LinkInfo } from './calls.ts';
 import type { Context, XdpMode } from './context.ts';
 import { failedWith, stall } from './errors.ts';
+import type { Fallback } from './inventory.ts';
 import { isPinned, type Pins, pinnedUnderlays } from './pins.ts';
 import { programId } from './programs.ts';
 import type { Underlays } from './underlay.ts';
+import { conditionsOf, nativeMayReturn, redirectObstacle } from './xdp-mode.ts';
 
 /** A device and the program that belongs there. */
 interface Hook {
   readonly link: LinkInfo;
   readonly pin: string;
   readonly program: string;
+  /** Sealed frames go out here. The pair's own end is one whose other end we see to. */
+  readonly underlay: boolean;
 }
 
 export interface Attachment {
   readonly mode: XdpMode;
-  /** Why native mode was not possible, where it was wanted. */
-  readonly reason?: string;
+  /** Where native mode was wanted, but not possible. */
+  readonly fallback?: Fallback;
 }
 
 /** errno of drivers that cannot run XDP themselves, or not with this MTU or these queues. */
@@ -23,8 +27,13 @@ const NATIVE_REFUSED = ['EOPNOTSUPP', 'EINVAL', 'ERANGE', 'ENOSPC', 'E2BIG'];
 
 function hooksOf(pins: Pins, outer: LinkInfo, underlays: readonly LinkInfo[]): Hook[] {
   return [
-    ...underlays.map((link) => ({ link, pin: pins.ingressLink(link.name), program: pins.program('ingress') })),
-    { link: outer, pin: pins.egressLink, program: pins.program('egress') },
+    ...underlays.map((link) => ({
+      link,
+      pin: pins.ingressLink(link.name),
+      program: pins.program('ingress'),
+      underlay: true,
+    })),
+    { link: outer, pin: pins.egressLink, program: pins.program('egress'), underlay: false },
   ];
 }
 
@@ -45,8 +54,8 @@ export function attachAll(context: Context, pins: Pins, outer: LinkInfo, underla
   }
   if (current === 'generic') {
     for (const hook of hooks) attach(context, hook, 'generic');
-    const reason = context.inventory.genericReason(pins.interface);
-    return { mode: 'generic', ...(reason !== undefined && { reason }) };
+    const fallback = context.inventory.fallback(pins.interface);
+    return { mode: 'generic', ...(fallback !== undefined && { fallback }) };
   }
   return attachNativeOrAll(context, pins, hooks);
 }
@@ -65,19 +74,49 @@ export function attachSlowPath(context: Context, pins: Pins, outer: LinkInfo): v
 }
 
 function attachNativeOrAll(context: Context, pins: Pins, hooks: readonly Hook[]): Attachment {
+  const obstacle = attachNative(context, hooks);
+  if (obstacle === undefined) return { mode: 'native' };
+  const { link, reason } = obstacle;
+  context.log('warn', 'falling back to generic XDP', { reason });
+  detachAll(context, pins);
+  for (const each of hooks) attach(context, each, 'generic');
+  return { mode: 'generic', fallback: { interface: link.name, conditions: conditionsOf(context, link), reason } };
+}
+
+/** The first interface that cannot run native XDP, or not together with the others; undefined: all do. */
+function attachNative(
+  context: Context,
+  hooks: readonly Hook[],
+): { readonly link: LinkInfo; readonly reason: string } | undefined {
   for (const hook of hooks) {
     try {
       attach(context, hook, 'native');
     } catch (error) {
       if (!failedWith(error, ...NATIVE_REFUSED)) throw error;
-      const reason = `${hook.link.name} cannot run native XDP: ${error instanceof Error ? error.message : String(error)}`;
-      context.log('warn', 'falling back to generic XDP', { reason });
-      detachAll(context, pins);
-      for (const each of hooks) attach(context, each, 'generic');
-      return { mode: 'generic', reason };
+      const why = error instanceof Error ? error.message : String(error);
+      return { link: hook.link, reason: `${hook.link.name} cannot run native XDP: ${why}` };
     }
   }
-  return { mode: 'native' };
+  for (const { link, underlay } of hooks) {
+    const reason = underlay ? redirectObstacle(context, link) : undefined;
+    if (reason !== undefined) return { link, reason };
+  }
+  return undefined;
+}
+
+/**
+ * Lets go of everything in generic mode where `auto` may find native mode possible now; true if it did, and everything
+ * is to be attached again. The kernel refuses a native program beside a generic one, so going back costs the packets of
+ * a few milliseconds. That is why only the start of an agent does it, once per change of what stood in the way, and a
+ * link's update at run time never.
+ */
+export function leaveGeneric(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): boolean {
+  if (context.mode !== 'auto' || outer.xdpMode !== 'generic' || underlays.present.length === 0) return false;
+  const fallback = context.inventory.fallback(pins.interface);
+  if (!nativeMayReturn(context, [...underlays.present, outer], fallback)) return false;
+  context.log('info', 'trying native XDP again', { interface: pins.interface, before: fallback?.reason });
+  detachAll(context, pins);
+  return true;
 }
 
 /** Idempotent: attaches, or swaps the program behind the pinned link, or finds it as it should be. */
@@ -132,12 +171,16 @@ export function detachAll(context: Context, pins: Pins): void {
 /** What keeps the programs from seeing every packet that they should; empty: nothing. */
 export function attachmentFaults(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): string[] {
   const faults: string[] = [];
-  for (const { link, pin, program } of hooksOf(pins, outer, underlays.present)) {
+  for (const { link, pin, program, underlay } of hooksOf(pins, outer, underlays.present)) {
     const found = isPinned(pin) ? context.calls.read(pin, (native) => native.linkInfo({ pin })) : undefined;
     if (found === undefined || found.ifindex !== link.ifindex || found.programId !== programId(context, program)) {
       faults.push(`our program is not attached to ${link.name}`);
     } else if (context.mode !== 'auto' && link.xdpMode !== context.mode) {
       faults.push(`${link.name} runs in ${link.xdpMode} mode, not ${context.mode}`);
+    } else if (underlay && context.mode === 'auto' && link.xdpMode === 'native') {
+      // Where native was asked for, nothing that we do heals it: status alone tells.
+      const obstacle = redirectObstacle(context, link);
+      if (obstacle !== undefined) faults.push(obstacle);
     }
   }
   if (!slowPathAttached(context, pins, outer)) faults.push(`our filter is not attached to ${outer.name}`);

@@ -4,6 +4,7 @@ import type { Context } from './context.ts';
 import { linkFaults, ourInterfaces } from './link.ts';
 import { pinnedUnderlays, pinsOf } from './pins.ts';
 import { findLink, outerName } from './veth.ts';
+import { redirectObstacle } from './xdp-mode.ts';
 
 type Described = DataPlaneDescription['interfaces'][number];
 
@@ -24,10 +25,14 @@ export function describe(context: Context): DataPlaneDescription {
     ];
     for (const [linkName, role] of roles) {
       const link = findLink(context, linkName);
-      if (link !== undefined) interfaces.push(describeLink(link, role));
+      if (link === undefined) continue;
+      interfaces.push(describeLink(link, role));
+      if (role !== 'underlay' || context.mode !== 'native' || link.xdpMode !== 'native') continue;
+      const obstacle = redirectObstacle(context, link);
+      if (obstacle !== undefined) notes.push(obstacle);
     }
     const generic = interfaces.some((each) => each.name === outerName(name) && each.mode === 'generic');
-    const reason = context.inventory.genericReason(name) ?? 'native XDP was not asked for';
+    const reason = context.inventory.fallback(name)?.reason ?? 'native XDP was not asked for';
     if (generic) notes.push(`${name} runs on generic XDP, which is slower: ${reason}`);
     notes.push(...linkFaults(context, name));
   }

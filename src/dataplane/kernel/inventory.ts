@@ -1,11 +1,27 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Why XDP runs in generic mode although native was wanted. */
+export interface Fallback {
+  /** The interface that could not, and what it was like then. */
+  readonly interface: string;
+  readonly conditions: string;
+  /** For people. */
+  readonly reason: string;
+}
+
 interface Entry {
   /** Addresses that we added, where the kernel cannot mark them (before 5.18: no IFA_PROTO). */
   addresses: string[];
-  /** Why XDP runs in generic mode, for status after a restart. */
-  genericReason?: string;
+  /** For status, and for going back, after a restart. */
+  fallback?: Fallback;
+}
+
+function parseFallback(value: unknown): Fallback | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { interface: name, conditions, reason } = value as Record<string, unknown>;
+  if (typeof name !== 'string' || typeof conditions !== 'string' || typeof reason !== 'string') return undefined;
+  return { interface: name, conditions, reason };
 }
 
 /** undefined: not what an agent writes. */
@@ -20,9 +36,10 @@ function parse(text: string): Map<string, Entry> | undefined {
   const entries = new Map<string, Entry>();
   for (const [name, entry] of Object.entries(value)) {
     if (typeof entry !== 'object' || entry === null) return undefined;
-    const { addresses, genericReason } = entry as Record<string, unknown>;
+    const { addresses, fallback: noted } = entry as Record<string, unknown>;
     if (!Array.isArray(addresses) || !addresses.every((item) => typeof item === 'string')) return undefined;
-    entries.set(name, { addresses, ...(typeof genericReason === 'string' ? { genericReason } : {}) });
+    const fallback = parseFallback(noted);
+    entries.set(name, { addresses, ...(fallback !== undefined && { fallback }) });
   }
   return entries;
 }
@@ -55,15 +72,15 @@ export class Inventory {
     this.#save();
   }
 
-  genericReason(interfaceName: string): string | undefined {
-    return this.#load().get(interfaceName)?.genericReason;
+  fallback(interfaceName: string): Fallback | undefined {
+    return this.#load().get(interfaceName)?.fallback;
   }
 
-  setGenericReason(interfaceName: string, reason: string | undefined): void {
-    if (this.genericReason(interfaceName) === reason) return;
+  setFallback(interfaceName: string, fallback: Fallback | undefined): void {
+    if (JSON.stringify(this.fallback(interfaceName)) === JSON.stringify(fallback)) return;
     const entry = this.#of(interfaceName);
-    if (reason === undefined) delete entry.genericReason;
-    else entry.genericReason = reason;
+    if (fallback === undefined) delete entry.fallback;
+    else entry.fallback = fallback;
     this.#save();
   }
 

@@ -78,8 +78,8 @@ export function programsPinned(pins: Pins): boolean {
 
 export function attachPrograms(context: Context, pins: Pins, pair: Pair, underlays: Underlays): void {
   attachSlowPath(context, pins, pair.outer);
-  const { reason } = attachAll(context, pins, pair.outer, underlays);
-  context.inventory.setGenericReason(pins.interface, reason);
+  const { fallback } = attachAll(context, pins, pair.outer, underlays);
+  context.inventory.setFallback(pins.interface, fallback);
 }
 
 /** The overlay with this pair, opened if it is not; events come from the pair from then on. */

@@ -33,16 +33,17 @@ describe('the inventory', () => {
   const warnings: string[] = [];
   const open = () => new Inventory(folder, (message) => warnings.push(message));
   const path = () => join(folder, 'inventory.json');
+  const fallback = { interface: 'eth0', conditions: 'MTU 9000', reason: 'no driver support' };
 
   it('remembers addresses and reasons across a restart, and leaves no file when it is empty', () => {
     const first = open();
     first.addAddress('omni0', '10.77.0.1');
     first.addAddress('omni0', '10.77.0.1');
-    first.setGenericReason('omni0', 'no driver support');
+    first.setFallback('omni0', fallback);
     const second = open();
     expect(second.hasAddress('omni0', '10.77.0.1')).toBe(true);
     expect(second.hasAddress('omni1', '10.77.0.1')).toBe(false);
-    expect(second.genericReason('omni0')).toBe('no driver support');
+    expect(second.fallback('omni0')).toEqual(fallback);
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     second.removeAddress('omni0', '10.77.0.1');
     expect(open().hasAddress('omni0', '10.77.0.1')).toBe(false);
@@ -55,7 +56,7 @@ describe('the inventory', () => {
     inventory.addAddress('omni0', 'fd77::1');
     const before = statSync(path()).ino;
     inventory.addAddress('omni0', 'fd77::1');
-    inventory.setGenericReason('omni0', undefined);
+    inventory.setFallback('omni0', undefined);
     inventory.forget('omni9');
     expect(statSync(path()).ino).toBe(before);
   });
