@@ -7,7 +7,11 @@ const LEAST_MTU = 1280 + 74;
 /** A native XDP program needs the whole frame in one 4 KiB page, less headroom and skb_shared_info. */
 const MOST_NATIVE_MTU = 3504;
 
-/** Drivers with native XDP that the kernel's tree has had since 5.15; others run the generic kind. */
+/** NETDEV_XDP_ACT_BASIC and NETDEV_XDP_ACT_NDO_XMIT of linux/netdev.h. */
+const RUNS_XDP = 1;
+const REDIRECT_TARGET = 4;
+
+/** Before 6.3 the kernel does not tell: drivers with native XDP in 5.15; others run the generic kind. */
 const NATIVE_DRIVERS = new Set([
   'amazon_ena',
   'ena',
@@ -81,7 +85,7 @@ async function underlayFindings(host: Host, question: NetworkQuestion): Promise<
   const findings = await Promise.all(
     names.map((name) => {
       const link = links.find((one) => one.name === name);
-      if (link !== undefined) return linkFindings(host, link, question.agentPid);
+      if (link !== undefined) return linkFindings(host, native, link, question.agentPid);
       return [failure('underlay', `there is no interface ${name}`, 'Name one that `ip link` shows.')];
     }),
   );
@@ -99,7 +103,12 @@ function defaultRouteInterfaces(native: Native, links: readonly LinkInfo[]): str
   return links.filter(({ ifindex, loopback }) => indexes.has(ifindex) && !loopback).map(({ name }) => name);
 }
 
-async function linkFindings(host: Host, link: LinkInfo, agentPid: number | undefined): Promise<readonly Finding[]> {
+async function linkFindings(
+  host: Host,
+  native: Native,
+  link: LinkInfo,
+  agentPid: number | undefined,
+): Promise<readonly Finding[]> {
   const { name, mtu } = link;
   if (link.loopback)
     return [failure('underlay', `${name} is the loopback`, 'Name the interface towards the other nodes.')];
@@ -109,12 +118,12 @@ async function linkFindings(host: Host, link: LinkInfo, agentPid: number | undef
     const message = `${name} has an MTU of ${mtu}: too small to carry IPv6 inside, which needs ${LEAST_MTU}`;
     findings.push(warning('underlay-mtu', message, `Run \`ip link set ${name} mtu 1500\`.`));
   }
-  findings.push(await xdpFinding(host, link, agentPid));
+  findings.push(await xdpFinding(host, native, link, agentPid));
   if (link.up) findings.unshift(ok('underlay', `${name} is up, MTU ${mtu}`));
   return findings;
 }
 
-async function xdpFinding(host: Host, link: LinkInfo, agentPid: number | undefined): Promise<Finding> {
+async function xdpFinding(host: Host, native: Native, link: LinkInfo, agentPid: number | undefined): Promise<Finding> {
   const { name, mtu, kind, xdpProgramId, xdpMode } = link;
   if (xdpProgramId !== 0 && agentPid === undefined) {
     return warning(
@@ -129,12 +138,22 @@ async function xdpFinding(host: Host, link: LinkInfo, agentPid: number | undefin
     return warning('xdp', `${name}: an MTU of ${mtu} allows generic XDP only, which is slower`, fix);
   }
   const driver = await host.driverOf(name);
-  if (NATIVE_KINDS.has(kind) || (driver !== undefined && NATIVE_DRIVERS.has(driver))) {
-    return ok('xdp', `${name} (${driver ?? kind}) can run native XDP`);
+  const features = native.xdpFeatures({ ifindex: link.ifindex });
+  // Other drivers may announce it once a program is attached.
+  if (features !== undefined && kind === 'veth' && link.up && (features & REDIRECT_TARGET) === 0) {
+    return warning(
+      'xdp',
+      `${name} (veth) takes no frames that native XDP redirects: the generic kind is slower`,
+      'Switch GRO on at its other end: `ethtool -K <interface> gro on`.',
+    );
   }
+  const adapter = `${name} (${(driver ?? kind) || 'no driver known'})`;
+  const listed = NATIVE_KINDS.has(kind) || (driver !== undefined && NATIVE_DRIVERS.has(driver));
+  if (features === undefined ? listed : (features & RUNS_XDP) !== 0) return ok('xdp', `${adapter} can run native XDP`);
+  const verdict = features === undefined ? 'is not known to run' : 'does not run';
   return warning(
     'xdp',
-    `${name} (${(driver ?? kind) || 'no driver known'}) is not known to run native XDP: the generic kind is slower`,
+    `${adapter} ${verdict} native XDP: the generic kind is slower`,
     'Nothing to do if that is fast enough; otherwise use an adapter with native XDP.',
   );
 }

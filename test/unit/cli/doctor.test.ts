@@ -19,6 +19,7 @@ interface Machine {
   readonly bpffs?: boolean;
   readonly links?: readonly Partial<LinkInfo>[];
   readonly defaultRouteOver?: number;
+  readonly xdpFeatures?: number;
   readonly files?: Readonly<Record<string, Partial<FileFacts>>>;
 }
 
@@ -51,6 +52,7 @@ function native(machine: Machine): Native {
     probe: () => probe,
     isBpffs: () => machine.bpffs ?? true,
     links: () => (machine.links ?? [ETH0]) as LinkInfo[],
+    xdpFeatures: () => machine.xdpFeatures,
     routes: () => [{ destination: '0.0.0.0/0', oif: machine.defaultRouteOver ?? 2 } as RouteInfo],
   };
   return answers as Native;
@@ -158,6 +160,13 @@ describe('doctor', () => {
     ['underlay-mtu', 'a small MTU', host({ links: [{ ...ETH0, mtu: 1300 }] }), /1300/],
     ['xdp', 'somebody else’s XDP program', host({ links: [{ ...ETH0, xdpProgramId: 7, xdpMode: 'native' }] }), /id 7/],
     ['xdp', 'an MTU beyond one page', host({ links: [{ ...ETH0, mtu: 9000 }] }), /generic XDP only/],
+    ['xdp', 'a driver that tells of no native XDP', host({ xdpFeatures: 0 }), /does not run native/],
+    [
+      'xdp',
+      'a veth that takes no redirected frames',
+      host({ xdpFeatures: 3, links: [{ ...ETH0, kind: 'veth' }] }),
+      /takes no frames/,
+    ],
     ['xdp', 'a driver without native XDP', host({}, { driverOf: async () => 'e1000e' }), /e1000e/],
     [
       'clock',
@@ -167,6 +176,11 @@ describe('doctor', () => {
     ],
   ])('%s: %s is worth a warning', async (check, _what, one, message) => {
     expect(await statusOf(check, one)).toMatchObject({ status: 'warning', message: expect.stringMatching(message) });
+  });
+
+  it('believes the driver that tells of native XDP, known or not', async () => {
+    const one = host({ xdpFeatures: 3 }, { driverOf: async () => 'brand-new' });
+    expect(await statusOf('xdp', one)).toMatchObject({ status: 'ok' });
   });
 
   it('takes the port and the hook of our own agent for granted', async () => {
