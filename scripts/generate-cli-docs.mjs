@@ -19,7 +19,7 @@ const nowhere = { write: () => undefined, isTTY: false, columns: undefined };
 const text = renderReference(createProgram({ io: { stdout: nowhere }, exitCode: 0 }));
 const fresh = existsSync(root + output) && readFileSync(root + output, 'utf8') === text;
 if (!fresh && process.argv.includes('--check')) {
-  console.error(`${output}: stale: run \`node scripts/generate-cli-docs.mjs\``);
+  console.error(`${output}: stale: run \`npm run generate\``);
   process.exit(1);
 }
 if (!fresh) {

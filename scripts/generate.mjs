@@ -5,8 +5,7 @@
  *
  * 1. manifests: schema/*.json -> src/manifest/generated.ts and docs/manifests.md
  * 2. layout:    bpf/omni_types.h -> src/dataplane/kernel/layout.ts, where addon and BPF object are built
- * 3. commands:  src/cli -> docs/cli.md, where the command line is built; --check leaves it to its unit test, which
- *               needs no build
+ * 3. commands:  src/cli -> docs/cli.md, where the command line is built and no older than its sources
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -41,12 +40,20 @@ function layoutIsFresh() {
   return run.status === 0;
 }
 
-function writeCommands() {
-  if (check || !existsSync(`${root}dist/src/cli/reference.js`)) return true;
-  return spawnSync(process.execPath, [`${root}scripts/generate-cli-docs.mjs`], { stdio: 'inherit' }).status === 0;
+/** The reference is written from the built command line: an older build than the sources would say what is no more. */
+function commandsAreFresh() {
+  const built = `${root}dist/.built`;
+  const sources = spawnSync('find', [`${root}src/cli`, '-name', '*.ts', '-newer', built, '-print', '-quit'], { encoding: 'utf8' });
+  if (!existsSync(built) || sources.status !== 0 || sources.stdout !== '') {
+    console.error('docs/cli.md: skipped: the command line is not built, or older than src/cli: run `npm run build`');
+    return true;
+  }
+  const script = `${root}scripts/generate-cli-docs.mjs`;
+  const run = spawnSync(process.execPath, [script, ...(check ? ['--check'] : [])], { stdio: 'inherit' });
+  return run.status === 0;
 }
 
 const files = await manifestFiles(root);
 const fresh = Object.entries(files).map(([path, text]) => writeOrCompare(path, text));
-fresh.push(layoutIsFresh(), writeCommands());
+fresh.push(layoutIsFresh(), commandsAreFresh());
 process.exitCode = fresh.every(Boolean) ? 0 : 1;

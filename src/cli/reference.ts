@@ -6,7 +6,7 @@ export function renderReference(program: Command): string {
   const help = program.createHelp();
   return [
     '# Command line',
-    'Generated from the command tree by `node scripts/generate-cli-docs.mjs`; do not edit.',
+    'Generated from the command tree by `npm run generate`; do not edit.',
     'stdout carries the answer only; progress, warnings and errors go to stderr. Every flag has a variable, which the flag beats; an empty variable counts as unset, and one of a repeatable flag holds a comma-separated list.',
     EXIT_CODES,
     JSON_FORMS,
@@ -38,7 +38,7 @@ One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is sh
 | \`diff --rev\` | \`Diff\` | \`from\`, \`to\`; \`manifests\`: \`op\`, \`object\`, \`position\`, \`fields\`; \`nodes\`: \`node\`, \`changes\`, \`sessionsCut\`, \`note\`; \`summary\`: \`changed\`, \`added\`, \`changedManifests\`, \`removed\`, \`nodes\`, \`operations\`, \`sessionsCut\` |
 | \`apply\`, \`reconcile\` | \`ApplyReport\`, \`ReconcileReport\` | \`ApplyReport\` |
 | \`get KIND\` | \`PeerList\`, \`VIPList\`, \`ClusterList\`, \`List\` | \`items\`, each as below |
-| \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\` |
+| \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\`, \`contact\` |
 | \`get sessions\` | \`SessionList\` | \`clockMs\` (now, on the clock of the session's times), \`items\` |
 | \`get rows\` | \`RowList\` | \`items\`: \`key\`, \`row\`, \`state\` (\`in-sync\`, \`missing\`, \`different\`, \`unexpected\`), \`desired\`, \`observed\`, \`origin\` |
 | \`describe\` | \`Peer\`, \`VIP\`, \`Cluster\` | as \`get KIND NAME\`, with \`sessions\`, \`rows\`, \`events\` |

@@ -1,9 +1,11 @@
 // Runs inside a namespace: sends hostile traffic and exits.
 //   send.mjs frame <interface> <hex>                     one raw frame
 //   send.mjs udp <address> <port> <count> <min> <max>    random datagrams of random sizes; prints replies received
+//   send.mjs datagrams <address> <port>                  the datagrams on stdin (hex, one a line) in one burst; the same report
 import { randomBytes, randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createRequire } from 'node:module';
+import { text } from 'node:stream/consumers';
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === 'frame') {
@@ -13,8 +15,9 @@ if (mode === 'frame') {
   const socket = new native.PacketSocket({ ifindex: link.ifindex, receiveBuffer: 65536, outgoing: false });
   socket.send({ frame: Buffer.from(hex, 'hex') });
   socket.close();
-} else if (mode === 'udp') {
+} else if (mode === 'udp' || mode === 'datagrams') {
   const [address, port, count, min, max] = rest;
+  const given = mode === 'datagrams' ? (await text(process.stdin)).split('\n').filter(Boolean) : undefined;
   const socket = createSocket('udp4');
   let replies = 0;
   let errors = 0;
@@ -22,9 +25,10 @@ if (mode === 'frame') {
   // An ICMP "port unreachable" would come back as ECONNREFUSED on this connected socket.
   socket.on('error', () => errors++);
   await new Promise((resolve) => socket.connect(Number(port), address, resolve));
-  for (let sent = 0; sent < Number(count); sent++) {
-    const size = randomInt(Number(min), Number(max) + 1);
-    await new Promise((resolve) => socket.send(randomBytes(size), resolve));
+  for (let sent = 0; sent < (given?.length ?? Number(count)); sent++) {
+    const hex = given?.[sent];
+    const datagram = hex === undefined ? randomBytes(randomInt(Number(min), Number(max) + 1)) : Buffer.from(hex, 'hex');
+    await new Promise((resolve) => socket.send(datagram, resolve));
   }
   await new Promise((resolve) => setTimeout(resolve, 300));
   socket.close();

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { ApplyReport, Event } from '../../../src/agent/api.ts';
+import type { ApplyReport, Contact, Event } from '../../../src/agent/api.ts';
+import { ApiFailure } from '../../../src/agent/server.ts';
 import { displayWidth } from '../../../src/cli/text.ts';
 import { OmniError } from '../../../src/errors.ts';
 import {
@@ -68,6 +69,18 @@ describe('status', () => {
     const yaml = parse((await ask(['status', '-o', 'yaml'])).stdout);
     expect(yaml).toEqual(json);
   });
+
+  it('as JSON keeps every field that scripts may read', async () => {
+    const json = JSON.parse((await ask(['status', '-o', 'json'], { status: NOT_READY })).stdout);
+    const paths: string[] = [];
+    const walk = (value: unknown, path: string): void => {
+      if (Array.isArray(value)) walk(value[0], `${path}[]`);
+      else if (typeof value !== 'object' || value === null) paths.push(path);
+      else for (const [key, inner] of Object.entries(value)) walk(inner, path === '' ? key : `${path}.${key}`);
+    };
+    walk(json, '');
+    await expect(`${paths.sort().join('\n')}\n`).toMatchFileSnapshot(golden('status-json-fields.txt'));
+  });
 });
 
 describe('get', () => {
@@ -131,6 +144,38 @@ describe('describe', () => {
     const outcome = await ask(['describe', 'peer/robot-2']);
     expect(outcome.code).toBe(0);
     await expect(outcome.stdout).toMatchFileSnapshot(golden('describe-peer.txt'));
+  });
+
+  const clockMs = 1_000_000;
+  const unanswered = { tries: 4, firstMs: clockMs - 15_000, lastMs: clockMs - 2_000, sent: true };
+  it.each<[string, Contact, RegExp]>([
+    [
+      'nobody answered',
+      { state: 'handshaking', unanswered: { ...unanswered, endpoint: '203.0.113.2:51820' } },
+      /none: 4 handshakes unanswered, the first 15s ago, the last 2s ago; still trying\nTried: +203\.0\.113\.2:51820\nLook at: +that node/,
+    ],
+    [
+      'it was given up',
+      {
+        state: 'idle',
+        lastHandshakeMs: clockMs - 600_000,
+        unanswered: { ...unanswered, endpoint: '203.0.113.2:51820' },
+      },
+      /gave up until there is traffic\nTried: .*\nLast handshake: +10m ago/,
+    ],
+    [
+      'there was nowhere to send to',
+      { state: 'handshaking', unanswered: { ...unanswered, sent: false } },
+      /no endpoint is known/,
+    ],
+    ['nothing was sent to it yet', { state: 'idle' }, /none, and none was asked for/],
+  ])('says why there is no session: %s', async (_what, contact, expected) => {
+    const objects = OBJECTS.map(({ session: _, ...object }) =>
+      object.object === 'peer/robot-2' ? { ...object, contact } : object,
+    );
+    const status = { ...NOT_READY, sessions: { active: 0, clockMs } };
+    const outcome = await ask(['describe', 'peer/robot-2'], { objects, status, sessions: [] });
+    expect(outcome.stdout).toMatch(expected);
   });
 
   it('takes kind and name apart, and refuses what is no object', async () => {
@@ -288,6 +333,30 @@ describe('diff of the node', () => {
     expect(outcome.code).toBe(1);
     await expect(outcome.stdout).toMatchFileSnapshot(golden('diff-node.txt'));
     expect(agent?.posted).toEqual([{ against: 'source' }]);
+  });
+
+  it('names peers that are no objects of the node yet', async () => {
+    const changes = await changesOf([1, 2], [1, 2, 3]);
+    const diff = { revision: REVISION, changes, sessionsCut: [], peers: { [keyOf(3)]: 'robot-3' } };
+    const outcome = await ask(['diff'], { diff });
+    expect(outcome.stdout).toContain('talk to robot-3');
+    expect(outcome.stdout).toMatch(/resolve 10\.77\.0\.3 to robot-3/);
+  });
+
+  it('shows every error of a source that holds some, each with its place', async () => {
+    const position = { file: 'fleet/a.yaml', line: 3, column: 5 };
+    const finding = { severity: 'error', rule: 'vip-outside-subnets', fix: 'Move it.', position } as const;
+    const refusal = new OmniError('main holds 2 errors', { code: 'fleet-invalid', class: 'stall', exitCode: 2 });
+    const findings = ['one is wrong', 'two is wrong'].map((message) => ({ ...finding, message }));
+    const outcome = await ask(['diff'], { diff: new ApiFailure(422, refusal, findings) });
+    expect(outcome.code).toBe(2);
+    expect(outcome.stderr).toBe(
+      [
+        'fleet/a.yaml:3:5: error: one is wrong [vip-outside-subnets]\n    fix: Move it.\n',
+        'fleet/a.yaml:3:5: error: two is wrong [vip-outside-subnets]\n    fix: Move it.\n',
+        'error: main holds 2 errors\n',
+      ].join(''),
+    );
   });
 
   it('against files, exit 0 where nothing differs', async () => {

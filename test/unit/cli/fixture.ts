@@ -156,6 +156,7 @@ const READY: Status = {
 
 export const NOT_READY: Status = {
   ...READY,
+  handshakes: { completed: 12, failed: { timeout: 3, mac1: 0 } },
   source: { ...READY.source, lastError: 'git.example.com did not answer within 30 s' },
   revision: { lastApplied: REVISION, lastAttempted: { id: 'f00', label: 'main@sha1:f00dcafe' } },
   conditions: [
@@ -270,7 +271,7 @@ export type Answers = Partial<{
   status: Status;
   objects: readonly ObjectStatus[];
   sessions: readonly SessionState[];
-  diff: DiffReport;
+  diff: DiffReport | OmniError;
   apply: ApplyReport | OmniError;
   reconcile: ApplyReport;
   /** After the backlog, for watchers. */
