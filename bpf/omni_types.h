@@ -88,7 +88,7 @@ struct omni_address {		/* IPv4 is held as ::ffff:a.b.c.d */
 
 struct omni_endpoint {
 	struct omni_address remote;
-	struct omni_address local;	/* source address of what we send; all zero = unknown */
+	struct omni_address local;	/* source address of what we send; all zero = unknown: nothing is sent */
 	__be16 remote_port;
 	__be16 local_port;
 	__u32 pad;

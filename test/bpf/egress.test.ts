@@ -227,3 +227,18 @@ describe('an underlay neighbour that is not resolved', () => {
     expect(stats).toEqual({ txPackets: 1, txBytes: ping().length, neighResolve: 1 });
   });
 });
+
+it('does something defined with any bytes at all, and nothing undefined to them', async () => {
+  const frames = Array.from({ length: 3000 }, (_, i) => {
+    const frame = randomBytes(14 + Math.floor(Math.random() * 120));
+    frame.set(mac(i % 2 ? THEIRS : '33:33:ff:00:00:02'));
+    frame.writeUInt16BE([0x0806, 0x86dd, 0x88b5, 0x0800][Math.floor(Math.random() * 4)] ?? 0, 12);
+    return frame;
+  });
+  const { result, drops, stats } = await lab.counted(() => lab.runAll('omni_egress', frames));
+  const sent = result.filter(({ retval }) => retval === XDP_REDIRECT);
+  const dropped = result.filter(({ retval }) => retval === XDP_DROP);
+  expect(sent.length + dropped.length).toBe(frames.length);
+  expect(stats.txPackets).toBe(sent.length);
+  expect(drops).toEqual({ multicast: dropped.length });
+});
