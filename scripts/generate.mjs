@@ -43,7 +43,9 @@ function layoutIsFresh() {
 /** The reference is written from the built command line: an older build than the sources would say what is no more. */
 function commandsAreFresh() {
   const built = `${root}dist/.built`;
-  const sources = spawnSync('find', [`${root}src/cli`, '-name', '*.ts', '-newer', built, '-print', '-quit'], { encoding: 'utf8' });
+  const sources = spawnSync('find', [`${root}src/cli`, '-name', '*.ts', '-newer', built, '-print', '-quit'], {
+    encoding: 'utf8',
+  });
   if (!existsSync(built) || sources.status !== 0 || sources.stdout !== '') {
     console.error('docs/cli.md: skipped: the command line is not built, or older than src/cli: run `npm run build`');
     return true;

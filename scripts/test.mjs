@@ -18,7 +18,15 @@ let broken = false;
 
 for (const project of projects) {
   const report = join(folder, `${project}.json`);
-  const arguments_ = ['vitest', 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile=${report}`];
+  const arguments_ = [
+    'vitest',
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile=${report}`,
+  ];
   const run = spawnSync('npx', ['--no-install', ...arguments_, ...process.argv.slice(2)], { stdio: 'inherit' });
   if (run.status !== 0) broken = true;
   try {
@@ -27,7 +35,9 @@ for (const project of projects) {
     totals.failed += result.numFailedTests;
     totals.skipped += result.numPendingTests + (result.numTodoTests ?? 0);
     // A file that could not be loaded has failed without a test of its own.
-    totals.failed += result.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+    totals.failed += result.testResults.filter(
+      (file) => file.status === 'failed' && file.assertionResults.length === 0,
+    ).length;
   } catch (error) {
     console.error(`test: no report of project ${project}: ${error.message}`);
     broken = true;
@@ -35,9 +45,14 @@ for (const project of projects) {
 }
 rmSync(folder, { recursive: true });
 
-if (!root) console.log('test: not root: the projects that load BPF programs and make network namespaces were not run (sudo npm test)');
+if (!root)
+  console.log(
+    'test: not root: the projects that load BPF programs and make network namespaces were not run (sudo npm test)',
+  );
 if (broken && totals.failed === 0) totals.failed = 1;
 const skippedFails = ci && totals.skipped > 0;
 if (skippedFails) console.log('test: a skipped test is a failure under CI');
-console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''}`);
+console.log(
+  `${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''}`,
+);
 process.exit(totals.failed > 0 || totals.passed === 0 || skippedFails ? 1 : 0);

@@ -220,8 +220,6 @@ describe('the configuration file of the agent', () => {
 
 describe('the reference', () => {
   it('docs/cli.md says what the command tree says', () => {
-    expect(readFileSync('docs/cli.md', 'utf8'), 'run: npm run generate').toBe(
-      renderReference(program),
-    );
+    expect(readFileSync('docs/cli.md', 'utf8'), 'run: npm run generate').toBe(renderReference(program));
   });
 });
