@@ -34,7 +34,7 @@ static __always_inline void chacha20_init(struct chacha20 *state, const __u32 ke
 /*
  * One block, in assembly: clang 19 has ten registers for sixteen words and adds
  * nine loads and stores to every quarter round; this adds three and a half, in
- * a third of the stack. Words 4..7 always stay in registers, because a round
+ * half of the stack. Words 4..7 always stay in registers, because a round
  * ends with them and the next one begins with them: a way through memory would
  * delay everything. Five more registers hold whatever the quarter rounds need
  * of the others; what is needed last again makes room. The quarter rounds of
