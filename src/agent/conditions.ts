@@ -22,7 +22,16 @@ export function conditionsOf(
   sessions: SessionProblem | undefined,
 ): readonly Condition[] {
   const obstacle = obstacleOf(reconcile, follower, sessions);
-  return [...(obstacle === undefined ? reconcile : obstructed(reconcile, obstacle)), sourceReady(follower)];
+  const node = obstacle === undefined ? reconcile.map(withCause(follower)) : obstructed(reconcile, obstacle);
+  return [...node, sourceReady(follower)];
+}
+
+/** A node that has read nothing yet says why, where the source has given a reason. */
+function withCause({ error }: FollowerState): (condition: ReconcileCondition) => ReconcileCondition {
+  return (condition) => {
+    if (condition.reason !== 'NoRevision' || error === undefined) return condition;
+    return { ...condition, message: `${condition.message}: ${withFix(error)}` };
+  };
 }
 
 function obstacleOf(

@@ -47,7 +47,8 @@ function describe(error: unknown, verb: string): Report {
   if (error instanceof CommanderError) return describeUsage(error, verb);
   if (error instanceof OmniError) {
     // Messages of the agent and of the readers often start with the object that they are about already.
-    const named = error.object === undefined || error.message.includes(error.object);
+    const name = error.object?.replace(/^(?:file|port)\//, '');
+    const named = name === undefined || error.message.includes(name);
     const message = named ? error.message : `${error.object}: ${error.message}`;
     const diagnostics = error instanceof ManifestsRefused ? error.diagnostics : undefined;
     return { message, fix: error.fix, exitCode: error.exitCode, diagnostics, detail: stack(error) };

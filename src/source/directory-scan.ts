@@ -131,7 +131,7 @@ function missing(message: string, cause?: unknown): OmniError {
     code: 'source-path-missing',
     class: 'stall',
     exitCode: ExitCode.source,
-    fix: 'Create it, mount it, or name another folder with --source.',
+    fix: 'Create it, mount it, or name another folder with --source and --path.',
     cause,
   });
 }
