@@ -152,7 +152,7 @@ const DAMAGED =
 
 /** Turns what git printed into an error for people. What is not recognised depends on where it happened. */
 export function classifyGitFailure(place: GitPlace, origin: string, output: string): OmniError {
-  const clean = printable(withoutCredentials(output.slice(0, 8_192)).replaceAll('\n', ' | ')).trim();
+  const clean = printable(withoutCredentials(output.slice(0, 8_192)).trim().replaceAll('\n', ' | '));
   for (const { pattern, code, class: errorClass, what, fix } of PATTERNS) {
     if (pattern.test(clean)) return sourceError(`${origin} ${what} (git: ${lastWords(clean)})`, code, errorClass, fix);
   }

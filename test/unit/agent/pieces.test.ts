@@ -80,6 +80,14 @@ describe('conditionsOf', () => {
     expect(conditions[1]).toMatchObject({ message: 'gone. Look.', lastTransitionTime: '1970-01-01T00:00:00.005Z' });
   });
 
+  it('a node that has read nothing yet says why', () => {
+    const nothing: Condition = { ...ready, status: 'Unknown', reason: 'NoRevision', message: 'nothing read yet' };
+    const error = new OmniError('no branch "mian"', { code: 'source-ref-missing', class: 'stall', fix: 'Push it.' });
+    const conditions = conditionsOf([nothing], { sourceReady: false, sinceMs: 5, error }, undefined);
+    expect(shown(conditions)).toEqual(['Ready=Unknown NoRevision', 'SourceReady=False SourceRefMissing']);
+    expect(conditions[0]?.message).toBe('nothing read yet: no branch "mian". Push it.');
+  });
+
   it('a revision with errors, or sessions that cannot be had, stall', () => {
     const position = { file: 'a.yaml', line: 3, column: 5 };
     const finding = { severity: 'error', rule: 'x', message: 'is wrong', fix: 'mend it', position } as const;
