@@ -4,7 +4,7 @@ import type { Host } from '../../lab/lab.ts';
 /** All samples of the host's exposition, by `name{labels}` exactly as printed. */
 export type Samples = ReadonlyMap<string, number>;
 
-export function parseExposition(text: string): Samples {
+function parseExposition(text: string): Samples {
   const samples = new Map<string, number>();
   for (const line of text.split('\n')) {
     const match = /^([a-z_]+(?:\{[^}]*\})?) ([-+\d.eE]+|NaN|\+Inf)$/.exec(line);

@@ -1,5 +1,5 @@
 /** Frames of a classic little-endian pcap file (the format that tcpdump -w writes). */
-export function frames(pcap: Buffer): Buffer[] {
+function frames(pcap: Buffer): Buffer[] {
   const magic = pcap.readUInt32LE(0);
   if (magic !== 0xa1b2c3d4 && magic !== 0xa1b23c4d) throw new Error(`no pcap file: magic ${magic.toString(16)}`);
   const found: Buffer[] = [];

@@ -156,7 +156,7 @@ spec: { cluster: warehouse, address: ${address}, peer: ${peer} }
 `;
 }
 
-export function freeUdpPort(): Promise<number> {
+function freeUdpPort(): Promise<number> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1', () => {
