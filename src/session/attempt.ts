@@ -1,5 +1,5 @@
-import { type Draft, update } from './model.ts';
-import { ATTEMPT_MS, RETRY_JITTER_MS } from './timers.ts';
+import { type Attempt, type Draft, update } from './model.ts';
+import { ATTEMPT_MS, EARLY_RETRIES_MS, RETRY_JITTER_MS } from './timers.ts';
 
 /** Why a session is wanted. `traffic`: frames wait for it. */
 export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'dead-peer' | 'converge';
@@ -22,7 +22,7 @@ export function beginAttempt(draft: Draft, reason: AttemptReason): void {
     attempt: {
       pending: undefined,
       tries: 0,
-      retryAtMs: waits ? earliestMs + draft.jitter * RETRY_JITTER_MS : draft.nowMs,
+      retryAtMs: waits ? handshakeSentMs + jittered(draft, settings.handshakeTimeoutMs) : draft.nowMs,
       giveUpAtMs: reason === 'traffic' || peerMayLive(draft) ? giveUpAtMs : draft.nowMs,
     },
     establishAtMs: Number.POSITIVE_INFINITY,
@@ -32,7 +32,7 @@ export function beginAttempt(draft: Draft, reason: AttemptReason): void {
 
 /** Sends the next initiation if its time has come, or gives up. */
 export function attemptDue(draft: Draft): void {
-  const { attempt, sequence, settings } = draft.state;
+  const { attempt, sequence } = draft.state;
   if (attempt === undefined || attempt.retryAtMs > draft.nowMs) return;
   if (attempt.tries > 0 && draft.nowMs >= attempt.giveUpAtMs) {
     giveUp(draft);
@@ -45,7 +45,7 @@ export function attemptDue(draft: Draft): void {
       ...attempt,
       pending: sequence + 1,
       tries: attempt.tries + 1,
-      retryAtMs: retryAtMs(draft, settings.handshakeTimeoutMs),
+      retryAtMs: draft.nowMs + jittered(draft, pauseMs(draft, attempt)),
     },
   });
   draft.effects.push({ type: 'initiate', sequence: sequence + 1, tries: attempt.tries });
@@ -60,7 +60,7 @@ export function yieldTo(draft: Draft): void {
   if (attempt === undefined) return;
   if (attempt.pending !== undefined && settings.preferred) return;
   if (attempt.pending !== undefined) draft.effects.push({ type: 'abandon' });
-  const later = retryAtMs(draft, settings.handshakeTimeoutMs);
+  const later = draft.nowMs + jittered(draft, settings.handshakeTimeoutMs);
   update(draft, { attempt: { ...attempt, pending: undefined, retryAtMs: later } });
 }
 
@@ -95,6 +95,18 @@ function peerMayLive(draft: Draft): boolean {
   return gaveUpMs === undefined || seen.txDataMs > gaveUpMs || seen.rxMs > gaveUpMs;
 }
 
-function retryAtMs(draft: Draft, handshakeTimeoutMs: number): number {
-  return draft.nowMs + handshakeTimeoutMs + draft.jitter * RETRY_JITTER_MS;
+/**
+ * How long the initiation that leaves now waits for its answer. Early retries are for a peer that may not know us yet:
+ * one with whom there is a session does. And the only initiation of a turn has no retry that could make up for an
+ * answer that comes late.
+ */
+function pauseMs(draft: Draft, { tries, giveUpAtMs }: Attempt): number {
+  const { current, settings } = draft.state;
+  const inUse = current !== undefined && draft.nowMs < current.expiresMs;
+  const early = inUse || giveUpAtMs <= draft.nowMs ? undefined : EARLY_RETRIES_MS[tries];
+  return Math.min(early ?? Number.POSITIVE_INFINITY, settings.handshakeTimeoutMs);
+}
+
+function jittered(draft: Draft, pause: number): number {
+  return pause + draft.jitter * Math.min(RETRY_JITTER_MS, pause / 3);
 }

@@ -31,8 +31,8 @@ export interface Slot {
   readonly removeAtMs: number;
 }
 
-/** An effort to get a session: initiations every handshake timeout until one is answered. */
-interface Attempt {
+/** An effort to get a session: initiations, early ones and then every handshake timeout, until one is answered. */
+export interface Attempt {
   /** Number of the initiation whose answer is welcome. */
   readonly pending: number | undefined;
   readonly tries: number;

@@ -10,6 +10,8 @@ import type { CallerState } from './noise.ts';
 import type { PeerServices } from './services.ts';
 import { slotsOf } from './slots.ts';
 
+type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
+
 /** One peer: its state machine, and the carrying out of what that decides, in order. */
 export class PeerSessions {
   /** Replaced when the manifest changes; the key is the same for life. */
@@ -19,6 +21,8 @@ export class PeerSessions {
   #state: MachineState;
   #work: Promise<void> = Promise.resolve();
   #unanswered: Unanswered | undefined;
+  /** The initiation that waits for its turn to be made. */
+  #due: Initiate | undefined;
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
     this.#services = services;
@@ -88,7 +92,7 @@ export class PeerSessions {
     const services = this.#services;
     switch (effect.type) {
       case 'initiate':
-        services.pace(() => this.#initiate(effect.sequence, effect.tries).catch((error) => services.report(error)));
+        this.#awaitTurn(effect);
         return true;
       case 'abandon':
         this.#exchange.abandon();
@@ -104,7 +108,20 @@ export class PeerSessions {
     }
   }
 
-  async #initiate(sequence: number, tries: number): Promise<void> {
+  /** A retry that falls due in the line takes the place of its predecessor: else the line fills with what is no longer wanted. */
+  #awaitTurn(initiate: Initiate): void {
+    const services = this.#services;
+    const inLine = this.#due !== undefined;
+    this.#due = initiate;
+    if (inLine) return;
+    services.pace(() => {
+      const due = this.#due;
+      this.#due = undefined;
+      if (due !== undefined) this.#initiate(due).catch((error) => services.report(error));
+    });
+  }
+
+  async #initiate({ sequence, tries }: Initiate): Promise<void> {
     const services = this.#services;
     const wanted = () => this.#state.attempt?.pending === sequence;
     if (!wanted()) return;

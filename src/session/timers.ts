@@ -4,8 +4,18 @@
  * `handshakeTimeout`, a peer's `keepalive`) comes in the machine's settings.
  */
 
-/** Added to every retry at random, so that two ends that started together do not stay together. */
+/**
+ * At most this, and at most a third of the pause, is added to every retry at random, so that two ends that started
+ * together do not stay together.
+ */
 export const RETRY_JITTER_MS = 333;
+/**
+ * Pauses before the first retries where there is no session; the cluster's handshakeTimeout, where it is shorter and
+ * after them. A commit reaches two nodes at different moments: the first of them calls a peer that does not know it
+ * for up to a poll interval, and must not sit out a whole timeout then. They grow, as an answer counts only until the
+ * next initiation leaves: on a long path the first pause that is longer than the round trip lets one in.
+ */
+export const EARLY_RETRIES_MS: readonly number[] = [250, 500, 500, 1_000, 2_000];
 /** An attempt ends after this without an answer, unless traffic asks again. */
 export const ATTEMPT_MS = 90_000;
 /** Something was received and nothing sent for this long: an empty datagram tells the peer that we live. */

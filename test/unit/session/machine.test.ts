@@ -42,6 +42,18 @@ class Driver {
     return effects;
   }
 
+  /** Lets the time pass; when initiations left, in milliseconds since the start. */
+  initiationsIn(ms: number): readonly number[] {
+    const untilMs = this.nowMs + ms;
+    const times: number[] = [];
+    while (nextDeadlineMs(this.state) <= untilMs) {
+      const effects = this.wait(Math.max(0, nextDeadlineMs(this.state) - this.nowMs));
+      if (types(effects).includes('initiate')) times.push(this.nowMs - START);
+    }
+    this.nowMs = untilMs;
+    return times;
+  }
+
   /** A session that we initiated, and that the peer has shown to have. */
   established(localId = 1n): this {
     this.put({ type: 'frame' });
@@ -96,23 +108,70 @@ test('a machine with nothing to do has no deadline', () => {
 });
 
 describe('attempts', () => {
-  test.each([0, 0.5, 0.999])('a retry comes after the timeout and %f of 333 ms', (jitter) => {
+  test.each([0, 0.5, 0.999])('retries come early, then after the timeout, and %f of a third or of 333 ms', (jitter) => {
     const driver = new Driver();
     driver.jitter = jitter;
     expect(types(driver.put({ type: 'frame' }))).toEqual(['initiate']);
-    expect(nextDeadlineMs(driver.state)).toBe(START + 5_000 + jitter * 333);
+    for (const pause of [250, 500, 500, 1_000, 2_000, 5_000, 5_000, 5_000]) {
+      const retryAtMs = driver.nowMs + pause + jitter * Math.min(333, pause / 3);
+      expect(nextDeadlineMs(driver.state)).toBe(retryAtMs);
+      driver.nowMs = retryAtMs;
+      expect(types(driver.put({ type: 'timer' }))).toEqual(['initiate']);
+    }
+  });
+
+  test.each<[string, (driver: Driver) => readonly MachineEffect[]]>([
+    [
+      'a rekey',
+      (driver) => {
+        driver.nowMs += 5_000;
+        return driver.put({ type: 'rekey-due', localId: 1n });
+      },
+    ],
+    [
+      'a silent peer',
+      (driver) => {
+        const sent = { txLastMs: driver.nowMs + 2, txDataLastMs: driver.nowMs + 2 };
+        driver.nowMs += 15_002;
+        return driver.snapshot([session(1n, { initiator: true, current: true, rxLastMs: 1, ...sent })]);
+      },
+    ],
+  ])('while a session is in use, each initiation of %s gets the whole timeout', (_, begin) => {
+    const driver = new Driver().established();
+    expect(types(begin(driver))).toContain('initiate');
+    const begun = driver.nowMs - START;
+    expect(driver.initiationsIn(15_000)).toEqual([begun + 5_000, begun + 10_000, begun + 15_000]);
+  });
+
+  test('of an expired session are as early as without one', () => {
+    const driver = new Driver().established();
+    driver.nowMs += 3_600_000;
+    const begun = driver.nowMs - START;
+    expect(types(driver.put({ type: 'frame' }))).toContain('initiate');
+    expect(driver.initiationsIn(1_000)).toEqual([begun + 250, begun + 750]);
+  });
+
+  test('that a keepalive makes singly, after a vain one, wait for the answer as long as the timeout', () => {
+    const driver = new Driver({ keepaliveMs: 25_000 });
+    expect(types(driver.wait(94_250))).toContain('gave-up');
+    expect(types(driver.wait(25_000))).toEqual(['initiate']);
+    expect(types(driver.wait(4_999))).toEqual([]);
+    const { sequence } = driver.state;
+    expect(types(driver.put({ type: 'response', sequence, localId: 5n }))).toContain('install');
   });
 
   test("follow the cluster's timeout", () => {
     const driver = new Driver({ handshakeTimeoutMs: 700 });
     driver.put({ type: 'frame' });
-    expect(types(driver.wait(7_100))).toEqual(Array.from({ length: 10 }, () => 'initiate'));
+    expect(driver.initiationsIn(7_100)).toEqual([
+      250, 750, 1_250, 1_950, 2_650, 3_350, 4_050, 4_750, 5_450, 6_150, 6_850,
+    ]);
   });
 
   test('number their tries from 0, so that endpoints take turns', () => {
     const driver = new Driver();
     const effects = [...driver.put({ type: 'frame' }), ...driver.wait(10_000)];
-    expect(effects).toEqual([0, 1, 2].map((tries) => ({ type: 'initiate', sequence: tries + 1, tries })));
+    expect(effects).toEqual([0, 1, 2, 3, 4, 5, 6].map((tries) => ({ type: 'initiate', sequence: tries + 1, tries })));
   });
 
   test('one frame after another starts no second attempt, but keeps the first from giving up', () => {
@@ -132,14 +191,14 @@ describe('attempts', () => {
     driver.put({ type: 'lost', localId: 9n });
     driver.put({ type: 'removed' });
     expect(types(driver.put({ type: 'frame' }))).toEqual([]);
-    expect(types(driver.wait(3_999))).toEqual([]);
+    expect(types(driver.wait(4_749))).toEqual([]); // the last one left 750 ms after the start
     expect(types(driver.wait(1))).toEqual(['initiate']);
   });
 
   test('an answer to an earlier initiation is not welcome', () => {
     const driver = new Driver();
     driver.put({ type: 'frame' });
-    driver.wait(5_000);
+    expect(types(driver.wait(250))).toEqual(['initiate']);
     expect(driver.put({ type: 'response', sequence: 1, localId: 5n })).toEqual([]);
     expect(types(driver.put({ type: 'response', sequence: 2, localId: 6n }))).toContain('install');
     expect(driver.put({ type: 'response', sequence: 2, localId: 7n })).toEqual([]);
