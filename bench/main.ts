@@ -4,11 +4,15 @@ import { Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
 import { type Figures, figureNames, measure } from './measure.ts';
 import { reconcileBench } from './reconcile.ts';
-import { systems } from './systems.ts';
+import { type System, systems, threadReceiveQueues } from './systems.ts';
 
 /*
  * Ours beside plain veth, wireguard-go and nebula: two hosts on one wire, rounds interleaved (a machine that slows down
  * slows all of them), medians of the rounds, ratios of the medians.
+ *
+ * The wire is a veth pair, and veth runs the receiver's interrupt work on the sender's core: both hosts' kernels share
+ * one. The second wire gives each host's receive queue a thread of its own, as two machines have two processors; it
+ * costs every system a wake-up per packet, so latency is compared on the first.
  *
  *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile]
  */
@@ -24,20 +28,33 @@ const { values: options } = parseArgs({
 });
 
 type Results = Map<string, Figures[]>;
+type Wire = 'shared core' | 'a thread per host';
+const wires: readonly Wire[] = ['shared core', 'a thread per host'];
 
-async function rounds(count: number, seconds: number, names: readonly string[] | undefined): Promise<Results> {
+async function once(system: System, wire: Wire, seconds: number): Promise<Figures> {
+  const lab = await Lab.open({ name: 'omnib', hosts: ['a', 'b'], direct: true });
+  try {
+    const [a, b] = [lab.host('a'), lab.host('b')];
+    const address = await system.start(lab, a, b);
+    if (wire === 'a thread per host') await threadReceiveQueues([a, b]);
+    return await measure(a, b, address, seconds);
+  } finally {
+    await lab.close();
+  }
+}
+
+async function rounds(count: number, seconds: number, names?: readonly string[]): Promise<Map<Wire, Results>> {
   const chosen = systems.filter((system) => names === undefined || names.includes(system.name));
-  const results: Results = new Map(chosen.map((system) => [system.name, []]));
+  const results = new Map(wires.map((wire) => [wire, new Map(chosen.map((system) => [system.name, []])) as Results]));
   for (let round = 1; round <= count; round++) {
-    for (const system of chosen) {
-      process.stderr.write(`bench: round ${round}/${count}: ${system.name}\n`);
-      const lab = await Lab.open({ name: 'omnib', hosts: ['a', 'b'], direct: true });
-      try {
-        const [a, b] = [lab.host('a'), lab.host('b')];
-        const address = await system.start(lab, a, b);
-        results.get(system.name)?.push(await measure(a, b, address, seconds));
-      } finally {
-        await lab.close();
+    for (const wire of wires) {
+      for (const system of chosen) {
+        if (system.withoutNapi && wire === 'a thread per host') continue;
+        process.stderr.write(`bench: round ${round}/${count}, ${wire}: ${system.name}\n`);
+        results
+          .get(wire)
+          ?.get(system.name)
+          ?.push(await once(system, wire, seconds));
       }
     }
   }
@@ -50,7 +67,9 @@ function medians(results: Results): Map<string, Figures> {
     Object.fromEntries(
       figureNames.map((name) => [name, median(figures.map((figure) => figure[name]))]),
     ) as unknown as Figures;
-  return new Map([...results].map(([name, figures]) => [name, of(figures)]));
+  return new Map(
+    [...results].filter(([, figures]) => figures.length > 0).map(([name, figures]) => [name, of(figures)]),
+  );
 }
 
 const columns: readonly (readonly [string, (figures: Figures) => string])[] = [
@@ -74,24 +93,23 @@ function printTable(table: ReadonlyMap<string, Figures>): void {
     );
 }
 
-function printRatios(table: ReadonlyMap<string, Figures>): void {
-  const [ours, plain, wireguard, nebula] = ['omninervous', 'plain veth', 'wireguard-go', 'nebula'].map((name) =>
-    table.get(name),
-  );
-  if (ours === undefined) return;
-  const line = (what: string, value: number, target: string) =>
-    console.log(`${what.padEnd(44)} ${value.toFixed(2).padStart(8)}   ${target}`);
-  console.log('\nomninervous against                             measured   target');
-  if (plain !== undefined) line('ping 64 B: plain + us', ours.ping64Us - plain.ping64Us, '<= 8');
-  for (const [name, other] of [
-    ['wireguard-go', wireguard],
-    ['nebula', nebula],
-  ] as const) {
-    if (other === undefined) continue;
-    const target = (text: string) => (name === 'wireguard-go' ? text : '');
-    line(`ping 64 B: share of ${name}`, ours.ping64Us / other.ping64Us, target('<= 0.10'));
-    line(`TCP, one flow: times ${name}`, ours.tcpGbps / other.tcpGbps, target('>= 1.5'));
-    line(`UDP 128 B: times ${name}`, ours.udpKpps / other.udpKpps, target('>= 3'));
+function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): void {
+  const line = (what: string, value: number, target = '') =>
+    console.log(`${what.padEnd(60)} ${value.toFixed(2).padStart(8)}   ${target}`.trimEnd());
+  console.log('\nomninervous against                                          measured   target');
+  for (const [wire, table] of tables) {
+    const [ours, plain] = [table.get('omninervous'), table.get('plain veth')];
+    if (ours === undefined) continue;
+    const shared = wire === 'shared core';
+    if (plain !== undefined && shared) line('ping 64 B: plain + us', ours.ping64Us - plain.ping64Us, '<= 8');
+    for (const name of ['wireguard-go', 'nebula']) {
+      const other = table.get(name);
+      if (other === undefined) continue;
+      const target = (text: string) => (name === 'wireguard-go' ? text : undefined);
+      if (shared) line(`ping 64 B: share of ${name}`, ours.ping64Us / other.ping64Us, target('<= 0.10'));
+      line(`TCP, one flow, ${wire}: times ${name}`, ours.tcpGbps / other.tcpGbps, target('>= 1.5'));
+      line(`UDP 128 B, ${wire}: times ${name}`, ours.udpKpps / other.udpKpps, target('>= 3'));
+    }
   }
 }
 
@@ -100,15 +118,18 @@ async function main(): Promise<void> {
   if (everything || options.network) {
     if (process.getuid?.() !== 0) throw new Error('the network benchmark makes namespaces: run as root');
     const results = await rounds(Number(options.rounds), Number(options.seconds), options.only?.split(','));
-    const table = medians(results);
-    if (options.json)
-      console.log(JSON.stringify({ cpus: cpus().length, kernel: release(), rounds: Object.fromEntries(results) }));
-    else {
-      console.log(
-        `\n${cpus().length} x ${cpus()[0]?.model.trim()}, Linux ${release()}, medians of ${options.rounds} rounds\n`,
-      );
-      printTable(table);
-      printRatios(table);
+    const tables = new Map([...results].map(([wire, figures]) => [wire, medians(figures)]));
+    if (options.json) {
+      const all = Object.fromEntries([...results].map(([wire, figures]) => [wire, Object.fromEntries(figures)]));
+      console.log(JSON.stringify({ cpus: cpus().length, kernel: release(), rounds: all }));
+    } else {
+      const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Linux ${release()}`;
+      console.log(`\n${machine}, medians of ${options.rounds} rounds of ${options.seconds} s`);
+      for (const [wire, table] of tables) {
+        console.log(`\nWire: ${wire}`);
+        printTable(table);
+      }
+      printRatios(tables);
     }
   }
   if (everything || options.reconcile) await reconcileBench();

@@ -8,11 +8,18 @@ import { must, until } from '../lab/shell.ts';
 /** What is compared. `start` brings the system up on both hosts and returns the address of `b` on it. */
 export interface System {
   readonly name: string;
+  /** It takes GRO, and so NAPI, off the wire: no receive queue is left to give a thread. */
+  readonly withoutNapi?: true;
   start(lab: Lab, a: Host, b: Host): Promise<string>;
 }
 
 const answers = (a: Host, address: string): Promise<unknown> =>
   until(`${address} answers`, async () => (await ping(a, address, { count: 1, waitS: 1 })).received === 1, 20_000);
+
+/** Threaded NAPI on the wire of each host: its receive work runs in a thread of its own. */
+export async function threadReceiveQueues(hosts: readonly Host[]): Promise<void> {
+  for (const host of hosts) await host.must(['sh', '-c', 'echo 1 > /sys/class/net/eth0/threaded']);
+}
 
 const plain: System = {
   name: 'plain veth',
@@ -22,6 +29,7 @@ const plain: System = {
 /** The same wire with the offloads off: every frame is a frame, as on ours. */
 const plainNoOffload: System = {
   name: 'plain veth, no offloads',
+  withoutNapi: true,
   start: async (_lab, a, b) => {
     for (const host of [a, b])
       await host.must(['ethtool', '-K', 'eth0', 'tso', 'off', 'gso', 'off', 'gro', 'off', 'tx', 'off']);
