@@ -92,7 +92,7 @@ export function words(key: Uint8Array): number[] {
   return Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
 }
 
-export const IDLE_SESSION: SessionEntry = {
+const IDLE_SESSION: SessionEntry = {
   flags: 0,
   peer: 0n,
   remoteId: 0n,
