@@ -1,5 +1,5 @@
 /**
- * What the caller does about a failure (DESIGN section 4, rule 8):
+ * What the caller does about a failure:
  * `retry` with jitter, `wait` for something that is under way, `stall` until a human acts, `bug`.
  */
 export type ErrorClass = 'retry' | 'wait' | 'stall' | 'bug';

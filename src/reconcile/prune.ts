@@ -9,7 +9,7 @@ export interface PruneBlock {
 }
 
 /**
- * DESIGN section 4, rule 3: deletions come from a complete, validated set only (a `Fleet` is one: a reader that timed out or
+ * Deletions come from a complete, validated set only (a `Fleet` is one: a reader that timed out or
  * found an error returns none), and never from one that would empty this node.
  *
  * Issue 3 adds its guards here: a set that shrinks by more than max(5, 20 %) waits for `omni confirm` or `--prune-limit`.
