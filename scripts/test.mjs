@@ -12,7 +12,7 @@ if (!root && ci) {
   process.exit(1);
 }
 const folder = mkdtempSync(join(tmpdir(), 'omni-test-'));
-const projects = root ? ['unit', 'root'] : ['unit'];
+const projects = root ? ['unit', 'fuzz', 'root'] : ['unit', 'fuzz'];
 const totals = { passed: 0, failed: 0, skipped: 0 };
 let broken = false;
 

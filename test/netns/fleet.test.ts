@@ -221,6 +221,20 @@ describe('drift', () => {
     await one.must(['ip', 'address', 'delete', '10.99.0.1/24', 'dev', 'omni0']);
   });
 
+  it('does not take the place of a foreign route, says so, and heals once it is gone', async () => {
+    await one.must(['ip', 'route', 'replace', '10.77.0.0/16', 'dev', 'eth0']);
+    const told = await until('the status says it', async () => {
+      const result = await one.omni(['status']);
+      return result.status === 1 && result.stdout;
+    });
+    expect(told).toContain('10.77.0.0/16');
+    expect(await one.must(['ip', 'route', 'show', '10.77.0.0/16'])).toContain('dev eth0');
+    await one.must(['ip', 'route', 'delete', '10.77.0.0/16', 'dev', 'eth0']);
+    await one.mustOmni(['reconcile']);
+    expect(await one.must(['ip', 'route', 'show', '10.77.0.0/16'])).toContain('dev omni0');
+    await ready(one);
+  });
+
   it('is told as an event', async () => {
     const events = await one.mustOmni(['events']);
     expect(events).toMatch(/DriftHealed/);
