@@ -1,7 +1,8 @@
 import type { Diagnostic, ObjectRef, Position, PublicKey } from '../manifest/model.ts';
 import type { DataPlaneCounters, DataPlaneDescription, SessionState } from '../reconcile/dataplane.ts';
+import type { HistoryEntry, Hold, Quarantined, Revocation, Suspension } from '../reconcile/rollout/record.ts';
 import type { Change } from '../reconcile/rows.ts';
-import type { Revision } from '../source/source.ts';
+import type { LineOrigin, Revision } from '../source/source.ts';
 
 /**
  * The control API: HTTP/JSON on a Unix socket (mode 0600). u64 travel as decimal strings (`Json<T>`).
@@ -12,7 +13,16 @@ import type { Revision } from '../source/source.ts';
  *   GET  /v1/rows                     { desired: DesiredRow[], observed: ObservedRow[] }
  *   POST /v1/diff       DiffRequest   DiffReport      (nothing is written)
  *   POST /v1/apply      ApplyRequest  ApplyReport     409 where the agent follows a source
- *   POST /v1/reconcile  {}            ApplyReport     fetches, then one whole pass; waits for it
+ *   POST /v1/reconcile  ReconcileRequest ApplyReport  fetches, then one whole pass; waits for the verdict on what came
+ *   GET  /v1/rollout                  RolloutReport
+ *   POST /v1/confirm    ConfirmRequest  ApplyReport   accepts what a guard refuses, or ends the probation under way as passed
+ *   POST /v1/retry      { revision? } ApplyReport     lifts the quarantine of a revision (the newest) and tries it again
+ *   POST /v1/rollback   { to }        ApplyReport     'lkg' or a revision; the one in force is quarantined
+ *   POST /v1/hold       HoldRequest   RolloutReport   409 where one is in force and `replace` is not set
+ *   POST /v1/release    {}            RolloutReport
+ *   POST /v1/suspend    { reason }    RolloutReport
+ *   POST /v1/resume     {}            RolloutReport
+ *   GET  /v1/why?q=TEXT               WhyReport[]     404 where nothing of that name is known
  *   GET  /v1/events?watch=1&since=N   Event per line (NDJSON); without watch the backlog only
  *   GET  /metrics                     the same as on --metrics
  *
@@ -43,7 +53,19 @@ export interface ApiError {
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
 /** Kubernetes-shaped and kstatus-safe: `Ready` always, `Reconciling` and `Stalled` only while True. */
 export interface Condition {
-  readonly type: 'Ready' | 'Reconciling' | 'Stalled' | 'SourceReady';
+  readonly type:
+    | 'Ready'
+    | 'Reconciling'
+    | 'Stalled'
+    | 'SourceReady'
+    /** Only where signatures are asked for. */
+    | 'SourceVerified'
+    /** The rest only while True. */
+    | 'Probation'
+    | 'Held'
+    | 'Suspended'
+    | 'Drifted'
+    | 'Contested';
   readonly status: ConditionStatus;
   /** PascalCase. */
   readonly reason: string;
@@ -71,6 +93,7 @@ export interface Status {
     readonly nextFetch?: string;
   };
   readonly revision: { readonly lastApplied?: Revision; readonly lastAttempted?: Revision };
+  readonly rollout: RolloutReport;
   readonly conditions: readonly Condition[];
   readonly objects: { readonly total: number; readonly ready: number; readonly failed: number };
   readonly rows: { readonly desired: number; readonly observed: number; readonly pending: number };
@@ -141,6 +164,85 @@ export interface ApplyRequest {
   readonly set: FileSet;
   readonly dryRun: boolean;
   readonly timeoutMs: number;
+  /** Accepts what the guard against partitions refuses. */
+  readonly allowPartition: boolean;
+  /** Accepts what the guard against mass deletion refuses. */
+  readonly allowPrune: boolean;
+}
+export interface ReconcileRequest {
+  readonly timeoutMs: number;
+}
+export interface ConfirmRequest {
+  /** Absent: the newest revision. */
+  readonly revision?: string;
+  readonly allowPartition: boolean;
+  readonly timeoutMs: number;
+}
+export interface HoldRequest {
+  readonly reason: string;
+  /** RFC 3339. */
+  readonly until?: string;
+  readonly replace: boolean;
+}
+/**
+ * What became of a revision. `waiting`: something keeps it from being tried, and `message` says what.
+ * `refused`: a guard or a quarantine. `trial`: the time of the caller was up before the verdict.
+ */
+export interface Verdict {
+  readonly outcome: 'good' | 'rolled-back' | 'refused' | 'waiting' | 'preempted' | 'trial';
+  /** PascalCase, as in conditions: `ProbationFailed`, `PruneBlocked`, `PartitionBlocked`, `RevisionQuarantined`, `Held`, … */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Which revision this node trusts, and why not another. */
+export interface RolloutReport {
+  readonly lastKnownGood?: Revision & { readonly since: string };
+  readonly trial?: {
+    readonly revision: Revision;
+    readonly startedAt: string;
+    /** Milliseconds until it counts as failed. */
+    readonly remainingMs: number;
+    readonly probes: readonly ProbeReport[];
+  };
+  /** A valid newer revision that is not tried now, and what keeps it. */
+  readonly waiting?: { readonly revision: Revision; readonly reason: string; readonly message: string };
+  /** Newest first, like `history`. */
+  readonly quarantined: readonly Quarantined[];
+  readonly history: readonly HistoryEntry[];
+  readonly revoked: readonly Revocation[];
+  readonly hold?: Hold;
+  readonly suspension?: Suspension;
+}
+export interface ProbeReport {
+  readonly id: string;
+  readonly state: 'pending' | 'passed' | 'failing';
+  readonly message?: string;
+}
+
+/** From something that the kernel holds back to who asked for it. */
+export interface WhyReport {
+  /** What was asked for, as `omni` prints it: `peer/robot-17`, `address/omni0/10.77.0.17`. */
+  readonly subject: string;
+  /** Rows of the data path that follow from it, how each stands, and when a pass last saw it as desired. */
+  readonly rows: readonly {
+    readonly key: string;
+    readonly text: string;
+    readonly state: 'verified' | 'pending' | 'failed' | 'undesired';
+    /** RFC 3339. */
+    readonly verifiedAt?: string;
+    readonly message?: string;
+  }[];
+  readonly sessions: readonly SessionState[];
+  /** The manifest objects behind it, nearest first, each with the commit that wrote its place. */
+  readonly objects: readonly {
+    readonly object: ObjectRef;
+    readonly position: Position;
+    readonly commit?: LineOrigin;
+  }[];
+  readonly revision?: Revision;
+  /** Why it is not there, or is there although nobody asks for it. */
+  readonly notes: readonly string[];
 }
 export interface ApplyReport {
   readonly revision: Revision;
@@ -151,6 +253,8 @@ export interface ApplyReport {
   }[];
   readonly changes: readonly Change[];
   readonly ready: boolean;
+  /** Absent: nothing was to be tried (a dry run). */
+  readonly verdict?: Verdict;
 }
 
 export interface Event {

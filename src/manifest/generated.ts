@@ -88,6 +88,56 @@ export interface ClusterDocument {
        */
       mode?: 'flood' | 'none';
     };
+    /**
+     * What a node does about drift, that is, differences that no commit asked for. `enforce` heals it, `report` says so in events and status and leaves it. Commits are carried out in both.
+     */
+    mode?: 'enforce' | 'report';
+    /**
+     * How a node makes sure that a commit did not cut it off, before it lets go of the one before.
+     */
+    probation?: {
+      /**
+       * What passed before a commit must pass again within this time, or the node goes back to its last known good revision.
+       */
+      confirmWithin?: string;
+      /**
+       * Checks beside the built-in ones (live peers answer, the git remote answers). Exactly one of `tcp`, `ping` and `http` each.
+       *
+       * @maxItems 32
+       *
+       * Items: One check. It counts on a node where it passed before the commit.
+       */
+      probes?: {
+        /**
+         * Unique among the probes.
+         */
+        name: string;
+        /**
+         * A TCP connection is accepted there.
+         */
+        tcp?: string;
+        /**
+         * The address answers an ICMP echo request.
+         */
+        ping?: string;
+        /**
+         * A GET of this URL is answered with a status from 200 to 399.
+         */
+        http?: string;
+        /**
+         * How long one try may take.
+         */
+        timeout?: string;
+      }[];
+    };
+    /**
+     * The cluster's pre-shared key, as `omni seal` writes it: base64 of 32 bytes, encrypted with age to the members' keys, in ASCII armor. Absent: the one of `--psk-file`, or none.
+     */
+    psk?: string;
+    /**
+     * A second key that is accepted too, in the same form: for going from one to the other without a gap.
+     */
+    nextPsk?: string;
   };
 }
 /**
@@ -221,6 +271,10 @@ export interface RuleParameters {
   'address-invalid': 'value' | 'problem';
   'endpoint-invalid': 'value' | 'problem';
   'endpoint-port-missing': 'value' | 'suggestion';
+  'url-invalid': 'value' | 'problem';
+  'psk-invalid': 'where' | 'problem';
+  'probe-kind': 'name' | 'count';
+  'probe-duplicate': 'name';
   'duration-invalid': 'value' | 'problem';
   'duration-range': 'where' | 'value' | 'minimum' | 'maximum';
   'session-timers': 'rekeyAfter' | 'handshakeTimeout' | 'lifetime';

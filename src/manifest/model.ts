@@ -48,8 +48,24 @@ export interface Cluster {
   readonly arpSuppression: boolean;
   readonly revokedKeys: readonly PublicKey[];
   readonly multicast: 'flood' | 'none';
+  /** What a node does about differences that no commit asked for. */
+  readonly mode: 'enforce' | 'report';
+  readonly probation: {
+    readonly confirmWithinMs: number;
+    readonly probes: readonly DeclaredProbe[];
+  };
+  /** age files in ASCII armor: what seals them is the members' keys, what is in them base64 of 32 bytes. */
+  readonly psk?: string;
+  readonly nextPsk?: string;
   readonly position: Position;
 }
+
+/** A check that the fleet declares. `host` as in `EndpointHint`; `timeoutMs` is for one try. */
+export type DeclaredProbe = { readonly name: string; readonly timeoutMs: number } & (
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'ping'; readonly address: IpAddress }
+  | { readonly kind: 'http'; readonly url: string }
+);
 
 export interface Peer {
   readonly kind: 'Peer';

@@ -3,7 +3,18 @@ import { type Parameters, type Rule, statement } from './diagnostic.ts';
 import { parseEndpoint } from './endpoint.ts';
 import type { ClusterDocument, Metadata, PeerDocument, VIPDocument } from './generated.ts';
 import { fingerprint } from './keys.ts';
-import type { Cidr, Cluster, EndpointHint, Kind, ObjectMeta, Peer, PublicKey, Vip } from './model.ts';
+import type {
+  Cidr,
+  Cluster,
+  DeclaredProbe,
+  EndpointHint,
+  IpAddress,
+  Kind,
+  ObjectMeta,
+  Peer,
+  PublicKey,
+  Vip,
+} from './model.ts';
 import { formatIp, network, overlaps, parseIp } from './net.ts';
 import type { Documents } from './schema.ts';
 import { type LocalFinding, start } from './text.ts';
@@ -97,7 +108,47 @@ function readCluster(findings: Findings, { metadata, spec }: ClusterDocument): O
     arpSuppression: spec.arpSuppression ?? defaults.arpSuppression.default,
     revokedKeys: (spec.revokedKeys ?? []) as PublicKey[],
     multicast: spec.multicast?.mode ?? (defaults.multicast.properties.mode.default as Cluster['multicast']),
+    mode: spec.mode ?? (defaults.mode.default as Cluster['mode']),
+    probation: readProbation(findings, spec.probation ?? {}),
+    ...(spec.psk === undefined ? {} : { psk: spec.psk }),
+    ...(spec.nextPsk === undefined ? {} : { nextPsk: spec.nextPsk }),
   };
+}
+
+type Probation = NonNullable<ClusterDocument['spec']['probation']>;
+
+function readProbation(findings: Findings, { confirmWithin, probes = [] }: Probation): Cluster['probation'] {
+  const names = probes.map(({ name }) => name);
+  return {
+    confirmWithinMs: durationMs(confirmWithin ?? defaults.probation.properties.confirmWithin.default),
+    probes: probes.flatMap((probe, at) => {
+      const first = names.indexOf(probe.name);
+      const path = `/spec/probation/probes/${at}`;
+      if (first < at) {
+        findings.add(path, 'probe-duplicate', { name: probe.name }, `/spec/probation/probes/${first}`);
+      }
+      const targets = targetsOf(probe);
+      const timeoutMs = durationMs(
+        probe.timeout ?? defaults.probation.properties.probes.items.properties.timeout.default,
+      );
+      if (targets.length !== 1) findings.add(path, 'probe-kind', { name: probe.name, count: targets.length });
+      return targets.slice(0, 1).map((target): DeclaredProbe => ({ name: probe.name, timeoutMs, ...target }));
+    }),
+  };
+}
+
+type ProbeTarget = DeclaredProbe extends infer P
+  ? P extends DeclaredProbe
+    ? Omit<P, 'name' | 'timeoutMs'>
+    : never
+  : never;
+
+function targetsOf({ tcp, ping, http }: NonNullable<Probation['probes']>[number]): readonly ProbeTarget[] {
+  const targets: ProbeTarget[] = [];
+  if (tcp !== undefined) targets.push({ kind: 'tcp', ...endpointOf(tcp) });
+  if (ping !== undefined) targets.push({ kind: 'ping', address: addressOf(ping) });
+  if (http !== undefined) targets.push({ kind: 'http', url: new URL(http).href });
+  return targets;
 }
 
 // --- Peer, VIP ---------------------------------------------------------------------------------------------------
@@ -106,6 +157,12 @@ function endpointOf(text: string): EndpointHint {
   const parsed = parseEndpoint(text);
   if (!parsed.ok) throw new Error(`"${text}" was validated and is no endpoint`);
   return parsed.value;
+}
+
+function addressOf(text: string): IpAddress {
+  const ip = parseIp(text);
+  if (!ip.ok) throw new Error(`"${text}" was validated and is no address`);
+  return formatIp(ip.value);
 }
 
 function readPeer(findings: Findings, { metadata, spec }: PeerDocument): Omit<Peer, 'position'> {
@@ -127,13 +184,11 @@ function readPeer(findings: Findings, { metadata, spec }: PeerDocument): Omit<Pe
 }
 
 function readVip(_: Findings, { metadata, spec }: VIPDocument): Omit<Vip, 'position'> {
-  const ip = parseIp(spec.address);
-  if (!ip.ok) throw new Error(`"${spec.address}" was validated and is no address`);
   return {
     kind: 'VIP',
     metadata: metadataOf(metadata),
     cluster: spec.cluster,
-    address: formatIp(ip.value),
+    address: addressOf(spec.address),
     peer: spec.peer,
   };
 }

@@ -43,7 +43,7 @@ export function described(value: unknown, schema?: SchemaNode): string {
   if (value === null || value === undefined) return 'empty';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'an object';
-  if (schema?.format === 'omni-public-key') return `a ${typeof value === 'string' ? 'text' : typeof value}`;
+  if (schema?.format === 'omni-public-key' || schema?.format === 'omni-age') return `a ${typeof value === 'string' ? 'text' : typeof value}`;
   return typeof value === 'string' ? `the text "${value}"` : `the ${typeof value} ${String(value)}`;
 }
 

@@ -40,6 +40,37 @@ function endpoint(text: string): Statement | undefined {
     : statement('endpoint-invalid', { value: text, problem: parsed.problem });
 }
 
+function httpUrlProblem(text: string): string | undefined {
+  if (!URL.canParse(text)) return 'it is no URL';
+  const url = new URL(text);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return 'its scheme is neither http nor https';
+  if (url.username !== '' || url.password !== '') return 'it holds a user name or password';
+  return url.hash === '' ? undefined : 'it has a fragment';
+}
+
+function httpUrl(text: string): Statement | undefined {
+  const problem = httpUrlProblem(text);
+  if (problem === undefined) return undefined;
+  // What may be a password is not repeated.
+  return statement('url-invalid', { value: problem.includes('password') ? '(URL)' : text, problem });
+}
+
+const ARMOR_BEGIN = '-----BEGIN AGE ENCRYPTED FILE-----';
+const ARMOR_END = '-----END AGE ENCRYPTED FILE-----';
+
+/** The armor of age-encryption.org/v1: strict RFC 7468 text of 64 columns. Who can open it, git does not tell. */
+function ageFile(text: string, where: string): Statement | undefined {
+  const lines = text.trim().split(/\r?\n/);
+  const body = lines.slice(1, -1);
+  const framed = lines[0] === ARMOR_BEGIN && lines.at(-1) === ARMOR_END;
+  const problem = !framed
+    ? `it does not stand between "${ARMOR_BEGIN}" and "${ARMOR_END}"`
+    : body.length > 0 && body.every((line) => /^[A-Za-z0-9+/]{1,64}={0,2}$/.test(line))
+      ? undefined
+      : 'between its first and last line is something else than base64';
+  return problem === undefined ? undefined : statement('psk-invalid', { where, problem });
+}
+
 function interfaceProblem(name: string): string | undefined {
   if (name.length > 14) return `it has ${name.length} characters, and the kernel takes 15 with the \`x\` behind it`;
   if (!/^[A-Za-z][-A-Za-z0-9_.]*$/.test(name)) return 'it has characters that are not allowed, or begins with one';
@@ -58,6 +89,8 @@ export const formats: Readonly<Record<string, ValueCheck>> = {
   'omni-address': address,
   'omni-endpoint': endpoint,
   'omni-interface': interfaceName,
+  'omni-http-url': httpUrl,
+  'omni-age': ageFile,
 };
 
 /** Bounds of a duration, as the schema's `x-range` gives them: the shortest and the longest. */

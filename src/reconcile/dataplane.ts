@@ -39,6 +39,8 @@ export interface DataPlane {
 
   readonly sessions: SessionPlane;
 
+  readonly messages: MessagePlane;
+
   /** Number of writes to kernel objects since start (`omni_reconcile_writes_total`). */
   readonly writes: number;
 
@@ -164,4 +166,29 @@ export interface SessionPlane {
   /** Sends a frame again as if the stack had sent it on `interface`; lost, and counted, where its peer is gone; `link-missing`, class `wait`, without the interface. */
   resend(interfaceName: string, frame: Uint8Array): Promise<void>;
   onEvent(listener: (event: SessionEvent) => void): Stop;
+  /**
+   * Keys of mac1 in messages to this node (docs/protocol.md), one or two of 32 bytes, current first: handshakes under any
+   * other are dropped before they reach anybody. In force when it resolves. The data plane copies them.
+   */
+  setMac1Keys(keys: readonly Uint8Array[]): Promise<void>;
+}
+
+/** An agent's message to the agent of a peer, or from it: authenticated and encrypted by the session that it goes on. */
+export interface PeerMessage {
+  readonly interface: string;
+  /** Whose session carried it. The data path has checked that the sender's MAC is this peer's. */
+  readonly peer: PublicKey;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Frames of our own EtherType through the same data path as everybody's frames: what reaches the peer this way shows that
+ * frames of this size do. Bounded, unordered, lossy, like Ethernet.
+ */
+export interface MessagePlane {
+  /** Longest payload that one frame on the interface carries now, bytes: its MTU. 0: no such interface. */
+  capacity(interfaceName: string): Promise<number>;
+  /** Lost without a word where there is no session, no peer, no link; throws `message-too-long` (class bug) beyond `capacity`. */
+  send(message: PeerMessage): Promise<void>;
+  onMessage(listener: (message: PeerMessage) => void): Stop;
 }

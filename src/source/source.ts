@@ -10,6 +10,26 @@ export interface Revision {
   readonly author?: string;
   /** RFC 3339. */
   readonly time?: string;
+  /** Who vouched for it, where the node asks for that. */
+  readonly signature?: Signature;
+}
+
+/** A signature that was verified against keys on the node. */
+export interface Signature {
+  readonly format: 'ssh' | 'openpgp';
+  /** The principal of `allowed_signers`, or the OpenPGP user id. */
+  readonly signer: string;
+  /** `SHA256:…` of an ssh key, or the OpenPGP fingerprint in hexadecimal. */
+  readonly key: string;
+}
+
+/** The commit that gave a line its present text. */
+export interface LineOrigin {
+  readonly id: string;
+  readonly subject: string;
+  readonly author: string;
+  /** RFC 3339, of the commit. */
+  readonly time: string;
 }
 
 /** A complete snapshot: every manifest file below the path, or an error; never a part. */
@@ -28,6 +48,8 @@ export interface Source {
   readonly kind: 'git' | 'directory' | 'applied';
   /** For people: the URL without credentials, and the ref and path. */
   readonly description: string;
+  /** Host names or addresses of its origins; none for a folder. */
+  readonly hosts?: readonly string[];
   /** Asks the origin (bounded in time and size) and returns its newest snapshot; reads the cache only for content. */
   fetch(signal: AbortSignal): Promise<Snapshot>;
   /** The newest snapshot that an earlier fetch left on disk, without any network; undefined if there is none. */
@@ -36,6 +58,12 @@ export interface Source {
   at(rev: string, signal: AbortSignal): Promise<Snapshot>;
   /** Calls `wake` when there may be something new (file change, poll timer with jitter and backoff); returns a stop. */
   watch(wake: () => void): () => Promise<void>;
+  /** Throws unless the origin answers now. Changes nothing: what it would offer is not looked at. For `applied`: always answers. */
+  reachable(signal: AbortSignal): Promise<void>;
+  /** Asks sooner than the poll would, a little later than now: a hint, worth what whoever gave it is worth. Rate-limited. */
+  nudge?(): void;
+  /** Which commit wrote this line of `file` (as `Position.file`, 1-based line) at a revision; undefined: nobody can tell. */
+  blame?(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined>;
   /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */
   nextFetchAt?(): number | undefined;
 }

@@ -46,6 +46,8 @@ export function cluster(overrides: Partial<Cluster> & { readonly name?: string }
     arpSuppression: true,
     revokedKeys: [],
     multicast: 'flood',
+    mode: 'enforce',
+    probation: { confirmWithinMs: 30_000, probes: [] },
     position,
     ...rest,
   };
