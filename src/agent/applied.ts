@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../durable.ts';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
 import type { Snapshot, Source } from '../source/source.ts';
@@ -62,15 +63,7 @@ export class AppliedSource implements Source {
   /** Makes a set the source's newest, durably, and wakes whoever watches. */
   async replace(set: FileSet, nowMs: number): Promise<Snapshot> {
     const time = new Date(nowMs).toISOString();
-    const temporary = `${this.#path}.new`;
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify({ version: 1, time, files: set.files }));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, this.#path);
+    await replaceFile(this.#path, JSON.stringify({ version: 1, time, files: set.files }));
     this.#current = snapshotOf(set, time);
     this.#wake?.();
     return this.#current;

@@ -1,4 +1,5 @@
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { replaceFile } from '../durable.ts';
 
 /** A small text that outlives the process. */
 export interface KeptText {
@@ -22,16 +23,6 @@ export function keptFile(path: string): KeptText {
         throw error;
       }
     },
-    async write(text) {
-      const temporary = `${path}.new`;
-      const file = await open(temporary, 'w', 0o600);
-      try {
-        await file.writeFile(text);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
-    },
+    write: (text) => replaceFile(path, text),
   };
 }

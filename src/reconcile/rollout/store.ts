@@ -8,7 +8,10 @@ export interface KeptRevision {
 
 /** Where a node keeps what it must find again after a crash. A write that rejects has left what was there before. */
 export interface RolloutStore {
-  /** `emptyRecord` on a new node. A damaged record is set aside, and `problem` (for people) says so. */
+  /**
+   * `emptyRecord` on a new node. A damaged record is set aside, and `problem` (for people) says so. Rejects with
+   * `state-not-readable`, class stall, where reading itself is refused: what is there may be whole.
+   */
   load(): Promise<{ readonly record: RolloutRecord; readonly problem?: string }>;
   /** Durable when it resolves. Rejects with `state-not-saved`, class retry: a full disk, a read-only one. */
   save(record: RolloutRecord): Promise<void>;
