@@ -16,13 +16,13 @@ import type { LineOrigin, Revision } from '../source/source.ts';
  *   POST /v1/reconcile  ReconcileRequest ApplyReport  fetches, then one whole pass; waits for the verdict on what came
  *   GET  /v1/rollout                  RolloutReport
  *   POST /v1/confirm    ConfirmRequest  ApplyReport   accepts what a guard refuses, or ends the probation under way as passed
- *   POST /v1/retry      { revision? } ApplyReport     lifts the quarantine of a revision (the newest) and tries it again
- *   POST /v1/rollback   { to }        ApplyReport     'lkg' or a revision; the one in force is quarantined
+ *   POST /v1/retry      RetryRequest  ApplyReport     lifts the quarantine of a revision (the newest) and tries it again
+ *   POST /v1/rollback   RollbackRequest ApplyReport   'lkg' or a revision; the one in force is quarantined
  *   POST /v1/hold       HoldRequest   RolloutReport   409 where one is in force and `replace` is not set
  *   POST /v1/release    {}            RolloutReport
  *   POST /v1/suspend    { reason }    RolloutReport
  *   POST /v1/resume     {}            RolloutReport
- *   GET  /v1/why?q=TEXT               WhyReport[]     404 where nothing of that name is known
+ *   GET  /v1/why?q=TEXT               WhyReport[]     404 `not-found` where nothing of that name is known
  *   GET  /v1/events?watch=1&since=N   Event per line (NDJSON); without watch the backlog only
  *   GET  /metrics                     the same as on --metrics
  *
@@ -171,11 +171,23 @@ export interface ApplyRequest {
 }
 export interface ReconcileRequest {
   readonly timeoutMs: number;
+  /** Follows the source's history from here on although it no longer holds the newest revision that this node accepted. */
+  readonly acceptRewind?: boolean;
 }
 export interface ConfirmRequest {
   /** Absent: the newest revision. */
   readonly revision?: string;
   readonly allowPartition: boolean;
+  readonly timeoutMs: number;
+}
+export interface RetryRequest {
+  /** Absent: the one that was quarantined last. */
+  readonly revision?: string;
+  readonly timeoutMs: number;
+}
+export interface RollbackRequest {
+  /** `lkg`, or a revision: its id, its label, or what the source knows it by. */
+  readonly to: string;
   readonly timeoutMs: number;
 }
 export interface HoldRequest {
