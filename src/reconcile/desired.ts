@@ -8,6 +8,11 @@ export interface NodeView {
   readonly publicKey: PublicKey;
   /** DNS results gathered outside; undefined while a name does not resolve. IP literals never ask. */
   resolve(host: string): IpAddress | undefined;
+  /**
+   * Keys that get nothing here whatever the fleet says, be they a peer's current or next one: what newer revisions took
+   * out stays out where an older one is in force again. Not mutated: other keys are another set.
+   */
+  readonly barred?: ReadonlySet<PublicKey>;
 }
 
 /** A peer as the sessions need it. */
@@ -46,12 +51,16 @@ export interface DesiredState {
   readonly sessions?: SessionConfig;
   /** Rows by the object that they come from, for incremental updates; empty for an object that gives this node none. */
   readonly rowsOf: ReadonlyMap<ObjectRef, readonly RowKey[]>;
+  /** `NodeView.barred` of the node that it was made for. */
+  readonly barred: ReadonlySet<PublicKey>;
 }
+
+const NO_KEYS: ReadonlySet<PublicKey> = new Set();
 
 /** Everything that `node` should hold, from scratch. Pure. Throws an `OmniError` of class stall where the fleet asks for more than this version can do. */
 export function desiredState(fleet: Fleet, node: NodeView): DesiredState {
   const share = shareOf(fleet, node);
-  if (typeof share === 'string') return nothing(share, selfOf(fleet, node));
+  if (typeof share === 'string') return nothing(share, selfOf(fleet, node), node);
   const rows = new Map<RowKey, DesiredRow>();
   const rowsOf = new Map<ObjectRef, readonly RowKey[]>();
   for (const ref of objectsOf(fleet, share)) {
@@ -69,16 +78,18 @@ export function desiredState(fleet: Fleet, node: NodeView): DesiredState {
     self: share.self.metadata.name,
     rows: LayeredMap.of(rows),
     rowsOf: LayeredMap.of(rowsOf),
+    barred: node.barred ?? NO_KEYS,
     sessions: sessionsOf(fleet, share),
   };
 }
 
-function nothing(standing: Exclude<Standing, 'active'>, self: Peer | undefined): DesiredState {
+function nothing(standing: Exclude<Standing, 'active'>, self: Peer | undefined, node: NodeView): DesiredState {
   return {
     member: standing === 'suspended',
     standing,
     rows: new Map(),
     rowsOf: new Map(),
+    barred: node.barred ?? NO_KEYS,
     ...(self === undefined ? {} : { self: self.metadata.name }),
   };
 }
@@ -111,7 +122,8 @@ export interface DesiredUpdate {
 
 /**
  * The same value as `desiredState(fleet, node)`, at a cost in proportion to `changed`. `previous` belongs to the fleet that
- * `changed` is relative to. A change of the cluster or of this node's own Peer may touch anything and recomputes all.
+ * `changed` is relative to, but may have been made with other `barred` keys. A change of the cluster or of this node's own
+ * Peer may touch anything and recomputes all.
  */
 export function updateDesired(
   previous: DesiredState,
@@ -124,7 +136,18 @@ export function updateDesired(
     const state = desiredState(fleet, node);
     return { state, touched: difference(previous.rows, state.rows), objects: 'all' };
   }
-  return updateObjects(previous, fleet, affectedBy(fleet, share, changed), share);
+  const unlike = peersBarredOtherwise(previous, fleet, node);
+  const affected = affectedBy(fleet, share, unlike.length === 0 ? changed : new Set([...changed, ...unlike]));
+  return updateObjects(previous, fleet, affected, share);
+}
+
+/** Peers whose key was barred and is no more, or the other way round. One whose key changed is in `changed` anyway. */
+function peersBarredOtherwise(previous: DesiredState, fleet: Fleet, { barred = NO_KEYS }: NodeView): ObjectRef[] {
+  if (previous.barred === barred) return [];
+  return [...barred, ...previous.barred].flatMap((key): ObjectRef[] => {
+    const name = barred.has(key) && previous.barred.has(key) ? undefined : fleet.peerByKey.get(key);
+    return name === undefined ? [] : [`peer/${name}`];
+  });
 }
 
 function isIncremental(previous: DesiredState, changed: ReadonlySet<ObjectRef>, share: Share): boolean {
@@ -179,6 +202,7 @@ function updateObjects(
     objects: affected,
     state: {
       ...previous,
+      barred: share.node.barred ?? NO_KEYS,
       rows: LayeredMap.of(previous.rows).with(rows),
       rowsOf: LayeredMap.of(previous.rowsOf).with(rowsOf),
       ...(previous.sessions && {

@@ -126,13 +126,18 @@ export function intentOf(share: Share, peer: Peer): PeerIntent | undefined {
   };
 }
 
-function isReachable({ self, cluster, revoked }: Share, peer: Peer): boolean {
+function isReachable({ node, self, cluster, revoked }: Share, peer: Peer): boolean {
   return (
     peer.metadata.name !== self.metadata.name &&
     peer.clusters.includes(cluster.metadata.name) &&
     !peer.suspended &&
-    !revoked.has(peer.publicKey)
+    !revoked.has(peer.publicKey) &&
+    !isBarred(node, peer)
   );
+}
+
+function isBarred({ barred }: NodeView, { publicKey, nextPublicKey }: Peer): boolean {
+  return barred !== undefined && (barred.has(publicKey) || (nextPublicKey !== undefined && barred.has(nextPublicKey)));
 }
 
 function firstEndpoint(hints: readonly EndpointHint[], node: NodeView): string | undefined {

@@ -1,8 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMemoryDataPlane } from '../../src/dataplane/memory/plane.ts';
-import type { Cidr, Fleet, FleetObject, IpAddress, MacAddress, ObjectRef } from '../../src/manifest/model.ts';
-import { type DesiredState, desiredState, updateDesired } from '../../src/reconcile/desired.ts';
+import type {
+  Cidr,
+  Fleet,
+  FleetObject,
+  IpAddress,
+  MacAddress,
+  ObjectRef,
+  PublicKey,
+} from '../../src/manifest/model.ts';
+import { type DesiredState, desiredState, type NodeView, updateDesired } from '../../src/reconcile/desired.ts';
 import { diff } from '../../src/reconcile/diff.ts';
 import { foldEndpoints } from '../../src/reconcile/fold.ts';
 import { impact } from '../../src/reconcile/impact.ts';
@@ -160,10 +168,13 @@ const objects: fc.Arbitrary<FleetObject> = fc.oneof(
     .record({
       publicKey: fc.tuple(numbers, fc.constantFrom(0, 100)).map(([n, turn]) => ({ n, publicKey: keyOf(n + turn) })),
       suspended: fc.boolean(),
+      rotating: fc.boolean(),
       endpoints: fc.array(fc.constantFrom(hint('192.0.2.1'), hint('robot.lan'), hint('2001:db8::1')), { maxLength: 2 }),
       clusters: fc.constantFrom(['warehouse'], ['warehouse'], ['office'], []),
     })
-    .map(({ publicKey: { n, publicKey }, ...rest }) => peer(n, { ...rest, publicKey })),
+    .map(({ publicKey: { n, publicKey }, rotating, ...rest }) =>
+      peer(n, { ...rest, publicKey, ...(rotating && { nextPublicKey: keyOf(n + 200) }) }),
+    ),
   fc
     .record({ n: numbers, owner: numbers, cluster: fc.constantFrom('warehouse', 'warehouse', 'office') })
     .map(({ n, owner, cluster: name }) => vip(n, { peer: `robot-${owner}`, cluster: name })),
@@ -198,11 +209,29 @@ function plainState(state: DesiredState): unknown {
   };
 }
 
+/** Undefined: as before. */
+const barredKeys = fc.option(
+  fc
+    .array(fc.tuple(numbers, fc.constantFrom(0, 100)), { maxLength: 3 })
+    .map((some) => new Set(some.map(([n, turn]) => keyOf(n + turn)))),
+  { nil: undefined },
+);
+
+/** Of all peers that a state speaks of. */
+function keysIn({ rows, sessions }: DesiredState): PublicKey[] {
+  const named = [...rows.values()].flatMap(({ row }) => ('publicKey' in row ? row.publicKey : []));
+  const intents = [...(sessions?.peers.values() ?? [])].flatMap(({ publicKey, nextPublicKey }) => [
+    publicKey,
+    nextPublicKey ?? publicKey,
+  ]);
+  return [...named, ...intents];
+}
+
 describe('desired state', () => {
   it('updated step by step equals the one made from scratch, and names every row that changed', () => {
     fc.assert(
-      fc.property(fc.array(edits, { maxLength: 12 }), (steps) => {
-        const node = nodeOf(1, { 'robot.lan': '198.51.100.1' });
+      fc.property(fc.array(fc.tuple(edits, barredKeys), { maxLength: 12 }), (steps) => {
+        let node: NodeView = nodeOf(1, { 'robot.lan': '198.51.100.1' });
         let fleet = fleetOf(
           cluster(),
           cluster({ name: 'office', interface: 'omni1' }),
@@ -212,7 +241,8 @@ describe('desired state', () => {
           vip(2),
         );
         let state = desiredState(fleet, node);
-        for (const { put, remove } of steps) {
+        for (const [{ put, remove }, barred] of steps) {
+          node = barred === undefined ? node : { ...node, barred };
           const edited = edit(
             fleet,
             put,
@@ -222,6 +252,7 @@ describe('desired state', () => {
           const update = updateDesired(state, checked.fleet, new Set([...edited.changed, ...checked.removed]), node);
           const scratch = desiredState(checked.fleet, node);
           expect(plainState(update.state)).toEqual(plainState(scratch));
+          expect(keysIn(update.state).filter((key) => node.barred?.has(key))).toEqual([]);
           for (const key of new Set([...state.rows.keys(), ...scratch.rows.keys()])) {
             expect([key, update.touched.has(key)]).toEqual([
               key,

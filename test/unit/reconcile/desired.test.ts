@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
 import { macOf } from '../../../src/manifest/keys.ts';
 import type { Cidr, Fleet, IpAddress } from '../../../src/manifest/model.ts';
-import { desiredState, updateDesired } from '../../../src/reconcile/desired.ts';
+import { type DesiredState, desiredState, updateDesired } from '../../../src/reconcile/desired.ts';
 import { cluster, edit, fleetOf, fleetWith, hint, keyOf, nodeOf, peer, vip } from './fleet.ts';
 
 function keys(fleet: Fleet, n = 1): readonly string[] {
@@ -97,6 +97,17 @@ describe('what a node should hold', () => {
     expect(desiredState(revoked, nodeOf(1)).sessions?.peers.get(keyOf(2))).not.toHaveProperty('nextPublicKey');
   });
 
+  it.each([
+    ['its key', keyOf(2)],
+    ['the key that it rotates to', keyOf(12)],
+  ])('gives a peer nothing where %s is barred, whatever the fleet says', (_which, key) => {
+    const fleet = fleetOf(cluster(), peer(1), vip(1), peer(2, { nextPublicKey: keyOf(12) }), vip(2), peer(3), vip(3));
+    const state = desiredState(fleet, { ...nodeOf(1), barred: new Set([key]) });
+    const { rows, sessions } = desiredState(fleetWith(1, 3), nodeOf(1));
+    expect([...state.rows.keys()].sort()).toEqual([...rows.keys()].sort());
+    expect([...(state.sessions?.peers.keys() ?? [])]).toEqual([...(sessions?.peers.keys() ?? [])]);
+  });
+
   it('finds itself by the key that it rotates to', () => {
     const fleet = fleetOf(cluster(), peer(1, { nextPublicKey: keyOf(11) }), vip(1), peer(2));
     expect(desiredState(fleet, nodeOf(11))).toMatchObject({ member: true, self: 'robot-1' });
@@ -169,12 +180,34 @@ describe('an update', () => {
     expect(origins).not.toContain('vip/vip-2');
   });
 
+  it('follows keys that are barred since, and those that are no more', () => {
+    const barring = (...numbers: readonly number[]) => ({ ...nodeOf(1), barred: new Set(numbers.map(keyOf)) });
+    const first = updateDesired(state, before, new Set(), barring(2));
+    expect(sorted(first.state)).toEqual(sorted(desiredState(before, barring(2))));
+    expect([...first.touched].sort()).toEqual([
+      `fdb/omni0/${macOf(keyOf(2))}`,
+      'neighbour/omni0/10.77.0.2',
+      `peer/omni0/${keyOf(2)}`,
+    ]);
+    expect([...first.objects]).toEqual(['peer/robot-2', 'vip/vip-2']);
+    const second = updateDesired(first.state, before, new Set(), barring(3));
+    expect(sorted(second.state)).toEqual(sorted(desiredState(before, barring(3))));
+    expect(second.touched.size).toBe(6);
+    expect(updateDesired(second.state, before, new Set(), barring(3)).touched.size).toBe(0);
+    const last = updateDesired(second.state, before, new Set(), nodeOf(1));
+    expect(sorted(last.state)).toEqual(sorted(state));
+  });
+
   it('does work for the change only', () => {
     const { fleet, changed } = edit(before, [peer(2, { endpoints: [] })]);
     const update = updateDesired(state, fleet, changed, nodeOf(1));
     expect([...update.objects]).toEqual(['peer/robot-2', 'vip/vip-2']);
   });
 });
+
+function sorted({ rows, sessions }: DesiredState): unknown {
+  return [rows, sessions?.peers ?? []].map((entries) => [...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
 
 function caught(run: () => unknown): OmniError {
   try {
