@@ -7,12 +7,19 @@ import type {
   ApiError,
   ApplyReport,
   ApplyRequest,
+  ConfirmRequest,
   DiffReport,
   DiffRequest,
   Event,
+  HoldRequest,
   Json,
   ObjectStatus,
+  ReconcileRequest,
+  RetryRequest,
+  RollbackRequest,
+  RolloutReport,
   Status,
+  WhyReport,
 } from './api.ts';
 import { ManifestsRefused } from './refused.ts';
 
@@ -23,9 +30,19 @@ export interface AgentClient {
   sessions(): Promise<Json<readonly SessionState[]>>;
   rows(): Promise<Json<{ readonly desired: readonly DesiredRow[]; readonly observed: readonly ObservedRow[] }>>;
   diff(diff: DiffRequest): Promise<Json<DiffReport>>;
-  /** Waits until the set is in force, or `timeoutMs` of the request passed. */
+  /** This and the next four wait for the verdict on a revision, or until `timeoutMs` of the request passed. */
   apply(apply: ApplyRequest): Promise<Json<ApplyReport>>;
-  reconcile(): Promise<Json<ApplyReport>>;
+  reconcile(request?: ReconcileRequest): Promise<Json<ApplyReport>>;
+  confirm(request: ConfirmRequest): Promise<Json<ApplyReport>>;
+  retry(request: RetryRequest): Promise<Json<ApplyReport>>;
+  rollback(request: RollbackRequest): Promise<Json<ApplyReport>>;
+  rollout(): Promise<Json<RolloutReport>>;
+  hold(request: HoldRequest): Promise<Json<RolloutReport>>;
+  release(): Promise<Json<RolloutReport>>;
+  suspend(request: { readonly reason: string }): Promise<Json<RolloutReport>>;
+  resume(): Promise<Json<RolloutReport>>;
+  /** Rejects with `not-found` where nothing of that name is known. */
+  why(query: string): Promise<Json<readonly WhyReport[]>>;
   /** The backlog after `since`, then, with `watch`, what happens until `signal`. Ends when the agent does. */
   events(options: {
     readonly watch: boolean;
@@ -50,14 +67,25 @@ export function connectAgent(options: ClientOptions): AgentClient {
   const get = async <T>(path: string): Promise<T> => JSON.parse(await call(options, { method: 'GET', path })) as T;
   const post = async <T>(path: string, body: unknown, timeoutMs = options.timeoutMs): Promise<T> =>
     JSON.parse(await call({ ...options, timeoutMs }, { method: 'POST', path, body: JSON.stringify(body) })) as T;
+  const wait = <T>(path: string, body: { readonly timeoutMs: number }): Promise<T> =>
+    post(path, body, Math.max(options.timeoutMs, body.timeoutMs) + GRACE_MS);
   return {
     status: () => get('/v1/status'),
     objects: () => get('/v1/objects'),
     sessions: () => get('/v1/sessions'),
     rows: () => get('/v1/rows'),
     diff: (diff) => post('/v1/diff', diff),
-    apply: (apply) => post('/v1/apply', apply, Math.max(options.timeoutMs, apply.timeoutMs) + GRACE_MS),
-    reconcile: () => post('/v1/reconcile', {}),
+    apply: (apply) => wait('/v1/apply', apply),
+    reconcile: (request = { timeoutMs: options.timeoutMs }) => wait('/v1/reconcile', request),
+    confirm: (request) => wait('/v1/confirm', request),
+    retry: (request) => wait('/v1/retry', request),
+    rollback: (request) => wait('/v1/rollback', request),
+    rollout: () => get('/v1/rollout'),
+    hold: (request) => post('/v1/hold', request),
+    release: () => post('/v1/release', {}),
+    suspend: (request) => post('/v1/suspend', request),
+    resume: () => post('/v1/resume', {}),
+    why: (query) => get(`/v1/why?q=${encodeURIComponent(query)}`),
     events: (wanted) => events(options, wanted),
     metrics: () => call(options, { method: 'GET', path: '/metrics' }),
   };

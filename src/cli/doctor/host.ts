@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { access, constants, readFile, readlink, stat } from 'node:fs/promises';
 import { release } from 'node:os';
-import { basename, dirname } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { connectAgent } from '../../agent/client.ts';
 import { loadNative, type Native } from '../../dataplane/kernel/native.ts';
@@ -16,6 +16,8 @@ export interface Host {
   native(): Native;
   /** First line of what the command prints; undefined if there is no such command or it fails. */
   versionOf(command: string): Promise<string | undefined>;
+  /** Whether a command of that name is on the path. */
+  has(command: string): Promise<boolean>;
   /** Trimmed; undefined if it cannot be read. */
   text(path: string): Promise<string | undefined>;
   file(path: string): Promise<FileFacts>;
@@ -50,6 +52,7 @@ export function thisHost(): Host {
     isRoot: process.geteuid?.() === 0,
     native: loadNative,
     versionOf,
+    has,
     text: (path) =>
       readFile(path, 'utf8').then(
         (text) => text.trim(),
@@ -80,6 +83,17 @@ async function versionOf(command: string): Promise<string | undefined> {
   } catch {
     return undefined;
   }
+}
+
+async function has(command: string): Promise<boolean> {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const found = await access(join(folder || '.', command), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return true;
+  }
+  return false;
 }
 
 async function fileFacts(path: string): Promise<FileFacts> {

@@ -1,3 +1,4 @@
+import { CAPABILITIES, FEATURES, missingCapabilities, missingFeatures } from '../../agent/kernel-needs.ts';
 import type { Native } from '../../dataplane/kernel/native.ts';
 import { OmniError } from '../../errors.ts';
 import { atLeast, type Finding, failure, ok, unknown, warning } from './finding.ts';
@@ -45,51 +46,22 @@ async function btfFinding(host: Host): Promise<Finding> {
   );
 }
 
-/** Why the agent needs each. CAP_SYS_ADMIN stands in for the two of BPF, as the kernel has it. */
-const NEEDED: Readonly<Record<string, string>> = {
-  CAP_NET_ADMIN: 'links, addresses, routes, XDP',
-  CAP_BPF: 'maps and programs',
-  CAP_PERFMON: 'the verifier lets programs use pointers as ours do',
-  CAP_NET_RAW: 'sending queued frames again',
-};
-
-export function missingCapabilities(held: ReadonlySet<string>): string[] {
-  const implied = held.has('CAP_SYS_ADMIN') ? new Set(['CAP_BPF', 'CAP_PERFMON']) : new Set<string>();
-  return Object.keys(NEEDED).filter((name) => !held.has(name) && !implied.has(name));
-}
-
 function capabilityFinding(host: Host, native: Native): Finding {
-  const missing = missingCapabilities(new Set(native.capabilities()));
-  if (missing.length === 0) return ok('capabilities', `this process has ${Object.keys(NEEDED).join(', ')}`);
-  const why = missing.map((name) => `${name} (${NEEDED[name]})`).join(', ');
+  const missing = missingCapabilities(native.capabilities());
+  if (missing.length === 0) return ok('capabilities', `this process has ${Object.keys(CAPABILITIES).join(', ')}`);
+  const why = missing.map((name) => `${name} (${CAPABILITIES[name]})`).join(', ');
   if (!host.isRoot) return unknown('capabilities', `an agent run by this user would lack ${why}`, AS_ROOT);
   return failure('capabilities', `root lacks ${why} here`, `Grant the container or service ${missing.join(', ')}.`);
 }
 
-interface Feature {
-  readonly field: 'bpf' | 'xdpProgram' | 'schedClsProgram' | 'ringbuf' | 'spinLock' | 'btf' | 'bootTime';
-  readonly what: string;
-  readonly config: string;
-}
-
-const FEATURES: readonly Feature[] = [
-  { field: 'bpf', what: 'BPF maps', config: 'CONFIG_BPF_SYSCALL=y' },
-  { field: 'xdpProgram', what: 'XDP programs', config: 'CONFIG_XDP_SOCKETS=y and CONFIG_BPF_SYSCALL=y' },
-  { field: 'schedClsProgram', what: 'TC programs', config: 'CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS' },
-  { field: 'ringbuf', what: 'ring buffers', config: `a kernel of ${KERNEL_FLOOR} or later` },
-  { field: 'btf', what: 'types of maps (BTF)', config: 'CONFIG_BPF_SYSCALL=y' },
-  { field: 'spinLock', what: 'spin locks in maps', config: `a kernel of ${KERNEL_FLOOR} or later` },
-  { field: 'bootTime', what: 'the boot clock', config: `a kernel of ${KERNEL_FLOOR} or later` },
-];
-
 function bpfFindings(host: Host, native: Native): readonly Finding[] {
   const probed = native.probe();
-  const missing = FEATURES.filter(({ field }) => !probed[field]);
+  const missing = missingFeatures(probed);
   if (missing.length === 0)
     return [ok('bpf', `${FEATURES.map(({ what }) => what).join(', ')}`), jitFinding(probed.jit)];
   const names = missing.map(({ what }) => what).join(', ');
   const log = probed.log.trim().split('\n').join('; ');
-  const denied = missingCapabilities(new Set(native.capabilities())).length > 0 || /EPERM|EACCES/.test(log);
+  const denied = missingCapabilities(native.capabilities()).length > 0 || /EPERM|EACCES/.test(log);
   if (denied) {
     const fix = host.isRoot ? 'Grant the capabilities named above.' : AS_ROOT;
     return [unknown('bpf', `could not try ${names}: not permitted`, fix)];

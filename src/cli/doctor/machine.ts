@@ -18,6 +18,7 @@ export async function machineFindings(host: Host, question: MachineQuestion): Pr
   return [
     nodeFinding(host),
     await gitFinding(host),
+    ...(await programFindings(host)),
     await stateFinding(host, question.stateDir),
     await keyFinding(host, question.identity),
     await clockFinding(host, question.nowMs),
@@ -41,6 +42,45 @@ async function gitFinding(host: Host): Promise<Finding> {
   const version = line.replace(/^git version /, '');
   if (atLeast(version, GIT_FLOOR)) return ok('git', `git ${version}`);
   return failure('git', `git ${version} is older than ${GIT_FLOOR}`, `Install git ${GIT_FLOOR} or later.`);
+}
+
+interface Program {
+  readonly name: string;
+  /** What does not work without it. */
+  readonly neededTo: string;
+  /** Of Debian and its kin. */
+  readonly package: string;
+}
+
+const PROGRAMS: readonly Program[] = [
+  { name: 'ssh', neededTo: 'follow a repository over ssh', package: 'openssh-client' },
+  { name: 'ssh-keygen', neededTo: 'verify commits that are signed with ssh keys', package: 'openssh-client' },
+  { name: 'gpg', neededTo: 'verify commits that are signed with OpenPGP keys', package: 'gnupg' },
+  { name: 'ping', neededTo: 'carry out ping probes that the Cluster declares', package: 'iputils-ping' },
+];
+
+/** What else agents run. `timeout` goes with git; the others each serve one thing that not every fleet uses. */
+async function programFindings(host: Host): Promise<readonly Finding[]> {
+  const present = await Promise.all(PROGRAMS.map(({ name }) => host.has(name)));
+  const found = PROGRAMS.filter((_, index) => present[index]).map(({ name }) => name);
+  const missing = PROGRAMS.filter((_, index) => !present[index]);
+  return [
+    (await host.has('timeout'))
+      ? ok('timeout', 'timeout ends a git that hangs')
+      : failure(
+          'timeout',
+          'timeout is not installed: an agent cannot follow a repository, since nothing would end a git that hangs',
+          'Run `apt-get install coreutils`.',
+        ),
+    ...(found.length === 0 ? [] : [ok('programs', `installed: ${found.join(', ')}`)]),
+    ...missing.map((program) =>
+      warning(
+        'programs',
+        `${program.name} is not installed: an agent cannot ${program.neededTo}`,
+        `Run \`apt-get install ${program.package}\` if this fleet does that.`,
+      ),
+    ),
+  ];
 }
 
 async function stateFinding(host: Host, path: string): Promise<Finding> {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { atLeast, type Finding } from '../../../src/cli/doctor/finding.ts';
 import type { FileFacts, Host } from '../../../src/cli/doctor/host.ts';
-import { kernelFindings, missingCapabilities } from '../../../src/cli/doctor/kernel.ts';
+import { kernelFindings } from '../../../src/cli/doctor/kernel.ts';
 import { machineFindings } from '../../../src/cli/doctor/machine.ts';
 import { type NetworkQuestion, networkFindings } from '../../../src/cli/doctor/network.ts';
 import { installationRoot } from '../../../src/cli/package.ts';
@@ -75,6 +75,7 @@ function host(machine: Machine = {}, overrides: Partial<Host> = {}): Host {
     isRoot: true,
     native: () => native(machine),
     versionOf: async () => 'git version 2.39.5',
+    has: async () => true,
     text: async () => undefined,
     file: async (path) => ({ ...THERE, ...machine.files?.[path] }),
     driverOf: async () => 'ixgbe',
@@ -135,6 +136,7 @@ describe('doctor', () => {
       /no BPF file/,
     ],
     ['git', 'no git', host({}, { versionOf: async () => undefined }), /git is not installed/],
+    ['timeout', 'no timeout', host({}, { has: async () => false }), /timeout is not installed.*hangs/],
     ['git', 'an old git', host({}, { versionOf: async () => 'git version 2.20.1' }), /2\.20\.1 is older/],
     ['underlay', 'no default route', host({ defaultRouteOver: 9 }), /no interface has a default route/],
     ['underlay', 'an underlay that is down', host({ links: [{ ...ETH0, up: false }] }), /eth0 is down/],
@@ -154,6 +156,12 @@ describe('doctor', () => {
 
   const installed = `${installationRoot()}/package.json`;
   it.each<[string, string, Host, RegExp]>([
+    ...(['ssh', 'ssh-keygen', 'gpg', 'ping'].map((program) => [
+      'programs',
+      `no ${program}`,
+      host({}, { has: async (command) => command !== program }),
+      new RegExp(`^${program} is not installed: an agent cannot `),
+    ]) as [string, string, Host, RegExp][]),
     ['bpf-jit', 'no JIT', host({ probe: { jit: false } }), /JIT is off/],
     ['btf', 'no BTF', host({ files: { '/sys/kernel/btf/vmlinux': absent } }), /no BTF/],
     ['identity', 'no key yet', host({ files: { '/state/identity.key': absent } }), /no key/],
@@ -217,10 +225,6 @@ describe('doctor', () => {
     expect(atLeast('6.1', '5.15')).toBe(true);
     expect(atLeast('5.9', '5.15')).toBe(false);
     expect(atLeast('20.9.0', '20.19')).toBe(false);
-  });
-
-  it('lets CAP_SYS_ADMIN stand in for those of BPF alone', () => {
-    expect(missingCapabilities(new Set(['CAP_SYS_ADMIN']))).toEqual(['CAP_NET_ADMIN', 'CAP_NET_RAW']);
   });
 });
 
