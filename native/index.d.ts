@@ -271,6 +271,13 @@ export interface LinkNotification {
   ifindex: number;
   /** Address, route destination or link name; empty for filters and their qdiscs. */
   object: string;
+  /** IFA_PROTO, rtm_protocol; 0: none, or a kernel that does not say. */
+  protocol: number;
+  /**
+   * nlmsg_pid: the netlink port of whoever asked for the change, as a rule the process's id (netlink(7)). 0: the kernel did it of
+   * itself, or does not tell, as for IPv6 addresses and, before 6.2, links.
+   */
+  port: number;
 }
 /** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE, TC. `overrun`: something was lost, read everything. */
 export class NetlinkMonitor {
@@ -301,11 +308,16 @@ export function xdpFeatures(options: { ifindex: number }): number | undefined;
  * Goes on when the interface was down for a while; one that was deleted delivers nothing any more, and `send` throws ENXIO.
  */
 export class PacketSocket {
-  /** `onFrame` absent: send only. `outgoing` false: frames that this host sends there are not delivered. Bounded by `receiveBuffer` bytes in the kernel. */
+  /**
+   * `onFrame` absent: send only. `outgoing` false: frames that this host sends there are not delivered. `protocol`: only
+   * frames that come in with this EtherType (0x0600 to 0xffff), never outgoing ones; with `onFrame` only. Bounded by
+   * `receiveBuffer` bytes in the kernel.
+   */
   constructor(options: {
     ifindex: number;
     receiveBuffer: number;
     outgoing: boolean;
+    protocol?: number;
     onFrame?: (frame: Buffer) => void;
   });
   send(options: { frame: Uint8Array }): void;

@@ -57,6 +57,10 @@ class PacketSocket : public Stream<PacketSocket> {
       const bool outgoing = args.Flag("outgoing");
       const bool receives = args.Has("onFrame");
       const Napi::Function onFrame = receives ? args.Callback("onFrame") : Napi::Function();
+      const bool filters = args.Has("protocol");
+      const uint16_t protocol =
+          filters ? static_cast<uint16_t>(args.Integer("protocol", ETH_P_802_3_MIN, UINT16_MAX)) : uint16_t{ETH_P_ALL};
+      if (filters && !receives) args.Reject("protocol", "absent where nothing is received");
       args.Done();
       // Protocol 0 receives nothing until it is bound to one interface.
       fd_ = Fd(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -67,7 +71,7 @@ class PacketSocket : public Stream<PacketSocket> {
         if (!outgoing) SetOption(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
         buffer_.resize(kMaxFrame);
       }
-      Bind(receives ? ETH_P_ALL : 0);
+      Bind(receives ? protocol : uint16_t{0});
       if (receives) Listen(onFrame, fd_.get(), "omni:PacketSocket");
     });
   }

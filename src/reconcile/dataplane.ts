@@ -188,7 +188,10 @@ export interface PeerMessage {
 export interface MessagePlane {
   /** Longest payload that one frame on the interface carries now, bytes: its MTU. 0: no such interface. */
   capacity(interfaceName: string): Promise<number>;
-  /** Lost without a word where there is no session, no peer, no link; throws `message-too-long` (class bug) beyond `capacity`. */
+  /**
+   * A frame like any other: without a session it asks for one and may wait for it; lost without a word where there is no
+   * peer, no link. Throws `message-too-long` (class bug) beyond `capacity`.
+   */
   send(message: PeerMessage): Promise<void>;
   onMessage(listener: (message: PeerMessage) => void): Stop;
 }

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OmniError } from '../../src/errors.ts';
 import { macOf } from '../../src/manifest/keys.ts';
 import type { Cidr, IpAddress, MacAddress, PublicKey } from '../../src/manifest/model.ts';
-import type { DataPlane, NewSession, SessionEvent } from '../../src/reconcile/dataplane.ts';
+import type { DataPlane, NewSession, PeerMessage, SessionEvent } from '../../src/reconcile/dataplane.ts';
 import { diff } from '../../src/reconcile/diff.ts';
 import { plan } from '../../src/reconcile/plan.ts';
 import {
@@ -27,8 +27,8 @@ export interface Machine {
   reopen(): Promise<DataPlane>;
   /** Takes an address or a link away, as a person with root would. */
   breakIt(row: Row): Promise<void>;
-  /** Lets an authentic datagram arrive on a session of ours. */
-  confirm?(session: NewSession): Promise<void>;
+  /** Lets authentic datagrams arrive on a session of ours, one per frame, in order; an empty frame is a keepalive. */
+  arrive?(session: NewSession, frames: readonly Uint8Array[]): Promise<void>;
   /** Makes things like ours that are not ours; the result says whether all of them are still there. */
   foreign?(): Promise<() => Promise<boolean>>;
   dispose(): Promise<void>;
@@ -36,7 +36,7 @@ export interface Machine {
 
 /** What `Machine`'s optional members are there for; what a machine cannot have is no test of it. */
 export interface Abilities {
-  readonly confirm: boolean;
+  readonly arrive: boolean;
   readonly foreign: boolean;
 }
 
@@ -341,14 +341,14 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         expect(await plane.sessions.list()).toHaveLength(1);
       });
 
-      if (abilities.confirm)
+      if (abilities.arrive)
         it('are confirmed by the first authentic datagram, which is told', async () => {
           const next = session(3n, { initiator: false, unconfirmed: true });
           const events: SessionEvent[] = [];
           plane.sessions.onEvent((event) => events.push(event));
           await plane.sessions.install(session(2n));
           await plane.sessions.install(next);
-          await machine.confirm?.(next);
+          await machine.arrive?.(next, [new Uint8Array()]);
           await until(() => events.length > 0);
           expect(events).toEqual([{ type: 'confirmed', interface: INTERFACE, localId: 3n, peer: PEER }]);
           expect(await current()).toEqual([3n]);
@@ -427,6 +427,86 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
 
       const current = async () =>
         (await plane.sessions.list()).filter((state) => state.current).map(({ localId }) => localId);
+    });
+
+    describe('messages', () => {
+      const payload = Buffer.from('hello, agent');
+      const message = { interface: INTERFACE, peer: PEER as PublicKey, payload };
+      let received: PeerMessage[];
+
+      beforeEach(async () => {
+        await create(link);
+        await create(peer);
+        await create({ kind: 'fdb', interface: INTERFACE, mac: macOf(PEER), publicKey: PEER });
+        received = [];
+        plane.messages.onMessage((each) => received.push(each));
+      });
+
+      it('are as long as the MTU in force allows', async () => {
+        expect(await plane.messages.capacity(INTERFACE)).toBe(1300);
+        await change(link, { ...link, mtu: 1280 });
+        expect(await plane.messages.capacity(INTERFACE)).toBe(1280);
+        expect(await plane.messages.capacity('omni9')).toBe(0);
+        await plane.messages.send({ ...message, payload: new Uint8Array(1280) });
+        await expect(plane.messages.send({ ...message, payload: new Uint8Array(1281) })).rejects.toMatchObject({
+          code: 'message-too-long',
+          class: 'bug',
+        });
+      });
+
+      it('go out in a frame of their size on the session with the peer', async () => {
+        await plane.sessions.install(session(1n));
+        await plane.messages.send(message);
+        await plane.messages.send({ ...message, payload: new Uint8Array(1300) });
+        await plane.messages.send({ ...message, payload: new Uint8Array() });
+        await until(async () => (await plane.counters()).txPackets === 3n);
+        expect((await plane.counters()).txBytes).toBe(14n + BigInt(payload.length) + 1314n + 14n);
+        expect(received).toEqual([]);
+      });
+
+      it('ask for a session like any frame, and are lost where there is nobody', async () => {
+        const events: SessionEvent[] = [];
+        plane.sessions.onEvent((event) => events.push(event));
+        await plane.messages.send({ ...message, peer: OTHER });
+        await plane.messages.send({ ...message, interface: 'omni9' });
+        await plane.messages.send(message);
+        await until(() => events.length > 0);
+        expect(events).toMatchObject([{ type: 'frame-without-session', peer: PEER, destination: macOf(PEER) }]);
+      });
+
+      if (abilities.arrive)
+        it("come in whole, under the name of the peer whose session carried them, and other frames don't", async () => {
+          const open = session(3n);
+          await plane.sessions.install(open);
+          await machine.arrive?.(open, [
+            frame(macOf(OWN), macOf(PEER)), // another EtherType
+            messageOf(macOf(OWN), macOf(OTHER), 'not its MAC'),
+            messageOf(macOf(OTHER), macOf(PEER), 'not for us'),
+            messageOf(macOf(OWN), macOf(PEER), 'first'),
+            messageOf(macOf(OWN), macOf(PEER), 'x'.repeat(1300)),
+            messageOf(macOf(OWN), macOf(PEER), ''),
+          ]);
+          await until(() => received.length === 3);
+          expect(received.map((each) => [each.interface, each.peer, Buffer.from(each.payload).toString()])).toEqual([
+            [INTERFACE, PEER, 'first'],
+            [INTERFACE, PEER, 'x'.repeat(1300)],
+            [INTERFACE, PEER, ''],
+          ]);
+          expect((await plane.counters()).drops['inner-source']).toBe(1n);
+        });
+
+      if (abilities.arrive)
+        it('reach nobody who stopped listening', async () => {
+          const others: PeerMessage[] = [];
+          const stop = plane.messages.onMessage((each) => others.push(each));
+          await stop();
+          await stop();
+          const open = session(3n);
+          await plane.sessions.install(open);
+          await machine.arrive?.(open, [messageOf(macOf(OWN), macOf(PEER), 'first')]);
+          await until(() => received.length === 1);
+          expect(others).toEqual([]);
+        });
     });
 
     describe('a restart', () => {
@@ -546,12 +626,18 @@ function session(localId: bigint, overrides: Partial<NewSession> = {}): NewSessi
   };
 }
 
+const macBytes = (text: MacAddress) => Buffer.from(text.replaceAll(':', ''), 'hex');
+
+/** A frame as docs/protocol.md describes those of agents' messages. */
+function messageOf(destination: MacAddress, source: MacAddress, text: string): Buffer {
+  return Buffer.concat([macBytes(destination), macBytes(source), Buffer.from('88b6', 'hex'), Buffer.from(text)]);
+}
+
 /** An IPv4 frame of minimum size for a MAC. */
-function frame(destination: MacAddress): Buffer {
+function frame(destination: MacAddress, source = macOf(OWN)): Buffer {
   const bytes = Buffer.alloc(60);
-  const mac = (text: string) => Buffer.from(text.replaceAll(':', ''), 'hex');
-  mac(destination).copy(bytes, 0);
-  mac(macOf(OWN)).copy(bytes, 6);
+  macBytes(destination).copy(bytes, 0);
+  macBytes(source).copy(bytes, 6);
   bytes.writeUInt16BE(0x0800, 12);
   bytes[14] = 0x45;
   return bytes;
@@ -575,9 +661,9 @@ function byId<T extends { readonly localId: bigint }>(sessions: readonly T[]): r
 }
 
 /** What a data plane notices, it notices soon. */
-async function until(condition: () => boolean): Promise<void> {
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 2_000;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) throw new Error('nothing happened within 2 s');
     await sleep(2);
   }

@@ -13,8 +13,13 @@ import { describeDataPlane } from './dataplane-suite.ts';
  * other end of eth0 is 192.0.2.2, where datagrams come from.
  */
 const SEND = `const socket = require('node:dgram').createSocket('udp4');
-  const [address, hex] = process.argv.slice(1);
-  socket.send(Buffer.from(hex, 'hex'), 51820, address, () => socket.close());`;
+  const [address, ...datagrams] = process.argv.slice(1);
+  const next = () => {
+    const hex = datagrams.shift();
+    if (hex === undefined) socket.close();
+    else socket.send(Buffer.from(hex, 'hex'), 51820, address, next);
+  };
+  next();`;
 let lab: Lab;
 let host: Host;
 
@@ -52,7 +57,7 @@ async function makeForeign(): Promise<() => Promise<boolean>> {
   };
 }
 
-describeDataPlane('the kernel data plane', { confirm: true, foreign: true }, async () => {
+describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, async () => {
   let plane = await startPlane(host);
   return {
     plane,
@@ -62,10 +67,12 @@ describeDataPlane('the kernel data plane', { confirm: true, foreign: true }, asy
       return plane;
     },
     breakIt,
-    confirm: async ({ localId, receiveKey }) => {
-      const datagram = seal(receiveKey, { sessionId: localId, counter: 0n }, new Uint8Array());
-      const hex = Buffer.from(datagram).toString('hex');
-      await lab.host('b').must([process.execPath, '-e', SEND, host.address, hex]);
+    arrive: async ({ localId, receiveKey }, frames) => {
+      const datagrams = frames.map((frame, counter) => {
+        const datagram = seal(receiveKey, { sessionId: localId, counter: BigInt(counter) }, frame);
+        return Buffer.from(datagram).toString('hex');
+      });
+      await lab.host('b').must([process.execPath, '-e', SEND, host.address, ...datagrams]);
     },
     foreign: makeForeign,
     dispose: async () => {

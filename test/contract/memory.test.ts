@@ -5,7 +5,7 @@ import { rowKey } from '../../src/reconcile/rows.ts';
 import { describeDataPlane } from './dataplane-suite.ts';
 
 // Everything in this engine's tables is its own: there is nothing foreign to leave alone.
-describeDataPlane('the memory data plane', { confirm: true, foreign: false }, async () => {
+describeDataPlane('the memory data plane', { arrive: true, foreign: false }, async () => {
   const first = createMemoryDataPlane();
   const { machine } = first;
   let plane = first;
@@ -17,9 +17,11 @@ describeDataPlane('the memory data plane', { confirm: true, foreign: false }, as
       return plane;
     },
     breakIt: async (row) => void machine.host.remove(rowKey(row)),
-    confirm: async ({ localId, receiveKey }) => {
-      const datagram = seal(receiveKey, { sessionId: localId, counter: 0n }, new Uint8Array());
-      machine.path.deliver(datagram, { address: '192.0.2.2' as IpAddress, port: 51820 });
+    arrive: async ({ localId, receiveKey }, frames) => {
+      for (const [counter, frame] of frames.entries()) {
+        const datagram = seal(receiveKey, { sessionId: localId, counter: BigInt(counter) }, frame);
+        machine.path.deliver(datagram, { address: '192.0.2.2' as IpAddress, port: 51820 });
+      }
     },
     dispose: () => plane.close(),
   };

@@ -1,5 +1,5 @@
 // A process that holds a kernel data plane in the network namespace it was started in, and does what its parent asks:
-// { id, target: 'plane' | 'sessions', method, args } -> { id, result | error, writes, now }. See remote-plane.ts.
+// { id, target: 'own' | 'plane' | 'sessions' | 'messages', method, args } -> { id, result | error, writes, now }. See remote-plane.ts.
 import { createKernelDataPlane } from '../../dist/src/dataplane/kernel/plane.js';
 
 /** Signals cross as what they were when the call was made. */
@@ -34,6 +34,12 @@ const own = {
       plane.sessions.onEvent((event) => send({ event: 'session', value: event })),
     );
   },
+  receive() {
+    stops.set(
+      'receive',
+      plane.messages.onMessage((message) => send({ event: 'message', value: message })),
+    );
+  },
   async stop(what) {
     await stops.get(what)?.();
   },
@@ -41,7 +47,7 @@ const own = {
 
 async function perform({ target, method, args }) {
   if (target === 'own') return own[method](...args);
-  const object = target === 'sessions' ? plane.sessions : plane;
+  const object = target === 'plane' ? plane : plane[target];
   return object[method](...args.map(signalOf));
 }
 

@@ -9,7 +9,9 @@ import type {
   DataPlaneCounters,
   DataPlaneDescription,
   Endpoint,
+  MessagePlane,
   NewSession,
+  PeerMessage,
   SessionEvent,
   SessionId,
   SessionPlane,
@@ -18,7 +20,7 @@ import type {
 } from '../../src/reconcile/dataplane.ts';
 import type { Change, ObservedRow, RowKey, RowSet } from '../../src/reconcile/rows.ts';
 
-type Target = 'own' | 'plane' | 'sessions';
+type Target = 'own' | 'plane' | 'sessions' | 'messages';
 type Wake = ReadonlySet<RowKey> | 'unknown';
 type RemoteOptions = Omit<KernelDataPlaneOptions, 'log'>;
 
@@ -26,7 +28,7 @@ interface Answer {
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: { message: string; code?: string; class?: ErrorClass; fix?: string; exitCode?: ExitCode };
-  readonly event?: 'wake' | 'session' | 'log';
+  readonly event?: 'wake' | 'session' | 'message' | 'log';
   readonly value?: unknown;
   readonly writes: number;
   readonly now: number;
@@ -42,11 +44,13 @@ const CHILD = fileURLToPath(new URL('./plane-child.mjs', import.meta.url));
 /** The kernel data plane of another network namespace: the shipped code in a process of its own, called by messages. */
 export class RemotePlane implements DataPlane {
   readonly sessions: SessionPlane;
+  readonly messages: MessagePlane;
   readonly log: unknown[] = [];
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
   readonly #wakes = new Set<(keys: Wake) => void>();
   readonly #listeners = new Set<(event: SessionEvent) => void>();
+  readonly #messageListeners = new Set<(message: PeerMessage) => void>();
   readonly #exited: Promise<void>;
   #id = 0;
   #writes = 0;
@@ -64,6 +68,7 @@ export class RemotePlane implements DataPlane {
       });
     });
     this.sessions = this.#sessionPlane();
+    this.messages = this.#messagePlane();
   }
 
   /** `prefix` enters the namespace: `ip netns exec odp-a`. */
@@ -100,13 +105,7 @@ export class RemotePlane implements DataPlane {
   }
 
   watch(wake: (keys: Wake) => void): Stop {
-    this.#wakes.add(wake);
-    const started = this.#wakes.size === 1 ? this.#call('own', 'watch') : Promise.resolve();
-    return async () => {
-      await started;
-      this.#wakes.delete(wake);
-      if (this.#wakes.size === 0) await this.#call('own', 'stop', 'watch');
-    };
+    return this.#subscribe(this.#wakes, wake, 'watch');
   }
 
   /** Ends the process as an agent ends: descriptors closed, traffic going on. */
@@ -133,15 +132,27 @@ export class RemotePlane implements DataPlane {
       endpoint: (peer: PublicKey) => call('endpoint', peer),
       keepalive: (peer: PublicKey) => call('keepalive', peer),
       resend: (name: string, frame: Uint8Array) => call('resend', name, frame),
-      onEvent: (listener) => {
-        this.#listeners.add(listener);
-        const started = this.#listeners.size === 1 ? this.#call('own', 'listen') : Promise.resolve();
-        return async () => {
-          await started;
-          this.#listeners.delete(listener);
-          if (this.#listeners.size === 0) await this.#call('own', 'stop', 'listen');
-        };
-      },
+      setMac1Keys: (keys: readonly Uint8Array[]) => call('setMac1Keys', keys),
+      onEvent: (listener) => this.#subscribe(this.#listeners, listener, 'listen'),
+    };
+  }
+
+  #messagePlane(): MessagePlane {
+    return {
+      capacity: (name) => this.#call('messages', 'capacity', name) as Promise<number>,
+      send: (message) => this.#call('messages', 'send', message) as Promise<void>,
+      onMessage: (listener) => this.#subscribe(this.#messageListeners, listener, 'receive'),
+    };
+  }
+
+  /** The child listens while anybody does. */
+  #subscribe<T>(listeners: Set<T>, listener: T, method: 'watch' | 'listen' | 'receive'): Stop {
+    listeners.add(listener);
+    const started = listeners.size === 1 ? this.#call('own', method) : Promise.resolve();
+    return async () => {
+      await started;
+      listeners.delete(listener);
+      if (listeners.size === 0) await this.#call('own', 'stop', method);
     };
   }
 
@@ -162,6 +173,9 @@ export class RemotePlane implements DataPlane {
     this.#clock = { now: answer.now, at: performance.now() };
     if (answer.event === 'log') this.log.push(answer.value);
     if (answer.event === 'wake') for (const wake of this.#wakes) wake(answer.value as Wake);
+    if (answer.event === 'message') {
+      for (const listener of this.#messageListeners) listener(answer.value as PeerMessage);
+    }
     if (answer.event === 'session') for (const listener of this.#listeners) listener(answer.value as SessionEvent);
     if (answer.id === undefined) return;
     const waiting = this.#waiting.get(answer.id);

@@ -1,6 +1,7 @@
-import type { PublicKey } from '../../manifest/model.ts';
-import type { SessionEvent, Stop } from '../../reconcile/dataplane.ts';
-import { macText } from './addresses.ts';
+import type { MacAddress, PublicKey } from '../../manifest/model.ts';
+import type { PeerMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
+import { MESSAGE_ETHERTYPE, readMessageFrame } from '../message-frame.ts';
+import { macBytes, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
 import { decodeFdbEntry, decodeOmniEvent, encodeFdbKey, OMNI_ETHERTYPE_KEEPALIVE, OmniEventType } from './layout.ts';
@@ -11,17 +12,24 @@ const EVENT_MAP = 'event_map';
 const ETHERNET_HEADER = 14;
 /** Frames that wait for the event loop; more are dropped by the kernel, as the stack would drop them without a neighbour. */
 const RECEIVE_BUFFER = 1 << 20;
+/** Messages that wait likewise: some 250 of full size. */
+const MESSAGE_BUFFER = 1 << 19;
 
 interface Sources {
   readonly events: RingBuffer;
   readonly frames: PacketSocket;
+  /** The overlay interface itself: sends as the stack does, and gets agents' messages. */
   readonly stack: PacketSocket;
 }
 
-/** What the programs tell user space: events by ring buffer, frames without a session by what XDP lets pass on `omni0x`. */
+/**
+ * What the programs tell user space: events by ring buffer, frames without a session by what XDP lets pass on `omni0x`,
+ * agents' messages by what comes out of `omni0`.
+ */
 export class EventHub {
   readonly #context: () => Context;
   readonly #listeners = new Set<(event: SessionEvent) => void>();
+  readonly #messageListeners = new Set<(message: PeerMessage) => void>();
   readonly #sources = new Map<string, Sources>();
 
   constructor(context: () => Context) {
@@ -32,6 +40,13 @@ export class EventHub {
     this.#listeners.add(listener);
     return async () => {
       this.#listeners.delete(listener);
+    };
+  }
+
+  onMessage(listener: (message: PeerMessage) => void): Stop {
+    this.#messageListeners.add(listener);
+    return async () => {
+      this.#messageListeners.delete(listener);
     };
   }
 
@@ -64,7 +79,13 @@ export class EventHub {
         ),
         stack: keep(
           calls.read(`interface/${overlay.name}`, (native) => {
-            return new native.PacketSocket({ ifindex: overlay.inner, receiveBuffer: 0, outgoing: false });
+            return new native.PacketSocket({
+              ifindex: overlay.inner,
+              receiveBuffer: MESSAGE_BUFFER,
+              outgoing: false,
+              protocol: MESSAGE_ETHERTYPE,
+              onFrame: (frame) => this.#onMessageFrame(overlay, frame),
+            });
           }),
         ),
       });
@@ -111,20 +132,25 @@ export class EventHub {
 
   #onFrame(overlay: Overlay, frame: Buffer): void {
     if (frame.length < ETHERNET_HEADER || frame.readUInt16BE(12) === OMNI_ETHERTYPE_KEEPALIVE) return;
-    const peer = this.#peerOf(overlay, frame.subarray(0, 6));
+    const destination = macText(frame.subarray(0, 6));
+    const peer = this.#peerOf(overlay, destination);
     if (peer === undefined) return;
-    this.#emit({
-      type: 'frame-without-session',
-      interface: overlay.name,
-      destination: macText(frame.subarray(0, 6)),
-      peer,
-      frame,
-    });
+    this.#emit({ type: 'frame-without-session', interface: overlay.name, destination, peer, frame });
   }
 
-  #peerOf(overlay: Overlay, mac: Buffer): PublicKey | undefined {
+  /** The ingress program let it pass, so its source MAC belongs to the peer whose session it came on. */
+  #onMessageFrame(overlay: Overlay, frame: Buffer): void {
+    const message = readMessageFrame(frame, overlay.meta.mac);
+    if (message === undefined) return;
+    const peer = this.#peerOf(overlay, message.source);
+    if (peer === undefined) return;
+    const { payload } = message;
+    for (const listener of this.#messageListeners) listener({ interface: overlay.name, peer, payload });
+  }
+
+  #peerOf(overlay: Overlay, mac: MacAddress): PublicKey | undefined {
     const { calls, keys } = this.#context();
-    const key = encodeFdbKey({ mac });
+    const key = encodeFdbKey({ mac: macBytes(mac) });
     const row = calls.read(`fdb/${overlay.name}`, () => overlay.maps.forwarding.lookup({ key }));
     return row && keys.get(decodeFdbEntry(row).peer);
   }

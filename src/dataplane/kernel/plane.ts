@@ -4,6 +4,7 @@ import type {
   DataPlane,
   DataPlaneCounters,
   DataPlaneDescription,
+  MessagePlane,
   SessionPlane,
   Stop,
 } from '../../reconcile/dataplane.ts';
@@ -18,6 +19,8 @@ import { EventHub } from './events.ts';
 import { applyForwarding } from './fdb.ts';
 import { Inventory } from './inventory.ts';
 import { applyLink, ourInterfaces } from './link.ts';
+import { KernelMessages } from './messages.ts';
+import { copyMac1Keys } from './mac1.ts';
 import { loadNative, type Native } from './native.ts';
 import { applyNeighbour } from './neighbour.ts';
 import { observeAll, observeKeys } from './observe.ts';
@@ -30,8 +33,6 @@ import { removeInterface } from './setup.ts';
 import { stopOf, Watcher } from './watch.ts';
 
 export type { KernelDataPlaneOptions } from './context.ts';
-
-const MAC1_KEY_LENGTH = 32;
 
 /** The kernel engine: XDP programs, pinned maps and a veth pair per cluster. Needs root; see docs/operations.md. */
 export function createKernelDataPlane(options: KernelDataPlaneOptions): DataPlane {
@@ -50,7 +51,6 @@ function maxEntriesOf(limits: Partial<MapLimits>): Record<string, number> {
 }
 
 function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
-  if (options.mac1Key.byteLength !== MAC1_KEY_LENGTH) throw new RangeError('the mac1 key is not 32 bytes');
   const log = options.log ?? (() => undefined);
   let digest: Uint8Array | undefined;
   const context: Context = {
@@ -58,7 +58,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     bpffs: options.bpffs ?? '/sys/fs/bpf',
     underlay: options.underlay,
     mode: options.mode ?? 'auto',
-    mac1Key: Uint8Array.from(options.mac1Key),
+    mac1: { keys: copyMac1Keys([options.mac1Key]) },
     objects: options.objects,
     objectsDigest: () => (digest ??= digestObjects(options.objects)),
     maxEntries: maxEntriesOf(options.limits ?? {}),
@@ -74,6 +74,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
 
 class KernelDataPlane implements DataPlane {
   readonly sessions: SessionPlane;
+  readonly messages: MessagePlane;
   readonly #context: Context;
   readonly #watchers = new Set<Watcher>();
   #last: Promise<unknown> = Promise.resolve();
@@ -82,6 +83,7 @@ class KernelDataPlane implements DataPlane {
   constructor(context: Context) {
     this.#context = context;
     this.sessions = new KernelSessions(context);
+    this.messages = new KernelMessages(context);
   }
 
   get writes(): number {

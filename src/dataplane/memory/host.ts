@@ -1,6 +1,14 @@
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import type { DataPlaneCounters, Endpoint, NewSession, SessionEvent, SessionId } from '../../reconcile/dataplane.ts';
-import { type ObservedRow, type PeerRow, type Row, type RowKey, rowKey, sameRow } from '../../reconcile/rows.ts';
+import {
+  type LinkRow,
+  type ObservedRow,
+  type PeerRow,
+  type Row,
+  type RowKey,
+  rowKey,
+  sameRow,
+} from '../../reconcile/rows.ts';
 import { omniDropNames } from '../kernel/layout.ts';
 import { ReplayWindow } from './seal.ts';
 import type { MemoryWire } from './wire.ts';
@@ -34,6 +42,8 @@ export interface Session extends Omit<NewSession, 'unconfirmed'> {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Counters = Mutable<Omit<DataPlaneCounters, 'drops'>> & { drops: Record<string, bigint> };
 
+const AUTOMATIC_MTU = 1400;
+
 export type Wake = (keys: ReadonlySet<RowKey>) => void;
 
 /**
@@ -50,6 +60,8 @@ export class MemoryHost {
   readonly sessions = new Map<SessionId, Session>();
   /** Which of a peer's sessions its frames go out on. */
   readonly sendOn = new Map<PublicKey, SessionId>();
+  /** As `setMac1Keys` gave them last. */
+  mac1Keys: readonly Uint8Array[] = [];
   readonly counters: Counters = {
     txPackets: 0n,
     txBytes: 0n,
@@ -108,6 +120,17 @@ export class MemoryHost {
       this.sessions.delete(id);
       if (this.sendOn.get(session.peer) === id) this.sendOn.delete(session.peer);
     }
+  }
+
+  linkRow(interfaceName: string): LinkRow | undefined {
+    const row = this.rows.get(`link/${interfaceName}` as RowKey)?.row;
+    return row?.kind === 'link' ? row : undefined;
+  }
+
+  /** Bytes; 0 without the link. */
+  mtu(interfaceName: string): number {
+    const mtu = this.linkRow(interfaceName)?.mtu ?? 0;
+    return mtu === 'auto' ? AUTOMATIC_MTU : mtu;
   }
 
   peerRow(interfaceName: string, publicKey: PublicKey): PeerRow | undefined {

@@ -4,12 +4,14 @@ import type {
   DataPlane,
   DataPlaneCounters,
   DataPlaneDescription,
+  MessagePlane,
   SessionPlane,
   Stop,
 } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, Row, RowKey, RowSet } from '../../reconcile/rows.ts';
 import { Faults } from './faults.ts';
 import { MemoryHost, type MemoryHostOptions } from './host.ts';
+import { MemoryMessages } from './messages.ts';
 import { MemoryPath, subscribe } from './path.ts';
 import { MemorySessions } from './sessions.ts';
 
@@ -40,11 +42,10 @@ function machineOf(host: MemoryHost): MemoryMachine {
   return { host, path: new MemoryPath(host) };
 }
 
-const DEFAULT_MTU = 1400;
-
 class MemoryPlane implements MemoryDataPlane {
   readonly machine: MemoryMachine;
   readonly sessions: SessionPlane;
+  readonly messages: MessagePlane;
   readonly faults = new Faults();
   writes = 0;
   readonly #stops: Stop[] = [];
@@ -53,6 +54,7 @@ class MemoryPlane implements MemoryDataPlane {
     this.machine = machine;
     const sessions = new MemorySessions(machine.host, machine.path);
     this.sessions = sessions;
+    this.messages = new MemoryMessages(machine.host, machine.path);
   }
 
   get host(): MemoryHost {
@@ -115,8 +117,8 @@ class MemoryPlane implements MemoryDataPlane {
     const links = [...this.host.rows.values()].flatMap(({ row }) => (row.kind === 'link' ? row : []));
     return {
       engine: 'memory',
-      interfaces: links.map(({ interface: name, mtu }) => {
-        return { name, role: 'overlay', ifindex: this.host.ifindex(name), mtu: mtu === 'auto' ? DEFAULT_MTU : mtu };
+      interfaces: links.map(({ interface: name }) => {
+        return { name, role: 'overlay', ifindex: this.host.ifindex(name), mtu: this.host.mtu(name) };
       }),
       notes: ['memory engine: nothing reaches a kernel'],
     };

@@ -37,6 +37,22 @@ export const scenarios = {
     refused(() => sender.send({ frame: plain }), 'EBADF');
   },
 
+  'a socket for one protocol gets what comes in with it, and nothing else': async () => {
+    const { inner, outer } = vethPair();
+    const one = receiver(outer, { protocol: 0x88b5 });
+    const all = receiver(outer);
+    const own = receiver(inner, { protocol: 0x88b5, outgoing: true });
+    const plain = experimentalFrame();
+    const other = Buffer.concat([plain.subarray(0, 12), Buffer.from('81002005', 'hex'), Buffer.alloc(46, 1)]);
+    for (const frame of [other, plain]) own.socket.send({ frame });
+    await until(() => all.frames.length === 2 && one.frames.length > 0, 'two frames for whoever wants all');
+    assert.deepEqual(one.frames, [plain]);
+    assert.deepEqual(own.frames, []);
+    for (const { socket } of [one, all, own]) socket.close();
+    const options = { ifindex: outer, receiveBuffer: 0, outgoing: false, protocol: 0x88b5 };
+    assert.throws(() => new native.PacketSocket(options), TypeError); // it would receive nothing
+  },
+
   'a socket outlives the fall of its interface, and says when it is gone': async () => {
     const { inner, outer } = vethPair();
     const { frames, socket } = receiver(outer);

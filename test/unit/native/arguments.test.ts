@@ -71,7 +71,7 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   NetlinkMonitor: { required: { onNotification: noop }, construct: true },
   PacketSocket: {
     required: { ifindex: IFINDEX, receiveBuffer: 0, outgoing: false },
-    optional: { onFrame: noop },
+    optional: { onFrame: noop, protocol: 0x88b6 },
     construct: true,
   },
 };

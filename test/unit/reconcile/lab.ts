@@ -101,6 +101,7 @@ export class Lab {
       counters: () => plane.counters(),
       describe: () => plane.describe(),
       sessions: plane.sessions,
+      messages: plane.messages,
       get writes() {
         return plane.writes;
       },
