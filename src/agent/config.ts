@@ -1,15 +1,68 @@
 import type { SourceLimits } from '../source/limits.ts';
+import type { BusyHook } from './busy.ts';
 import type { LogLevel } from './log.ts';
+import type { Window } from './windows.ts';
+
+/** A folder of manifests, or remotes of one git repository that are tried in turn. */
+export type SourceConfig =
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'git'; readonly remotes: readonly RemoteConfig[] };
+
+/** What a git remote is reached with. Files are read anew for each use: keys may be exchanged under a running agent. */
+export interface RemoteConfig {
+  readonly url: string;
+  /** For `ssh` URLs. */
+  readonly sshKeyFile?: string;
+  readonly knownHostsFile?: string;
+  /** For `https` URLs: the password is in it, the user name is `username`. */
+  readonly tokenFile?: string;
+  readonly username?: string;
+  /** PEM, in place of the system's authorities. */
+  readonly caFile?: string;
+}
+
+/** Whose signatures a commit or tag needs. At least one of the files is given where anything is asked for. */
+export interface VerifyConfig {
+  /** `head`: the commit that the ref names; `every`: all since the last accepted one too. */
+  readonly commits: 'off' | 'head' | 'every';
+  /** The ref is a tag, and the tag itself is signed. */
+  readonly tag: boolean;
+  /** ssh-keygen(1), ALLOWED SIGNERS. */
+  readonly allowedSignersFile?: string;
+  /** ASCII armor. */
+  readonly openpgpKeysFile?: string;
+}
+
+/** A change that would remove more of what is in force waits for a person. */
+export type PruneLimit =
+  /** More than this share, and more than 5. */
+  { readonly percent: number } | { readonly count: number };
+
+export interface WebhookConfig {
+  /** `host:port`, IPv6 in brackets. */
+  readonly listen: string;
+  readonly secretFile: string;
+}
 
 /** What an agent is started with: flags, environment and file, parsed. Paths are absolute. */
 export interface AgentConfig {
-  /** A git URL or a folder; absent: sets are handed over by `omni apply`. */
-  readonly source?: string;
+  /** Absent: sets are handed over by `omni apply`. */
+  readonly source?: SourceConfig;
   /** Branch or tag. */
   readonly ref: string;
   /** Folder of the manifests inside the repository; '' is its root. */
   readonly path: string;
   readonly intervalMs: number;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifyConfig;
+  /** Calls by a git server, to look now. */
+  readonly webhook?: WebhookConfig;
+  /** Absent: 20 %. */
+  readonly pruneLimit?: PruneLimit;
+  /** New revisions are adopted inside one of these only; absent: always. */
+  readonly windows?: readonly Window[];
+  /** Asked before a new revision is adopted. */
+  readonly busy?: BusyHook;
   /** Interfaces that datagrams come in on; absent: those that hold a default route. */
   readonly underlay?: readonly string[];
   readonly stateDir: string;

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import type { AgentConfig } from '../../agent/config.ts';
+import type { AgentConfig, SourceConfig } from '../../agent/config.ts';
 import { ExitCode } from '../../errors.ts';
 import { parseSourceUrl } from '../../source/url.ts';
 import { applyConfigFile } from '../config-file.ts';
@@ -112,13 +112,15 @@ function agentConfig(options: AgentVerbOptions, io: Io): AgentConfig {
     teardown: options.teardown,
     version: cliVersion(),
     writeLog: (line) => io.stderr.write(line),
-    ...(source === undefined ? {} : { source: absoluteSource(source, absolute) }),
+    ...(source === undefined ? {} : { source: sourceOf(source, absolute) }),
     ...(underlay === undefined ? {} : { underlay: underlay.split(',').map((name) => name.trim()) }),
     ...(pskFile === undefined ? {} : { pskFile: absolute(pskFile) }),
     ...(metrics === undefined ? {} : { metrics }),
   };
 }
 
-function absoluteSource(source: string, absolute: (path: string) => string): string {
-  return parseSourceUrl(source).kind === 'directory' ? absolute(source) : source;
+function sourceOf(source: string, absolute: (path: string) => string): SourceConfig {
+  const parsed = parseSourceUrl(source);
+  if (parsed.kind === 'directory') return { kind: 'directory', path: absolute(parsed.path) };
+  return { kind: 'git', remotes: [{ url: parsed.url }] };
 }

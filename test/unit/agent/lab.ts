@@ -1,12 +1,21 @@
 import { createSocket } from 'node:dgram';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runAgent } from '../../../src/agent/agent.ts';
 import type { Json, ObjectStatus, Status } from '../../../src/agent/api.ts';
 import { type AgentClient, connectAgent } from '../../../src/agent/client.ts';
-import type { AgentConfig } from '../../../src/agent/config.ts';
+import type { AgentConfig, SourceConfig } from '../../../src/agent/config.ts';
 import { createIdentity, type Identity, writeIdentity } from '../../../src/session/identity.ts';
+
+/** What a test changes of a node's configuration; `source` is a folder or a URL, as `--source` has it. */
+export interface Changes extends Partial<Omit<AgentConfig, 'source'>> {
+  readonly source?: string;
+}
+
+function sourceOf(source: string): SourceConfig {
+  return existsSync(source) ? { kind: 'directory', path: source } : { kind: 'git', remotes: [{ url: source }] };
+}
 
 /** One node of a test: its folder, its identity, and agents on the memory engine. */
 export class Node {
@@ -37,9 +46,9 @@ export class Node {
     writeFileSync(join(this.fleet, name), text);
   }
 
-  config(changes: Partial<AgentConfig> = {}): AgentConfig {
+  config({ source = this.fleet, ...changes }: Changes = {}): AgentConfig {
     return {
-      source: this.fleet,
+      source: sourceOf(source),
       ref: 'main',
       path: '',
       intervalMs: 60_000,
@@ -58,7 +67,7 @@ export class Node {
   }
 
   /** Runs an agent until `stop`; resolves once its socket answers, rejects if it ends before. */
-  start(changes: Partial<AgentConfig> = {}): Promise<void> {
+  start(changes: Changes = {}): Promise<void> {
     return this.startWith(this.config(changes));
   }
 
