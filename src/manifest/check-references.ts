@@ -1,8 +1,8 @@
 import { type CheckRun, found, networksOf } from './check-run.ts';
 import { formatEndpoint } from './endpoint.ts';
 import { type Item, inOrder, refOf } from './item.ts';
-import type { Diagnostic, ObjectRef, Position } from './model.ts';
-import { contains, type Ip, type Network, parseIp, reservedUse } from './net.ts';
+import type { Diagnostic, ObjectRef } from './model.ts';
+import { contains, parseIp, reservedUse } from './net.ts';
 
 /** Names are unique per kind, in all files together. */
 export function checkName({ index }: CheckRun, ref: string): Diagnostic[] {
@@ -78,14 +78,13 @@ function checkAddressIn(item: Item, target: Item, address: string): Diagnostic[]
   const { cluster } = target;
   const ip = parseIp(address);
   if (cluster === undefined || !ip.ok) return [];
-  const at = item.at('/spec/address');
+  const path = '/spec/address';
   const subnet = networksOf(cluster).find((each) => contains(each, ip.value));
-  if (subnet !== undefined) return checkReserved(subnet, ip.value, address, at);
-  const parameters = { address, cluster: cluster.metadata.name, subnets: cluster.subnets.join(', ') };
-  return [found('vip-outside-subnets', parameters, at, target.at('/spec/subnets'))];
-}
-
-function checkReserved(subnet: Network, ip: Ip, address: string, at: Position): Diagnostic[] {
-  const what = reservedUse(subnet, ip);
-  return what === undefined ? [] : [found('vip-reserved-address', { address, what, subnet: subnet.text }, at)];
+  if (subnet === undefined) {
+    const parameters = { address, cluster: cluster.metadata.name, subnets: cluster.subnets.join(', ') };
+    return [found('vip-outside-subnets', parameters, item.at(path), target.at('/spec/subnets'))];
+  }
+  const what = reservedUse(subnet, ip.value);
+  if (what === undefined) return [];
+  return [found('vip-reserved-address', { address, what, subnet: subnet.text }, item.at(path))];
 }

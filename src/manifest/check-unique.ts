@@ -8,7 +8,6 @@ interface KeyUse {
   readonly item: Item;
   readonly field: KeyField;
   readonly key: PublicKey;
-  readonly at: Position;
 }
 
 function usesOf(items: Iterable<Item>, wanted: (key: PublicKey) => boolean): KeyUse[] {
@@ -17,8 +16,12 @@ function usesOf(items: Iterable<Item>, wanted: (key: PublicKey) => boolean): Key
       ? []
       : keysOf(item.peer)
           .filter(([, key]) => wanted(key))
-          .map(([field, key]) => ({ item, field, key, at: item.at(`/spec/${field}`) })),
+          .map(([field, key]) => ({ item, field, key })),
   );
+}
+
+function placeOf({ item, field }: KeyUse): Position {
+  return item.at(`/spec/${field}`);
 }
 
 /** The first declaration, and the later ones of other objects: those of the same name are `name-duplicate`. */
@@ -30,10 +33,12 @@ function split<T extends { readonly item: Item }>(uses: readonly T[]): { first?:
 
 /** A key belongs to one peer. */
 export function checkKey({ index }: CheckRun, key: string): Diagnostic[] {
-  const { first, others } = split(usesOf(index.users.get(key as PublicKey), (each) => each === key));
+  const items = index.users.get(key as PublicKey);
+  if (items.size < 2) return [];
+  const { first, others } = split(usesOf(items, (each) => each === key));
   if (first === undefined) return [];
   const parameters = { key: fingerprint(first.key), field: first.field, other: first.item.ref };
-  return others.map((use) => found('key-duplicate', parameters, use.at, first.at));
+  return others.map((use) => found('key-duplicate', parameters, placeOf(use), placeOf(first)));
 }
 
 /** The usual case, ten thousand times over. */
@@ -53,13 +58,15 @@ export function checkDerived({ index }: CheckRun, derived: string): Diagnostic[]
     .filter((use) => use.key !== first.key)
     .map((use) => {
       const parameters = { key: fingerprint(use.key), what: derived, field, other: first.item.ref };
-      return found('mac-collision', parameters, use.at, first.at);
+      return found('mac-collision', parameters, placeOf(use), placeOf(first));
     });
 }
 
 /** An address is held once in a cluster. */
 export function checkAddress({ index }: CheckRun, key: string): Diagnostic[] {
-  const { first, others } = split(inOrder(index.addresses.get(key)).map((item) => ({ item })));
+  const items = index.addresses.get(key);
+  if (items.size < 2) return [];
+  const { first, others } = split(inOrder(items).map((item) => ({ item })));
   if (first === undefined) return [];
   const address = first.item.vip?.address ?? '';
   const related = first.item.at('/spec/address');
@@ -91,6 +98,6 @@ export function checkRevocation({ index }: CheckRun, key: string): Diagnostic[] 
     const related = item.at(`/spec/revokedKeys/${item.cluster?.revokedKeys.indexOf(key as PublicKey)}`);
     return uses
       .filter((use) => use.item.peer?.clusters.includes(cluster))
-      .map((use) => found('key-revoked', { key: fingerprint(use.key), cluster }, use.at, related));
+      .map((use) => found('key-revoked', { key: fingerprint(use.key), cluster }, placeOf(use), related));
   });
 }

@@ -8,6 +8,7 @@ import { described, schemaFindings } from './schema-errors.ts';
 import { nearest } from './suggest.ts';
 import { type LocalFinding, type Spot, start } from './text.ts';
 import { composeYaml, type Identity, identityOf, type Plain, plain, type Spots, type YamlDocument } from './yaml.ts';
+import { readSubset } from './yaml-subset.ts';
 
 /** What became of one document of ours. It depends on the text of its section alone, so it can be cached by it. */
 export interface ParsedDocument {
@@ -121,8 +122,48 @@ function readDocument(document: YamlDocument, text: string): ParsedDocument | un
   return readOurs(document, identity, from);
 }
 
+/**
+ * A valid document of the plain subset, without the library. Whoever asks where its fields stand (few do, of a document
+ * that is valid) pays for the library then: ten thousand documents' places would be most of the memory.
+ */
+function readPlainly(text: string): ParsedDocument | undefined {
+  const read = readSubset(text);
+  if (read === undefined || read.value.apiVersion !== API_VERSION) return undefined;
+  const { kind } = read.value;
+  if (!isKind(kind)) return undefined;
+  const body = validBody(kind, read.value);
+  if (body === undefined) return undefined;
+  let places: Spots | undefined;
+  return {
+    kind,
+    name: body.metadata.name,
+    body,
+    findings: [],
+    get at() {
+      places ??= placesOf(text);
+      return places;
+    },
+    start: read.start,
+  };
+}
+
+/** Undefined where there is anything to say about it. */
+function validBody<K extends Kind>(kind: K, value: unknown): Body | undefined {
+  const checked = validate(kind, value);
+  if (!checked.ok) return undefined;
+  const { body, findings } = parseDocument(kind, checked.document, {});
+  return findings.length === 0 ? body : undefined;
+}
+
+function placesOf(text: string): Spots {
+  const [document] = composeYaml(text);
+  return document === undefined ? {} : plain(document).valueAt;
+}
+
 /** Parses one section of a file. Never throws, whatever the text is. */
 export function parseSection(text: string): ParsedSection {
+  const read = text.length > limits.documentLength ? undefined : readPlainly(text);
+  if (read !== undefined) return { documents: [read], passed: 0 };
   if (text.length > limits.documentLength) {
     if (!OURS.test(text)) return { documents: [], passed: 1 };
     const size = { length: text.length, limit: limits.documentLength };

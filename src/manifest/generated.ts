@@ -271,6 +271,7 @@ export interface RuleParameters {
   'address-invalid': 'value' | 'problem';
   'endpoint-invalid': 'value' | 'problem';
   'endpoint-port-missing': 'value' | 'suggestion';
+  'tcp-invalid': 'value' | 'problem';
   'url-invalid': 'value' | 'problem';
   'psk-invalid': 'where' | 'problem';
   'probe-kind': 'name' | 'count';

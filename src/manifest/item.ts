@@ -64,7 +64,9 @@ export class Item {
 
   /** Place of a field by JSON pointer; of the name, where the field is left to its default. */
   at(pointer: string): Position {
-    const { at, start } = this.document;
+    const { start } = this.document;
+    if (pointer === '') return positionOf(this.file, this.#line, start);
+    const { at } = this.document;
     return positionOf(this.file, this.#line, at[pointer] ?? at['/metadata/name'] ?? start);
   }
 }

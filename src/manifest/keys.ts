@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { ed25519 } from '@noble/curves/ed25519.js';
 import { OmniError } from '../errors.ts';
+import { pointProblem } from './curve.ts';
 import type { MacAddress, PublicKey } from './model.ts';
 
 const PUBLIC_KEY_BYTES = 32;
@@ -50,21 +50,16 @@ function decode(text: string): Uint8Array | string {
   return bytes;
 }
 
-/** Costs about 80 us a key: a square root in the field. */
-function pointProblem(bytes: Uint8Array): string | undefined {
-  try {
-    const point = ed25519.Point.fromBytes(bytes);
-    return point.isSmallOrder() ? 'the point has a small order' : undefined;
-  } catch {
-    return 'there is no such point on the curve';
-  }
-}
+const POINT_PROBLEMS = {
+  'no point': 'there is no such point on the curve',
+  'small order': 'the point has a small order',
+} as const;
 
 const problems = new Cache<KeyProblem | 'none'>(CACHED_KEYS, (text) => {
   const bytes = decode(text);
   if (typeof bytes === 'string') return { what: 'encoding', problem: bytes };
   const problem = pointProblem(bytes);
-  return problem === undefined ? 'none' : { what: 'point', problem };
+  return problem === undefined ? 'none' : { what: 'point', problem: POINT_PROBLEMS[problem] };
 });
 
 /** Undefined where `text` is canonical base64 of a valid Ed25519 public key. Results are cached. */

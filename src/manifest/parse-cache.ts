@@ -133,7 +133,8 @@ export class ParseCache {
       return known;
     }
     this.#fresh += text.length;
-    const cached = { text: copied(text), section: parseSection(text), uses: 1 };
+    const own = copied(text);
+    const cached = { text: own, section: parseSection(own), uses: 1 };
     this.#sections.set(cached.text, cached);
     return cached;
   }

@@ -43,15 +43,20 @@ export function described(value: unknown, schema?: SchemaNode): string {
   if (value === null || value === undefined) return 'empty';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'an object';
-  if (schema?.format === 'omni-public-key' || schema?.format === 'omni-age') return `a ${typeof value === 'string' ? 'text' : typeof value}`;
+  if (mayBeSecret(schema)) return `a ${typeof value === 'string' ? 'text' : typeof value}`;
   return typeof value === 'string' ? `the text "${value}"` : `the ${typeof value} ${String(value)}`;
+}
+
+/** Where such a value belongs, a secret may stand. */
+function mayBeSecret(schema: SchemaNode | undefined): boolean {
+  return schema?.format === 'omni-public-key' || schema?.format === 'omni-age';
 }
 
 function typeAdvice(value: unknown, schema: SchemaNode): string {
   const single = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
   if (value === null) return 'Give it a value, or remove the line.';
   if (schema.format === 'omni-duration' && typeof value === 'number') return `Write it with a unit: ${value}s.`;
-  if (schema.type === 'string' && schema.format !== 'omni-public-key' && single) return `Put it in quotes: "${value}".`;
+  if (schema.type === 'string' && !mayBeSecret(schema) && single) return `Put it in quotes: "${value}".`;
   if (schema.type === 'integer' && typeof value === 'string' && /^\d+$/.test(value)) return 'Remove the quotes.';
   if (schema.type === 'array' && single) return 'Write it as a list, in brackets: [a, b].';
   return `Give ${expectation(schema)}.`;

@@ -6,7 +6,7 @@ export type Spot = number & { readonly __brand: 'Spot' };
 
 const COLUMNS = 2 ** 20;
 
-function spot(line: number, column: number): Spot {
+export function spot(line: number, column: number): Spot {
   return (line * COLUMNS + Math.min(column, COLUMNS - 1)) as Spot;
 }
 export function lineOf(at: Spot): number {

@@ -40,6 +40,14 @@ function endpoint(text: string): Statement | undefined {
     : statement('endpoint-invalid', { value: text, problem: parsed.problem });
 }
 
+/** Unlike an endpoint's, the port of a service cannot be guessed. */
+function tcpAddress(text: string): Statement | undefined {
+  const parsed = parseEndpoint(text);
+  if (parsed.ok) return undefined;
+  const problem = 'portMissing' in parsed ? 'it has no port' : parsed.problem;
+  return statement('tcp-invalid', { value: text, problem });
+}
+
 function httpUrlProblem(text: string): string | undefined {
   if (!URL.canParse(text)) return 'it is no URL';
   const url = new URL(text);
@@ -64,7 +72,7 @@ function ageFile(text: string, where: string): Statement | undefined {
   const body = lines.slice(1, -1);
   const framed = lines[0] === ARMOR_BEGIN && lines.at(-1) === ARMOR_END;
   const problem = !framed
-    ? `it does not stand between "${ARMOR_BEGIN}" and "${ARMOR_END}"`
+    ? 'its first and last lines are not those of the armor'
     : body.length > 0 && body.every((line) => /^[A-Za-z0-9+/]{1,64}={0,2}$/.test(line))
       ? undefined
       : 'between its first and last line is something else than base64';
@@ -89,6 +97,7 @@ export const formats: Readonly<Record<string, ValueCheck>> = {
   'omni-address': address,
   'omni-endpoint': endpoint,
   'omni-interface': interfaceName,
+  'omni-tcp': tcpAddress,
   'omni-http-url': httpUrl,
   'omni-age': ageFile,
 };

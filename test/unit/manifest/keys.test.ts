@@ -1,7 +1,9 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { ed25519 } from '@noble/curves/ed25519.js';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { expect, test } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
+import { pointProblem } from '../../../src/manifest/curve.ts';
 import {
   fingerprint,
   isCurvePoint,
@@ -94,4 +96,34 @@ test('peerIdOf is the little-endian u64 of BLAKE2s-256("omni peer id" || key)', 
 test('a fingerprint is the beginning of the key as it stands in the manifest', () => {
   expect(rfc.toString('base64').startsWith(fingerprint(key).slice(0, -1))).toBe(true);
   expect(fingerprint(key).length).toBeLessThan(16);
+});
+
+test('points are told from other numbers as an independent implementation tells them', () => {
+  const agrees = (bytes: Uint8Array) => {
+    let problem: string | undefined;
+    try {
+      problem = ed25519.Point.fromBytes(bytes).isSmallOrder() ? 'small order' : undefined;
+    } catch {
+      problem = 'no point';
+    }
+    expect(pointProblem(bytes), Buffer.from(bytes).toString('hex')).toBe(problem);
+    return problem;
+  };
+  const seen = new Set(Array.from({ length: 400 }, () => agrees(randomBytes(32))));
+  for (let at = 0; at < 100; at++) agrees(ed25519.getPublicKey(randomBytes(32)));
+  // Every multiple of a point of order 8, in every encoding that differs in its sign bit; and what lies around p.
+  const eighth = ed25519.Point.fromHex('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05');
+  for (let times = 0n; times < 8n; times++) {
+    const bytes = (times === 0n ? ed25519.Point.ZERO : eighth.multiplyUnsafe(times)).toBytes();
+    for (const sign of [0, 0x80]) {
+      const other = Uint8Array.from(bytes);
+      other[31] = ((other[31] ?? 0) & 0x7f) | sign;
+      seen.add(agrees(other));
+    }
+  }
+  for (let low = 0; low < 256; low++) {
+    for (const top of [0x7f, 0xff]) agrees(Buffer.from([low, ...new Array(30).fill(0xff), top]));
+    for (const top of [0x00, 0x80]) agrees(Buffer.from([low, ...new Array(30).fill(0), top]));
+  }
+  expect(seen).toEqual(new Set(['no point', 'small order', undefined]));
 });

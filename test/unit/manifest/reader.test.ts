@@ -52,6 +52,8 @@ spec:
     arpSuppression: true,
     revokedKeys: [],
     multicast: 'flood',
+    mode: 'enforce',
+    probation: { confirmWithinMs: 30_000, probes: [] },
     position: { file: 'a.yaml', line: 2, column: 1 },
   });
   expect(fleet.peers.get('robot-1')).toStrictEqual({
