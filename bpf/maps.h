@@ -3,7 +3,7 @@
  * The maps that the programs and user space share. The loader pins them by
  * name and may override max_entries; keys, values and writers: omni_types.h.
  *
- * Hash maps are preallocated: an update never fails for want of memory. A
+ * Hash maps of rows are preallocated: an update never fails for want of memory. A
  * deleted row can therefore be used again at once by another insertion while
  * a program still holds its pointer; lib/session.h says how programs notice.
  */
@@ -85,5 +85,18 @@ struct {
 	__type(key, __u32);
 	__type(value, struct meta_entry);
 } meta_map SEC(".maps");
+
+/*
+ * Not preallocated: an update puts a whole new row in the old one's place, and
+ * the old one stays as it is while a program reads it. In an array, or a row
+ * that is used again at once, a program could read half of a key.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mac1_entry);
+} mac1_map SEC(".maps");
 
 #endif /* OMNI_MAPS_H */

@@ -20,6 +20,7 @@ STRUCT(fdb_key);
 STRUCT(fdb_entry);
 STRUCT(neigh_entry);
 STRUCT(source_entry);
+STRUCT(mac1_entry);
 STRUCT(omni_event);
 STRUCT(meta_entry);
 STRUCT(omni_config);
@@ -44,6 +45,7 @@ enum omni_constants {
 	CONSTANT(OMNI_INITIATION_LEN),
 	CONSTANT(OMNI_RESPONSE_LEN),
 	CONSTANT(OMNI_MAC1_LEN),
+	CONSTANT(OMNI_MAC1_KEYS),
 	CONSTANT(OMNI_ETHERTYPE_KEEPALIVE),
 };
 ENUM(omni_constants);

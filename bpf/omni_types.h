@@ -220,6 +220,17 @@ enum omni_stat {
 	OMNI_STAT_MAX,
 };
 
+/* --- mac1_map: HASH[1] (written by user space only) ---------------------- */
+
+#define OMNI_MAC1_KEYS 2	/* what a change of the cluster's key overlaps by */
+
+/* BLAKE2s keys of mac1 in messages to this node; any of the first `count` will do. */
+struct mac1_entry {
+	__u32 count;
+	__u32 pad;
+	__u8 keys[64];		/* OMNI_MAC1_KEYS of 32 bytes */
+};
+
 /* --- event_map: RINGBUF of omni_event ------------------------------------ */
 
 enum omni_event_type {
@@ -255,7 +266,6 @@ struct meta_entry {
 /* --- .rodata: `const volatile struct omni_config config` in each program ---- */
 
 struct omni_config {
-	__u8 mac1_key[32];	/* BLAKE2s key of mac1 for messages to this node */
 	__u8 local_mac[6];	/* omni0's */
 	__be16 port;		/* our UDP port */
 	__u32 ifindex_outer;	/* omni0x: ingress redirects here, the frame comes out of omni0 */

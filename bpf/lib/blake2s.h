@@ -79,9 +79,9 @@ OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 b
 }
 
 /* Starts a hash with a 32-byte key, which is the first block. `scratch` is overwritten. */
-static __always_inline void blake2s_init_keyed(struct blake2s *state, const volatile __u8 key[32], struct block *scratch)
+static __always_inline void blake2s_init_keyed(struct blake2s *state, const __u8 *key, struct block *scratch)
 {
-	const volatile __u32 *words = (const volatile __u32 *)key;
+	const __u32 *words = (const __u32 *)key;
 
 	*scratch = (struct block){};
 #pragma unroll

@@ -31,14 +31,14 @@ static __always_inline __u32 control_length(__u8 type)
 _Static_assert(OMNI_INITIATION_LEN - MAC1_OFFSET == 2 * BLOCK_LEN, "mac1 covers two blocks of an initiation");
 _Static_assert(OMNI_RESPONSE_LEN - MAC1_OFFSET == BLOCK_LEN + QUARTER_LEN, "and 80 bytes of a response");
 
-/* mac1: BLAKE2s-128 of what precedes it, under a key that only members can know. */
-static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length)
+/* mac1: BLAKE2s-128 of what precedes it, under `key`. */
+static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length, const __u8 *key)
 {
 	struct span message = packet_from(ctx, UNDERLAY_PAYLOAD);
 	struct blake2s hash;
 	struct block scratch;
 
-	blake2s_init_keyed(&hash, config.mac1_key, &scratch);
+	blake2s_init_keyed(&hash, key, &scratch);
 	if (length == OMNI_INITIATION_LEN) {
 		if (message.at + OMNI_INITIATION_LEN > message.end)
 			return 0;
@@ -57,6 +57,19 @@ static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length)
 	return quarter_equal((struct quarter *)hash.h, message.at + OMNI_RESPONSE_LEN - MAC1_OFFSET);
 }
 
+/* Whether the sender knows a key that only members can know. The second one is there, and is tried, while keys change. */
+static __always_inline int control_authentic(struct xdp_md *ctx, __u32 length)
+{
+	__u32 zero = 0;
+	const struct mac1_entry *entry = bpf_map_lookup_elem(&mac1_map, &zero);
+
+	if (!entry || !entry->count)
+		return 0;
+	if (control_mac1_valid(ctx, length, entry->keys))
+		return 1;
+	return entry->count > 1 && control_mac1_valid(ctx, length, entry->keys + 32);
+}
+
 /* The verdict on a datagram whose session id is 0. */
 static __always_inline int control_verdict(struct xdp_md *ctx, const struct datagram *datagram)
 {
@@ -72,7 +85,7 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	    header->reserved[0] | header->reserved[1] | header->reserved[2] | header->reserved[3] |
 	    header->reserved[4] | header->reserved[5])
 		return underlay_refuse(ctx, OMNI_DROP_CONTROL_INVALID);
-	if (!control_mac1_valid(ctx, datagram->length))
+	if (!control_authentic(ctx, datagram->length))
 		return underlay_refuse(ctx, OMNI_DROP_MAC1);
 
 	source = address_from_ipv4(datagram->source);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { encodeSourceEntry } from '../../src/dataplane/kernel/layout.ts';
+import { encodeMac1Entry, encodeSourceEntry } from '../../src/dataplane/kernel/layout.ts';
 import { control, datagram, ip } from './frames.ts';
-import { bootTimeNs, CONFIG, Lab, PORT, XDP_DROP, XDP_PASS } from './lab.ts';
+import { bootTimeNs, CONFIG, Lab, MAC1_KEY, PORT, XDP_DROP, XDP_PASS } from './lab.ts';
 
 /** Handshake messages on their way to the agent's socket. */
 
@@ -16,10 +16,13 @@ beforeAll(async () => {
   lab = await Lab.open({}, ['omni_ingress']);
 });
 afterAll(() => lab?.close());
-beforeEach(() => lab.clear());
+beforeEach(() => {
+  lab.clear();
+  lab.setMac1Keys([MAC1_KEY]);
+});
 
-const initiation = (body: Uint8Array = randomBytes(112)) => control(1, INITIATION, CONFIG.mac1Key, body);
-const response = (body: Uint8Array = randomBytes(64)) => control(2, RESPONSE, CONFIG.mac1Key, body);
+const initiation = (body: Uint8Array = randomBytes(112)) => control(1, INITIATION, MAC1_KEY, body);
+const response = (body: Uint8Array = randomBytes(64)) => control(2, RESPONSE, MAC1_KEY, body);
 const arriving = (payload: Uint8Array, source?: string) => datagram({ port: PORT, payload, ...(source && { source }) });
 
 async function verdictOf(payload: Uint8Array): Promise<object> {
@@ -62,9 +65,40 @@ describe('membership', () => {
   });
 });
 
+describe('two keys', () => {
+  const next = randomBytes(32);
+  const lengths = [
+    [1, INITIATION],
+    [2, RESPONSE],
+  ] as const;
+
+  it.each(lengths)('a message of type %i passes under either, and under no third', async (type, length) => {
+    lab.setMac1Keys([MAC1_KEY, next]);
+    for (const key of [MAC1_KEY, next]) expect(await verdictOf(control(type, length, key))).toEqual(PASSED);
+    expect(await verdictOf(control(type, length, randomBytes(32)))).toEqual(droppedFor('mac1'));
+  });
+  it.each(lengths)('type %i: a key that is no longer one does not let in, wherever it lies', async (type, length) => {
+    lab.setMac1Keys([next]);
+    expect(await verdictOf(control(type, length, MAC1_KEY))).toEqual(droppedFor('mac1'));
+    const value = encodeMac1Entry({ count: 1, keys: Buffer.concat([next, MAC1_KEY]) });
+    lab.map('mac1_map').update({ key: Buffer.alloc(4), value });
+    expect(await verdictOf(control(type, length, MAC1_KEY))).toEqual(droppedFor('mac1'));
+    expect(await verdictOf(control(type, length, next))).toEqual(PASSED);
+  });
+  it('where one key is in force, the zeros in the place of a second let nobody in', async () => {
+    expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));
+  });
+  it('without any key nobody gets in', async () => {
+    lab.map('mac1_map').delete({ key: Buffer.alloc(4) });
+    expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));
+    lab.setMac1Keys([]);
+    expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));
+  });
+});
+
 describe('shape', () => {
   it.each([0, 3, 4, 5, 6, 7, 255])('type %i is not accepted', async (type) => {
-    expect(await verdictOf(control(type, INITIATION, CONFIG.mac1Key))).toEqual(droppedFor('controlInvalid'));
+    expect(await verdictOf(control(type, INITIATION, MAC1_KEY))).toEqual(droppedFor('controlInvalid'));
   });
   it.each([
     [1, INITIATION - 1],
@@ -74,7 +108,7 @@ describe('shape', () => {
     [2, RESPONSE - 1],
     [2, RESPONSE + 1],
   ])('type %i is not %i bytes long', async (type, length) => {
-    expect(await verdictOf(control(type, length, CONFIG.mac1Key))).toEqual(droppedFor('controlInvalid'));
+    expect(await verdictOf(control(type, length, MAC1_KEY))).toEqual(droppedFor('controlInvalid'));
   });
   it('a header alone is no message', async () => {
     expect(await verdictOf(Buffer.alloc(16))).toEqual(droppedFor('controlInvalid'));

@@ -8,6 +8,7 @@ import {
   decodeSessionEntry,
   encodeFdbEntry,
   encodeFdbKey,
+  encodeMac1Entry,
   encodeNeighEntry,
   encodeOmniConfig,
   encodePeerEntry,
@@ -48,13 +49,16 @@ export type MapName =
   | 'fdb_map'
   | 'neigh_map'
   | 'source_map'
+  | 'mac1_map'
   | 'drop_map'
   | 'stats_map';
 type Drop = Exclude<keyof typeof OmniDrop, 'none' | 'max'>;
 type Stat = Exclude<keyof typeof OmniStat, 'max'>;
 
+/** The key that the host under test accepts handshakes under, unless a test sets others. */
+export const MAC1_KEY: Uint8Array = Uint8Array.from({ length: 32 }, (_, i) => 200 - i);
+
 export interface Config {
-  readonly mac1Key: Uint8Array;
   readonly localMac: string;
   readonly port: number;
   readonly newSessionsPerSecond: number;
@@ -63,7 +67,6 @@ export interface Config {
 }
 
 export const CONFIG: Config = {
-  mac1Key: Uint8Array.from({ length: 32 }, (_, i) => 200 - i),
   localMac: '02:00:00:00:00:01',
   port: PORT,
   newSessionsPerSecond: 5,
@@ -135,6 +138,7 @@ export class Lab {
     const lab = new Lab(folder, await Child.start());
     await lab.#setUpNamespace();
     for (const program of programs) await lab.load(program, config);
+    if (programs.includes('omni_ingress')) lab.setMac1Keys([MAC1_KEY]);
     return lab;
   }
 
@@ -202,6 +206,11 @@ export class Lab {
         flags: remote ? OmniPeerFlags.endpoint : 0,
       }),
     });
+  }
+
+  setMac1Keys(keys: readonly Uint8Array[]): void {
+    const value = encodeMac1Entry({ count: keys.length, keys: Buffer.concat([...keys, Buffer.alloc(64)], 64) });
+    this.map('mac1_map').update({ key: u32(0), value });
   }
 
   setFdb(address: string, peer: bigint): void {

@@ -33,14 +33,18 @@ export interface StartOptions {
   readonly mode?: 'auto' | 'native' | 'generic';
   readonly mac1Key?: Uint8Array;
   readonly underlay?: readonly string[] | undefined;
+  /** Folder of the compiled programs; default: those that ship. */
+  readonly objects?: string;
 }
+
+export const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
 
 /** A process that holds a data plane in the host's namespace, nothing adopted yet. */
 export function startPlane(host: Host, options: StartOptions = {}): Promise<RemotePlane> {
   return RemotePlane.start(host.inside([]), {
     bpffs: join(host.folder, 'bpf'),
     underlay: 'underlay' in options ? options.underlay : ['eth0'],
-    objects: fileURLToPath(new URL('../../build/bpf', import.meta.url)),
+    objects: options.objects ?? OBJECTS,
     stateDir: join(host.folder, 'state'),
     mac1Key: options.mac1Key ?? new Uint8Array(32),
     mode: options.mode ?? 'auto',

@@ -5,9 +5,9 @@ import type { Context } from './context.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
-import { type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { MAC1_MAP, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
-import { type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
+import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
 import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
 import { findUnderlays } from './underlay.ts';
@@ -47,21 +47,37 @@ async function adoptInterface(context: Context, name: string): Promise<void> {
   }
   const { inner, outer } = findPair(context, name);
   if (inner === undefined || outer === undefined || !isOurs(inner)) {
-    // The pair was deleted behind our back: the link row differs, and reconciling it makes it anew around these maps.
+    // The pair was deleted behind our back: the link row differs, and reconciling it makes it anew around these maps,
+    // unless they are an older version's, which lack one.
+    if (!isPinned(pins.map(MAC1_MAP))) return removeInterface(context, name);
     dropOrphans(context, openOverlay(context, name, meta));
     return;
   }
+  // Pins from before this map: the new programs bring it, and the keys are in before one of them runs.
+  const loaded = !isPinned(pins.map(MAC1_MAP));
+  if (loaded) await loadPrograms(context, pins, meta, outer.ifindex);
   const overlay = openWith(context, name, { inner, outer }, meta);
   dropOrphans(context, overlay);
-  await renew(context, pins, { inner, outer }, overlay, meta);
+  await renew(context, { pins, pair: { inner, outer }, overlay, meta, loaded });
 }
 
 /** Swaps in other programs, or attaches again what lost its device. */
-async function renew(context: Context, pins: Pins, pair: Pair, overlay: Overlay, meta: Meta): Promise<void> {
+async function renew(
+  context: Context,
+  adopted: {
+    readonly pins: Pins;
+    readonly pair: Pair;
+    readonly overlay: Overlay;
+    readonly meta: Meta;
+    /** Other programs are pinned already, and not attached. */
+    readonly loaded: boolean;
+  },
+): Promise<void> {
+  const { pins, pair, overlay, meta, loaded } = adopted;
   const underlays = findUnderlays(context, pinnedUnderlays(pins));
   const buildId = buildIdOf(context, meta, pair.outer.ifindex);
-  const changed = !buildId.equals(meta.buildId) || !programsPinned(pins);
-  if (changed) await loadPrograms(context, pins, meta, pair.outer.ifindex);
+  const changed = loaded || !buildId.equals(meta.buildId) || !programsPinned(pins);
+  if (changed && !loaded) await loadPrograms(context, pins, meta, pair.outer.ifindex);
   const left = leaveGeneric(context, pins, pair.outer, underlays);
   if (!changed && !left && attachmentFaults(context, pins, pair.outer, underlays).length === 0) return;
   attachPrograms(context, pins, pair, underlays);

@@ -155,7 +155,7 @@ export function decodeSession(value: Buffer): SessionValue {
 
 // --- configuration and meta ---------------------------------------------------
 
-/** What the programs were loaded with, less what is secret. */
+/** What the programs are loaded with. */
 export interface Settings {
   readonly mac: MacAddress;
   readonly port: number;
@@ -182,9 +182,8 @@ export function settingsOf(row: LinkRow, mtu: number): Settings {
   };
 }
 
-export function encodeConfig(settings: Settings, outerIfindex: number, mac1Key: Uint8Array): Buffer {
+export function encodeConfig(settings: Settings, outerIfindex: number): Buffer {
   return encodeOmniConfig({
-    mac1Key,
     localMac: macBytes(settings.mac),
     port: settings.port,
     ifindexOuter: outerIfindex,

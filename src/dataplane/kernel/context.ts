@@ -29,7 +29,7 @@ export interface KernelDataPlaneOptions {
   readonly stateDir: string;
   /** `auto`: native where every interface can, else generic everywhere. */
   readonly mode?: 'auto' | XdpMode;
-  /** 32 bytes: the BLAKE2s key of mac1 in messages to this node. Copied into the programs' read-only data. */
+  /** 32 bytes: the BLAKE2s key of mac1 in messages to this node, until `SessionPlane.setMac1Keys` gives others. Copied. */
   readonly mac1Key: Uint8Array;
   readonly limits?: Partial<MapLimits>;
   readonly log?: Log;
@@ -41,7 +41,8 @@ export interface Context {
   readonly bpffs: string;
   readonly underlay: readonly string[] | undefined;
   readonly mode: 'auto' | XdpMode;
-  readonly mac1Key: Uint8Array;
+  /** Own copies: of new interfaces, and of what `setMac1Keys` said last. */
+  readonly mac1: { keys: readonly Uint8Array[] };
   readonly objects: string;
   readonly maxEntries: Readonly<Record<string, number>>;
   readonly inventory: Inventory;

@@ -25,6 +25,7 @@ export const OMNI_REPLAY_WORDS = 64;
 export const OMNI_INITIATION_LEN = 160;
 export const OMNI_RESPONSE_LEN = 112;
 export const OMNI_MAC1_LEN = 16;
+export const OMNI_MAC1_KEYS = 2;
 export const OMNI_ETHERTYPE_KEEPALIVE = 34997;
 
 /** `struct omni_header`: offsets and sizes in bytes. */
@@ -472,6 +473,30 @@ export const omniStatNames = [
   'neigh-resolve',
 ] as const;
 
+/** `struct mac1_entry`: offsets and sizes in bytes. */
+export const mac1EntryLayout = {
+  size: 72,
+  fields: { count: { offset: 0, size: 4 }, pad: { offset: 4, size: 4 }, keys: { offset: 8, size: 64 } },
+} as const;
+
+export interface Mac1Entry {
+  readonly count: number;
+  readonly keys: Uint8Array;
+}
+
+export function encodeMac1Entry(value: Mac1Entry): Buffer {
+  const buffer = Buffer.alloc(72);
+  buffer.writeUInt32LE(value.count, 0);
+  expectCount(value.keys.length, 64, 'keys');
+  buffer.set(value.keys, 8);
+  return buffer;
+}
+
+export function decodeMac1Entry(source: Uint8Array, offset = 0): Mac1Entry {
+  const view = viewOf(source, offset, 72);
+  return { count: view.readUInt32LE(0), keys: Uint8Array.from(view.subarray(8, 72)) };
+}
+
 /** `enum omni_event_type`. */
 export const OmniEventType = { rekeyDue: 1, confirmed: 2 } as const;
 /** In the order of declaration; the values have gaps. */
@@ -570,21 +595,19 @@ export function decodeMetaEntry(source: Uint8Array, offset = 0): MetaEntry {
 
 /** `struct omni_config`: offsets and sizes in bytes. */
 export const omniConfigLayout = {
-  size: 60,
+  size: 28,
   fields: {
-    mac1Key: { offset: 0, size: 32 },
-    localMac: { offset: 32, size: 6 },
-    port: { offset: 38, size: 2 },
-    ifindexOuter: { offset: 40, size: 4 },
-    newSessionsPerSecond: { offset: 44, size: 4 },
-    mtu: { offset: 48, size: 4 },
-    arpSuppression: { offset: 52, size: 4 },
-    pad: { offset: 56, size: 4 },
+    localMac: { offset: 0, size: 6 },
+    port: { offset: 6, size: 2 },
+    ifindexOuter: { offset: 8, size: 4 },
+    newSessionsPerSecond: { offset: 12, size: 4 },
+    mtu: { offset: 16, size: 4 },
+    arpSuppression: { offset: 20, size: 4 },
+    pad: { offset: 24, size: 4 },
   },
 } as const;
 
 export interface OmniConfig {
-  readonly mac1Key: Uint8Array;
   readonly localMac: Uint8Array;
   readonly port: number;
   readonly ifindexOuter: number;
@@ -594,28 +617,25 @@ export interface OmniConfig {
 }
 
 export function encodeOmniConfig(value: OmniConfig): Buffer {
-  const buffer = Buffer.alloc(60);
-  expectCount(value.mac1Key.length, 32, 'mac1_key');
-  buffer.set(value.mac1Key, 0);
+  const buffer = Buffer.alloc(28);
   expectCount(value.localMac.length, 6, 'local_mac');
-  buffer.set(value.localMac, 32);
-  buffer.writeUInt16BE(value.port, 38);
-  buffer.writeUInt32LE(value.ifindexOuter, 40);
-  buffer.writeUInt32LE(value.newSessionsPerSecond, 44);
-  buffer.writeUInt32LE(value.mtu, 48);
-  buffer.writeUInt32LE(value.arpSuppression, 52);
+  buffer.set(value.localMac, 0);
+  buffer.writeUInt16BE(value.port, 6);
+  buffer.writeUInt32LE(value.ifindexOuter, 8);
+  buffer.writeUInt32LE(value.newSessionsPerSecond, 12);
+  buffer.writeUInt32LE(value.mtu, 16);
+  buffer.writeUInt32LE(value.arpSuppression, 20);
   return buffer;
 }
 
 export function decodeOmniConfig(source: Uint8Array, offset = 0): OmniConfig {
-  const view = viewOf(source, offset, 60);
+  const view = viewOf(source, offset, 28);
   return {
-    mac1Key: Uint8Array.from(view.subarray(0, 32)),
-    localMac: Uint8Array.from(view.subarray(32, 38)),
-    port: view.readUInt16BE(38),
-    ifindexOuter: view.readUInt32LE(40),
-    newSessionsPerSecond: view.readUInt32LE(44),
-    mtu: view.readUInt32LE(48),
-    arpSuppression: view.readUInt32LE(52),
+    localMac: Uint8Array.from(view.subarray(0, 6)),
+    port: view.readUInt16BE(6),
+    ifindexOuter: view.readUInt32LE(8),
+    newSessionsPerSecond: view.readUInt32LE(12),
+    mtu: view.readUInt32LE(16),
+    arpSuppression: view.readUInt32LE(20),
   };
 }

@@ -37,7 +37,7 @@ export function digestObjects(objects: string): Uint8Array {
 export function buildIdOf(context: Context, settings: Settings, outerIfindex: number): Buffer {
   const hash = createHash(BUILD_HASH);
   hash.update(context.objectsDigest());
-  hash.update(encodeConfig(settings, outerIfindex, context.mac1Key));
+  hash.update(encodeConfig(settings, outerIfindex));
   return hash.digest();
 }
 
@@ -48,7 +48,7 @@ export async function loadPrograms(
   settings: Settings,
   outerIfindex: number,
 ): Promise<void> {
-  const config = encodeConfig(settings, outerIfindex, context.mac1Key);
+  const config = encodeConfig(settings, outerIfindex);
   for (const role of ROLES) {
     // The slow path knows no configuration and no maps: what it needs comes with each packet.
     const configured = role !== 'slowpath';

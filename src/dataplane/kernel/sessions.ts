@@ -16,6 +16,7 @@ import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, 
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
 import { OMNI_ETHERTYPE_KEEPALIVE } from './layout.ts';
+import { replaceMac1Keys } from './mac1.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { readPeer, sourceFor, writePeer } from './peer.ts';
 
@@ -211,6 +212,10 @@ export class KernelSessions implements SessionPlane {
       });
     }
     this.#context.events.send(interfaceName, frame);
+  }
+
+  async setMac1Keys(keys: readonly Uint8Array[]): Promise<void> {
+    replaceMac1Keys(this.#context, keys);
   }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {

@@ -96,6 +96,14 @@ export class MemorySessions implements SessionPlane {
     this.#path.transmit(interfaceName, frame);
   }
 
+  /** Kept, and not used: handshakes do not pass through this engine. */
+  async setMac1Keys(keys: readonly Uint8Array[]): Promise<void> {
+    if (keys.length === 0 || keys.length > 2 || keys.some(({ byteLength }) => byteLength !== 32)) {
+      throw new RangeError('mac1 keys are one or two of 32 bytes');
+    }
+    this.#host.mac1Keys = keys.map((key) => Uint8Array.from(key));
+  }
+
   onEvent(listener: (event: SessionEvent) => void): Stop {
     return subscribe(this.#host.sessionListeners, listener);
   }

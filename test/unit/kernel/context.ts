@@ -53,7 +53,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     bpffs: folder,
     underlay: ['eth0'],
     mode: 'auto',
-    mac1Key: new Uint8Array(32),
+    mac1: { keys: [new Uint8Array(32)] },
     objects: folder,
     maxEntries: {},
     inventory: new Inventory(folder, () => undefined),
