@@ -46,10 +46,10 @@ function portMissing(text: string): EndpointResult | undefined {
 
 /** `address:port`, `[IPv6]:port` or `name:port`; the host comes back canonical and without brackets. */
 export function parseEndpoint(text: string): EndpointResult {
-  const missing = portMissing(text);
-  if (missing !== undefined) return missing;
   const parts = /^(?:\[(?<six>[^\]]*)\]|(?<host>[^[\]:]*)):(?<port>[^:]*)$/.exec(text)?.groups;
   if (parts === undefined) {
+    const missing = portMissing(text);
+    if (missing !== undefined) return missing;
     const bareSix = text.includes('::') && isIPv6(text.slice(0, text.lastIndexOf(':')));
     return { ok: false, problem: bareSix ? 'IPv6 stands in brackets before the port' : 'it is not host:port' };
   }
