@@ -1,0 +1,116 @@
+import type { Cluster, IpAddress, Peer, Vip } from '../manifest/model.ts';
+import { contains, network, parseIp } from '../manifest/net.ts';
+import { type Block, clusterOf, firstOf, located, type Side } from './block.ts';
+import { canMeet, isFindable, peerOfKeys, peersInReach, stalePortOf } from './reach.ts';
+import { rowKey } from './rows.ts';
+
+const ACCEPT = 'if it is meant, run `omni confirm --allow-partition` on this node';
+
+/**
+ * Refuses a revision after which this node could meet none of the peers that it talks to, where it could meet one before.
+ * Two cases are no slip: a node that is itself suspended, and peers of which each is named in `revokedKeys`.
+ */
+export function peersBlock(before: Side, after: Side): Block | undefined {
+  if (after.state.standing === 'suspended' || before.fleet === after.fleet) return undefined;
+  const stalePort = stalePortOf(before, after);
+  for (const _ of peersInReach(after, stalePort)) return undefined;
+  const lost = [...peersInReach(before)];
+  const revoked = new Set(clusterOf(after)?.revokedKeys);
+  if (lost.every(({ publicKey }) => revoked.has(publicKey))) return undefined;
+  const causes = new Set(lost.map((peer) => causeOf(peer, after, stalePort)));
+  const [them, one] = lost.length === 1 ? ['the only peer', 'it'] : [`all ${lost.length} peers`, 'one of them'];
+  return partitionBlocked(
+    `this node would have no way to ${them} that it talks to: ${firstOf([...causes])}. Keep a way to ${one}, or name its key in revokedKeys if it is to be cut off; ${ACCEPT}`,
+  );
+}
+
+/** Why a peer that could be met before cannot be met any more, with the place that says so. */
+function causeOf(was: Peer, after: Side, stalePort: number | undefined): string {
+  const cluster = clusterOf(after);
+  const self = after.fleet.peers.get(after.state.self ?? '');
+  if (cluster === undefined || self === undefined) return 'this node is in no cluster any more';
+  const peer = after.fleet.peers.get(was.metadata.name) ?? peerOfKeys(after, [was.publicKey, was.nextPublicKey]);
+  if (peer === undefined) return `${located(was)} is gone`;
+  if (!peer.clusters.includes(cluster.metadata.name)) return `${located(peer)} is not in ${located(cluster)}`;
+  if (peer.suspended) return `${located(peer)} is suspended`;
+  if (!after.state.sessions?.peers.has(peer.publicKey)) return `the key of ${located(peer)} is revoked`;
+  if (stalePort === undefined || !canMeet(self, peer)) {
+    return `neither ${located(peer)} nor this node's own ${located(self)} has an endpoint`;
+  }
+  return `${located(cluster)} moves to port ${cluster.port}, and no endpoint of ${located(isFindable(peer) ? peer : self)} leaves ${stalePort}`;
+}
+
+/** Where packets to an address of the source go. `stray`: into the cluster, where nobody who can be met holds it. */
+type Way = 'underlay' | 'overlay' | 'stray';
+
+/**
+ * Refuses a revision that leads packets to the source astray. That is certain for an address that was outside the
+ * cluster's subnets and comes to lie inside one, unless a peer that can be met holds it; such a way is left to the probes.
+ * An address that was reached through the cluster may be given up while another address of the source has a way.
+ */
+export function sourceBlock(before: Side | undefined, after: Side, addresses: readonly IpAddress[]): Block | undefined {
+  const stalePort = before && stalePortOf(before, after);
+  const ways = addresses.map((address) => ({
+    address,
+    was: before === undefined ? 'underlay' : wayTo(before, address),
+    is: wayTo(after, address, stalePort),
+  }));
+  const cluster = clusterOf(after);
+  const captured = ways.find(({ was, is }) => was === 'underlay' && is === 'stray');
+  if (captured !== undefined && cluster !== undefined) {
+    const { address } = captured;
+    return partitionBlocked(
+      `the source's address ${address} lies inside the subnets of ${located(cluster)}, and packets to it would go there, where ${holderText(after, cluster, address)}. Choose subnets without it; ${ACCEPT}`,
+    );
+  }
+  const lost = ways.find(({ was, is }) => was === 'overlay' && is !== 'overlay');
+  if (lost === undefined || ways.some(({ was, is }) => is === 'overlay' || (is === 'underlay' && was === is))) {
+    return undefined;
+  }
+  const why =
+    lost.is === 'stray' && cluster ? holderText(after, cluster, lost.address) : 'the cluster leads there no more';
+  return partitionBlocked(
+    `this node reaches its source at ${lost.address} through the cluster, and would not any more: ${why}. Keep the way until the source is reached otherwise; ${ACCEPT}`,
+  );
+}
+
+function wayTo(side: Side, address: IpAddress, stalePort?: number): Way {
+  const cluster = side.state.sessions && clusterOf(side);
+  const self = side.fleet.peers.get(side.state.self ?? '');
+  if (cluster === undefined || self === undefined || !isInside(cluster, address)) return 'underlay';
+  const holder = side.fleet.peers.get(vipAt(side, cluster, address)?.peer ?? '');
+  if (holder === self) return 'overlay';
+  if (holder === undefined || !side.state.sessions?.peers.has(holder.publicKey)) return 'stray';
+  return canMeet(self, holder, stalePort) && !isBehindItself(side, cluster, holder) ? 'overlay' : 'stray';
+}
+
+/** Whether what is known of a peer's endpoint is a name that resolves to an address inside the cluster. */
+function isBehindItself({ state }: Side, cluster: Cluster, { publicKey }: Peer): boolean {
+  const row = state.rows.get(rowKey({ kind: 'peer', interface: cluster.interface, publicKey }))?.row;
+  const host = row?.kind === 'peer' ? row.endpoint?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') : undefined;
+  return host !== undefined && isInside(cluster, host);
+}
+
+function vipAt({ fleet }: Side, cluster: Cluster, address: IpAddress): Vip | undefined {
+  for (const vip of fleet.vips.values()) {
+    if (vip.address === address && vip.cluster === cluster.metadata.name) return vip;
+  }
+  return undefined;
+}
+
+function holderText(side: Side, cluster: Cluster, address: IpAddress): string {
+  const vip = vipAt(side, cluster, address);
+  const holder = side.fleet.peers.get(vip?.peer ?? '');
+  return vip === undefined || holder === undefined
+    ? 'no VIP has it'
+    : `${located(vip)} is of ${located(holder)}, which this node cannot reach`;
+}
+
+function isInside({ subnets }: Cluster, address: string): boolean {
+  const ip = parseIp(address);
+  return ip.ok && subnets.some((subnet) => contains(network(subnet), ip.value));
+}
+
+function partitionBlocked(message: string): Block {
+  return { code: 'partition-blocked', reason: 'PartitionBlocked', message };
+}
