@@ -1,3 +1,4 @@
+import type { PruneLimit } from '../reconcile/guards.ts';
 import type { SourceLimits } from '../source/limits.ts';
 import type { BusyHook } from './busy.ts';
 import type { LogLevel } from './log.ts';
@@ -33,11 +34,6 @@ export interface VerifyConfig {
   readonly openpgpKeysFile?: string;
 }
 
-/** A change that would remove more of what is in force waits for a person. */
-export type PruneLimit =
-  /** More than this share, and more than 5. */
-  { readonly percent: number } | { readonly count: number };
-
 export interface WebhookConfig {
   /** `host:port`, IPv6 in brackets. */
   readonly listen: string;
@@ -57,7 +53,7 @@ export interface AgentConfig {
   readonly verify?: VerifyConfig;
   /** Calls by a git server, to look now. */
   readonly webhook?: WebhookConfig;
-  /** Absent: 20 %. */
+  /** A revision that takes more away waits for a human (`parsePruneLimit`); absent: `DEFAULT_PRUNE_LIMIT`. */
   readonly pruneLimit?: PruneLimit;
   /** New revisions are adopted inside one of these only; absent: always. */
   readonly windows?: readonly Window[];

@@ -41,7 +41,7 @@ export function guard(
   return (before && peersBlock(before, after)) ?? sourceBlock(before, after, sourceAddresses);
 }
 
-/** `20%` or `12`: this and no more. Throws `prune-limit-invalid`. */
+/** `30%`: more than 30 % and more than 5 wait for a human; `12`: more than 12 do. Throws `prune-limit-invalid`. */
 export function parsePruneLimit(text: string): PruneLimit {
   const [, digits, percent] = /^(\d{1,9})(%?)$/.exec(text.trim()) ?? [];
   const value = Number(digits);
@@ -53,5 +53,5 @@ export function parsePruneLimit(text: string): PruneLimit {
       fix: 'Write a number of objects, as in 12, or a share of what is there, as in 20%.',
     });
   }
-  return percent ? { objects: 0, percent: value } : { objects: value, percent: 0 };
+  return percent ? { ...DEFAULT_PRUNE_LIMIT, percent: value } : { objects: value, percent: 0 };
 }

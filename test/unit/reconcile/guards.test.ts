@@ -108,8 +108,10 @@ describe('the guard against mass deletion', () => {
     expect(judge(forty, without(forty, 2), { pruneLimit: parsePruneLimit('0') })).toMatchObject({
       reason: 'PruneBlocked',
     });
-    expect(judge(forty, after, { pruneLimit: parsePruneLimit('7%') })).toMatchObject({ reason: 'PruneBlocked' });
-    expect(judge(forty, after, { pruneLimit: parsePruneLimit('8%') })).toBeUndefined();
+    const ten = without(forty, ...numbers(2, 11));
+    expect(judge(forty, ten, { pruneLimit: parsePruneLimit('24%') })).toMatchObject({ reason: 'PruneBlocked' });
+    expect(judge(forty, ten, { pruneLimit: parsePruneLimit('25%') })).toBeUndefined();
+    expect(judge(forty, after, { pruneLimit: parsePruneLimit('1%') })).toBeUndefined();
     expect(judge(forty, without(forty, ...numbers(2, 40)), { pruneLimit: parsePruneLimit('100%') })).toBeUndefined();
   });
 
