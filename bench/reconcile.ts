@@ -73,7 +73,8 @@ class Node {
     const { fleet, changed } = accepted(await this.#reader.read(files));
     const read = performance.now();
     const pass = this.#nextPass();
-    this.#reconciler.setDesired(fleet, `r${++this.#revision}`, changed);
+    const proposal = this.#reconciler.propose(fleet, { changed, read: true });
+    this.#reconciler.setDesired(proposal, `r${++this.#revision}`);
     await pass;
     const { revision } = this.#reconciler.status();
     if (revision.applied !== `r${this.#revision}`) throw new Error('the revision was not applied');

@@ -220,7 +220,8 @@ class Agent {
     const { applied, attempted } = reconciler.status().revision;
     fleets.add(offer, [applied, attempted, reconciler.objects()[0]?.revision]);
     this.#resolver.want(hostsOf(offer.fleet, publicKey));
-    reconciler.setDesired(offer.fleet, offer.revision.label, offer.changed);
+    const proposal = reconciler.propose(offer.fleet, { changed: offer.changed, read: true });
+    reconciler.setDesired(proposal, offer.revision.label);
   }
 
   /** Later changes of the port are the session manager's to report; the first one decides whether this node can run. */
@@ -248,7 +249,7 @@ class Agent {
     const { newest } = fleets;
     if (newest === undefined) return;
     const peers = peersAt(newest.fleet, publicKey, hosts);
-    if (peers.size > 0) reconciler.setDesired(newest.fleet, newest.revision.label, peers);
+    if (peers.size > 0) reconciler.refresh(peers);
   }
 }
 

@@ -17,10 +17,8 @@ export interface Condition {
 
 /** All that the conditions follow from. */
 export interface Situation {
-  /** The newest revision that was set; undefined: none yet. */
+  /** The revision in force; undefined: none yet, or it was withdrawn. */
   readonly attempted: string | undefined;
-  /** That revision is not in force: why. */
-  readonly block: { readonly reason: string; readonly message: string } | undefined;
   /** A revision whose rows have not all been looked at yet. */
   readonly progressing: boolean;
   readonly suspended: boolean;
@@ -40,8 +38,7 @@ export function conditionsOf(situation: Situation, previous: readonly Condition[
   });
 }
 
-function verdictsOf({ attempted, block, progressing, failure, suspended, rows }: Situation): readonly Verdict[] {
-  if (block !== undefined) return [ready('False', block.reason, block.message), stalled(block.reason, block.message)];
+function verdictsOf({ attempted, progressing, failure, suspended, rows }: Situation): readonly Verdict[] {
   if (attempted === undefined) return [ready('Unknown', 'NoRevision', 'no revision has been read yet')];
   if (failure !== undefined) {
     const { first, count } = failure;

@@ -90,7 +90,8 @@ export class Journal {
     for (const event of settlementEvents(settlement)) this.#onEvent(event);
     if (this.ledger.failures.size === 0 && this.#applied !== target.revision) {
       this.#applied = target.revision;
-      this.say('Normal', 'RevisionApplied', `revision ${target.revision}: ${report.changes.length} changes`);
+      if (target.revision !== '')
+        this.say('Normal', 'RevisionApplied', `revision ${target.revision}: ${report.changes.length} changes`);
     }
     const { changes, whole } = report;
     return { revision: target.revision, ready: failures.length === 0, changes, failures, drift, whole, durationMs };
@@ -110,12 +111,11 @@ export class Journal {
 
   /** Draws the conditions anew; to be called after whatever they follow from. */
   judge(): void {
-    const { attempted, block, inForce } = this.#targeting;
+    const { inForce } = this.#targeting;
     const failures = this.#failures();
     const first = failures.find(needsHelp) ?? failures.find((failure) => failure.attempted) ?? failures[0];
     const situation = {
-      attempted,
-      block,
+      attempted: inForce?.revision || undefined,
       progressing: this.isProgressing,
       suspended: inForce?.state.standing === 'suspended',
       rows: inForce?.state.rows.size ?? 0,
@@ -136,11 +136,14 @@ export class Journal {
   }
 
   status(): ReconcilerStatus {
-    const { attempted, inForce } = this.#targeting;
+    const { inForce } = this.#targeting;
     const { standing, self, rows } = inForce?.state ?? {};
     const unverified = this.#expected.all ? (rows?.size ?? 0) : this.#expected.keys.size;
     return {
-      revision: { ...(attempted && { attempted }), ...(this.#applied && { applied: this.#applied }) },
+      revision: {
+        ...(inForce?.revision && { attempted: inForce.revision }),
+        ...(this.#applied && { applied: this.#applied }),
+      },
       ...(standing && { standing }),
       ...(self && { self }),
       conditions: this.#conditions,

@@ -1,10 +1,10 @@
-import { ExitCode, OmniError } from '../errors.ts';
-import type { Fleet, ObjectRef } from '../manifest/model.ts';
+import { OmniError } from '../errors.ts';
+import type { Fleet, ObjectRef, PublicKey } from '../manifest/model.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
-import { cycle } from './cycle.ts';
+import { cycle, type Failure } from './cycle.ts';
 import type { AdoptReport, DataPlane, Stop } from './dataplane.ts';
-import { desiredState, type NodeView, type SessionConfig } from './desired.ts';
+import type { NodeView, SessionConfig } from './desired.ts';
 import { diff } from './diff.ts';
 import { Dirty } from './dirty.ts';
 import type { ReconcileEvent } from './events.ts';
@@ -12,12 +12,11 @@ import { foldEndpoints } from './fold.ts';
 import { namesOf, peersCut } from './impact.ts';
 import { Journal } from './journal.ts';
 import { plan } from './plan.ts';
-import { pruneBlock } from './prune.ts';
 import type { Plan, RowKey } from './rows.ts';
 import { breather, Schedule } from './schedule.ts';
 import type { ReconcileStats } from './stats.ts';
 import type { ObjectReport, PassReport, ReconcilerStatus, RowsReport } from './status.ts';
-import { type Block, type Target, Targeting } from './target.ts';
+import { type Proposal, type ProposalOptions, type Retarget, type Target, Targeting } from './target.ts';
 
 export interface ReconcilerOptions {
   readonly dataPlane: DataPlane;
@@ -65,6 +64,7 @@ export class Reconciler {
   readonly #dirty = new Dirty();
   #resyncAtMs = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
+  #paused = false;
   #waiters: Waiter[] = [];
   /** The target that `onApplied` was told of. */
   #announced: Target | undefined;
@@ -101,17 +101,60 @@ export class Reconciler {
   }
 
   /**
-   * A new revision, or the same one after something that it refers to changed (a name resolves now). `changed` is relative
-   * to the fleet of the previous call. A fleet that must wait for a human leaves the previous one in force, and healed.
+   * What putting a fleet in force would be; nothing is changed. Throws an `OmniError` of class stall where it asks for more
+   * than this version can do.
    */
-  setDesired(fleet: Fleet, revision: string, changed: ReadonlySet<ObjectRef> | 'all'): void {
-    const retarget = this.#targeting.offer(fleet, revision, changed);
-    const { inForce, block } = this.#targeting;
-    if (block !== undefined) this.#journal.say('Warning', block.reason, block.message);
+  propose(fleet: Fleet, options: ProposalOptions): Proposal {
+    return this.#targeting.propose(fleet, options);
+  }
+
+  /** Puts a proposal in force: the label of its revision is what status, events and reports call it. */
+  setDesired(proposal: Proposal, revision: string): void {
+    this.#retarget(this.#targeting.adopt(proposal, revision));
+  }
+
+  /** The revision in force stays; what its fleet refers to changed: a name resolves to another address, other keys are barred. */
+  refresh(changed: ReadonlySet<ObjectRef>, barred?: ReadonlySet<PublicKey>): void {
+    this.#retarget(this.#targeting.refresh(changed, barred));
+  }
+
+  /** Removes everything that is ours, as no revision is in force any more. */
+  withdraw(): void {
+    this.#retarget(this.#targeting.withdraw());
+  }
+
+  /** What is in force. */
+  get target(): Target | undefined {
+    return this.#targeting.inForce;
+  }
+
+  /** Neither looks nor writes until `resume`. The pass under way ends; sessions go on. */
+  pause(): void {
+    this.#paused = true;
+    this.#schedule.clear();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#dirty.add('all');
+    this.#arm();
+  }
+
+  /** Those of the rows that are not as desired. Undefined: no pass has got through since the desired set came into force. */
+  failing(rows: ReadonlySet<RowKey> | 'all'): readonly Failure[] | undefined {
+    if (this.#journal.isProgressing) return undefined;
+    const failures = [...this.#journal.ledger.failures.values()];
+    return rows === 'all' ? failures : failures.filter(({ key }) => rows.has(key));
+  }
+
+  #retarget(retarget: Retarget | undefined): void {
+    const { inForce } = this.#targeting;
     if (retarget !== undefined && inForce !== undefined) {
       this.#journal.expect(inForce, retarget);
       this.#dirty.add(retarget.touched);
       this.#passBackoff.resetAll();
+      if (this.#paused) this.#announce(inForce); // what is there carries traffic, and no pass will tell
       this.#arm();
     }
     this.#journal.judge();
@@ -131,8 +174,8 @@ export class Reconciler {
   async reconcileNow(signal: AbortSignal): Promise<PassReport> {
     signal.throwIfAborted();
     this.#life?.throwIfAborted();
-    const { inForce, block } = this.#targeting;
-    if (inForce === undefined) throw block === undefined ? noRevision() : blocked(block);
+    if (this.#targeting.inForce === undefined) throw noRevision();
+    if (this.#paused) throw paused();
     const report = this.#nextReport(signal);
     this.#journal.ledger.retryAll();
     this.#passBackoff.resetAll();
@@ -141,11 +184,9 @@ export class Reconciler {
     return report;
   }
 
-  /** What putting `fleet` in force would do now. Writes nothing. */
+  /** What putting `fleet` in force would do now, were it not for any guard. Writes nothing. */
   async preview(fleet: Fleet, signal: AbortSignal): Promise<{ changes: Plan; sessionsCut: readonly string[] }> {
-    const state = desiredState(fleet, this.#options.node);
-    const block = pruneBlock(fleet, state);
-    if (block !== undefined) throw blocked(block);
+    const { state } = this.#targeting.propose(fleet, { changed: 'all', barred: this.target?.state.barred });
     const observed = await this.#options.dataPlane.observe(signal);
     const changes = plan(diff(foldEndpoints(state.rows, observed), observed));
     const all = () => [...observed.values()].flatMap(({ row }) => (row.kind === 'peer' ? row.publicKey : []));
@@ -183,6 +224,7 @@ export class Reconciler {
 
   #arm(): void {
     if (this.#life === undefined || this.#life.aborted || this.#running || !this.#targeting.inForce) return;
+    if (this.#paused) return;
     const hasWork = !this.#dirty.empty || this.#journal.isProgressing;
     const laterMs = Math.min(this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
     const nextMs = hasWork ? this.#options.clock.now() : laterMs;
@@ -278,14 +320,18 @@ export class Reconciler {
   }
 }
 
-function blocked({ code, message }: Pick<Block, 'code' | 'message'>): OmniError {
-  return new OmniError(message, { code, class: 'stall', exitCode: ExitCode.usage });
-}
-
 function noRevision(): OmniError {
   return new OmniError('there is no revision to reconcile yet', {
     code: 'no-revision',
     class: 'wait',
     fix: 'Wait until the source has been read; the status says why it has not.',
+  });
+}
+
+function paused(): OmniError {
+  return new OmniError('this node is suspended: it neither looks nor writes', {
+    code: 'suspended',
+    class: 'wait',
+    fix: 'Run omni resume first.',
   });
 }

@@ -53,7 +53,7 @@ describe('whatever happens to a node', () => {
           let fleet = fleetWith(1, 2, 3);
           const lab = new Lab({ random: () => chance.next().value });
           await lab.start();
-          lab.reconciler.setDesired(fleet, 'r0', 'all');
+          lab.set(fleet, 'r0', 'all');
           const asked: Promise<unknown>[] = [];
           const heal: (() => void)[] = [];
           for (const [at, happening] of story.entries()) {
@@ -61,7 +61,7 @@ describe('whatever happens to a node', () => {
               case 'commit': {
                 const edited = edit(fleet, happening.put, happening.remove);
                 fleet = edited.fleet;
-                lab.reconciler.setDesired(fleet, `r${at + 1}`, edited.changed);
+                lab.set(fleet, `r${at + 1}`, edited.changed);
                 break;
               }
               case 'break': {
@@ -130,13 +130,13 @@ describe('whatever happens to a node', () => {
         if (victim === undefined || victim.startsWith('link/')) return;
         lab.plane.faults.add({ when: ({ key }) => key === victim, error: failure('always', 'retry') });
         await lab.start();
-        lab.reconciler.setDesired(fleet, 'r0', 'all');
+        lab.set(fleet, 'r0', 'all');
         await lab.clock.advance(10);
         for (const happening of story) {
           if (happening.type !== 'commit') continue;
           const edited = edit(fleet, happening.put, happening.remove);
           fleet = edited.fleet;
-          lab.reconciler.setDesired(fleet, 'next', edited.changed);
+          lab.set(fleet, 'next', edited.changed);
           await lab.clock.advance(10);
           const others = [...desiredState(fleet, nodeOf(1)).rows.keys()].filter((key) => key !== victim).sort();
           expect(lab.rowKeys().filter((key) => key !== victim)).toEqual(others);

@@ -4,6 +4,7 @@ import {
   type MemoryMachine,
 } from '../../../src/dataplane/memory/plane.ts';
 import { OmniError, type OmniErrorOptions } from '../../../src/errors.ts';
+import type { Fleet, ObjectRef } from '../../../src/manifest/model.ts';
 import type { DataPlane } from '../../../src/reconcile/dataplane.ts';
 import type { NodeView, SessionConfig } from '../../../src/reconcile/desired.ts';
 import type { ReconcileEvent } from '../../../src/reconcile/events.ts';
@@ -56,6 +57,11 @@ export class Lab {
   async start(): Promise<this> {
     await this.reconciler.start(this.#life.signal);
     return this;
+  }
+
+  /** Puts a fleet in force; `changed` is relative to the fleet of the call before. */
+  set(fleet: Fleet, revision: string, changed: ReadonlySet<ObjectRef> | 'all'): void {
+    this.reconciler.setDesired(this.reconciler.propose(fleet, { changed, read: true }), revision);
   }
 
   /** As a signal to the agent does. */

@@ -10,11 +10,14 @@ const three = fleetWith(1, 2, 3);
 const address = 'address/omni0/10.77.0.1' as RowKey;
 const link = 'link/omni0' as RowKey;
 const HOUR_MS = 3_600_000;
+/** Whether a row of the fleet above is one that `robot-<n>` gives the first node. */
+const isOf = (n: number) => (key: string) =>
+  key.endsWith(`10.77.0.${n}`) || key.endsWith(keyOf(n)) || key.endsWith(macOf(keyOf(n)));
 
 /** A node that has put `fleet` in force. */
 async function running(fleet = three, options: ConstructorParameters<typeof Lab>[0] = {}): Promise<Lab> {
   const lab = await new Lab(options).start();
-  lab.reconciler.setDesired(fleet, 'r1', 'all');
+  lab.set(fleet, 'r1', 'all');
   await lab.clock.advance(1);
   return lab;
 }
@@ -23,7 +26,7 @@ describe('a revision', () => {
   it('is programmed, read back, and handed to the sessions', async () => {
     const lab = await new Lab().start();
     expect(lab.condition('Ready')).toMatchObject({ status: 'Unknown', reason: 'NoRevision' });
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     expect(lab.condition('Ready')).toMatchObject({ status: 'Unknown', reason: 'Progressing' });
     expect(lab.condition('Reconciling')).toMatchObject({ status: 'True' });
     await lab.clock.advance(1);
@@ -44,7 +47,7 @@ describe('a revision', () => {
     const lab = await running();
     lab.reads.length = 0;
     const { fleet, changed } = edit(three, [peer(4), vip(4)]);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(1);
     const rows = [`fdb/omni0/${macOf(keyOf(4))}`, 'neighbour/omni0/10.77.0.4', `peer/omni0/${keyOf(4)}`];
     expect(lab.reads).toEqual([rows, rows]);
@@ -55,7 +58,7 @@ describe('a revision', () => {
   it('that changes nothing here is applied without a write', async () => {
     const lab = await running();
     const { writes } = lab.plane;
-    lab.reconciler.setDesired(three, 'r2', new Set());
+    lab.set(three, 'r2', new Set());
     await lab.clock.advance(1);
     expect(lab.reconciler.status().revision.applied).toBe('r2');
     expect(lab.plane.writes).toBe(writes);
@@ -65,7 +68,7 @@ describe('a revision', () => {
     const lab = await running();
     lab.attempts.length = 0;
     const { fleet, changed } = edit(three, [peer(4), vip(4)], ['peer/robot-2', 'vip/vip-2']);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(1);
     expect(lab.attempts[0]).toMatchObject({ op: 'delete', key: `peer/omni0/${keyOf(2)}` });
     expect(lab.rowKeys().join()).not.toContain('10.77.0.2');
@@ -79,7 +82,7 @@ describe('a revision', () => {
       onApply: (change, self) => {
         if (interrupted || change.key !== link) return;
         interrupted = true;
-        self.reconciler.setDesired(fleet, 'r2', changed);
+        self.set(fleet, 'r2', changed);
       },
     });
     expect(lab.attempts.map(({ key }) => key)).not.toContain(`peer/omni0/${keyOf(2)}`);
@@ -95,7 +98,7 @@ describe('a revision', () => {
     const lab = await running(three, {
       onRead: (read, self) => {
         if (read === 1) asked = self.reconciler.reconcileNow(new AbortController().signal);
-        if (read === 4) self.reconciler.setDesired(fleet, 'r2', changed);
+        if (read === 4) self.set(fleet, 'r2', changed);
       },
     });
     expect(lab.applied.map(({ revision }) => revision)).toEqual(['r1', 'r2']);
@@ -113,7 +116,7 @@ describe('a revision', () => {
     const seen: number[] = [];
     lab.clock.setTimer(5, () => seen.push(lab.attempts.length));
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(100);
     expect(lab.attempts).toHaveLength(9);
     expect(seen[0]).toBeLessThan(6);
@@ -190,7 +193,7 @@ describe('drift', () => {
       })(),
     });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(5);
     lab.plane.host.remove(address);
     for (let i = 0; i < 10; i++) {
@@ -248,7 +251,7 @@ describe('drift', () => {
     lab.reconciler.wake('unknown');
     await lab.clock.advance(10);
     const { fleet, changed } = edit(three, [peer(2, { endpoints: [hint('192.0.2.99')] })]);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(10);
     expect(lab.plane.writes).toBe(writes);
     expect((await lab.plane.sessions.endpoint(keyOf(2)))?.endpoint.port).toBe(4000);
@@ -263,7 +266,7 @@ describe('failures', () => {
     const lab = new Lab();
     const heal = lab.plane.faults.add({ when: bad, error: failure('map-busy', 'retry') });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
     expect(lab.rowKeys()).toHaveLength(8);
     expect(lab.condition('Ready')).toMatchObject({ status: 'False', reason: 'ReconcileFailed' });
@@ -291,7 +294,7 @@ describe('failures', () => {
     const lab = new Lab();
     lab.plane.faults.add({ when: bad, error: failure('not-permitted', 'stall', 'Run as root.') });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(4 * 60_000);
     expect(lab.attempts.filter(bad)).toHaveLength(1);
     expect(lab.condition('Stalled')).toMatchObject({
@@ -300,7 +303,7 @@ describe('failures', () => {
     });
     expect(lab.condition('Reconciling')).toBeUndefined();
     const { fleet, changed } = edit(three, [peer(2, { endpoints: [hint('192.0.2.99')] })]);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(1);
     expect(lab.attempts.filter(bad)).toHaveLength(2);
     const asked = lab.reconciler.reconcileNow(new AbortController().signal);
@@ -313,7 +316,7 @@ describe('failures', () => {
     const lab = new Lab();
     lab.plane.faults.add({ when: bad, error: failure('map-busy', 'retry') });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
     for (let i = 0; i < 10; i++) {
       lab.reconciler.wake('unknown');
@@ -327,7 +330,7 @@ describe('failures', () => {
     const lab = new Lab();
     lab.plane.faults.add({ when: bad, error: failure('no-route-to-endpoint', 'wait'), times: 1 });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
     expect(lab.condition('Reconciling')?.status).toBe('True');
     lab.reconciler.wake(new Set([`peer/omni0/${keyOf(2)}` as RowKey]));
@@ -340,7 +343,7 @@ describe('failures', () => {
     const lab = new Lab();
     const heal = lab.plane.faults.add({ when: ({ key }) => key === link, error: failure('busy', 'retry') });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
     expect(lab.attempts.map(({ key }) => key)).toEqual([link]);
     expect(lab.applied).toEqual([]);
@@ -358,7 +361,7 @@ describe('failures', () => {
     const honest = lab.plane.host.write.bind(lab.plane.host);
     lab.plane.host.write = (row) => (row.kind === 'neighbour' && row.address === '10.77.0.2' ? true : honest(row));
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(0);
     expect(lab.reconciler.status().failures).toMatchObject([{ key, code: 'not-observed', class: 'retry' }]);
     expect(lab.reconciler.objects().find(({ object }) => object === 'vip/vip-2')).toMatchObject({
@@ -383,67 +386,97 @@ describe('failures', () => {
     const lab = new Lab();
     lab.plane.faults.add({ when: bad, error: new TypeError('undefined is not a row') });
     await lab.start();
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
     expect(lab.reconciler.stats().errors).toEqual({ retry: 0, wait: 0, stall: 0, bug: 1 });
     expect(lab.condition('Stalled')?.message).toContain('undefined is not a row');
   });
 });
 
-describe('a set that must wait for a human', () => {
-  it.each([
-    ['no object at all', fleetOf(), 'PruneBlocked'],
-    ['this node gone', fleetWith(2, 3), 'NotAMember'],
-    ['this key revoked', fleetOf(cluster({ revokedKeys: [keyOf(1)] }), peer(1), vip(1), peer(2)), 'NotAMember'],
-    [
-      'two clusters',
-      fleetOf(cluster(), cluster({ name: 'b' }), peer(1, { clusters: ['warehouse', 'b'] })),
-      'SeveralClusters',
-    ],
-  ])('(%s) leaves the one before in force, and healed', async (_why, fleet, reason) => {
+describe('a proposal', () => {
+  it('that is not put in force changes nothing, and the next one is right', async () => {
     const lab = await running();
     const all = lab.rowKeys();
-    lab.reconciler.setDesired(fleet, 'r2', 'all');
+    const { fleet: refused, changed } = edit(three, [], ['peer/robot-2', 'vip/vip-2']);
+    const proposal = lab.reconciler.propose(refused, { changed, read: true });
+    expect([...proposal.touched].sort()).toEqual(all.filter(isOf(2)));
     await lab.clock.advance(10);
     expect(lab.rowKeys()).toEqual(all);
-    expect(lab.condition('Ready')).toMatchObject({ status: 'False', reason });
-    expect(lab.condition('Stalled')).toMatchObject({ status: 'True', reason });
-    expect(lab.reconciler.status().revision).toEqual({ attempted: 'r2', applied: 'r1' });
-    expect(lab.reasons().at(-1)).toBe(reason);
-    lab.plane.host.remove(address);
-    await lab.clock.advance(10);
-    expect(lab.rowKeys()).toEqual(all);
+    expect(lab.reconciler.status().revision).toEqual({ attempted: 'r1', applied: 'r1' });
 
-    const next = fleetWith(1, 3);
-    lab.reconciler.setDesired(next, 'r3', new Set());
+    const next = edit(refused, [peer(2), vip(2)], ['peer/robot-3', 'vip/vip-3']);
+    lab.set(next.fleet, 'r3', next.changed);
     await lab.clock.advance(10);
-    expect(lab.condition('Stalled')).toBeUndefined();
-    expect(lab.reconciler.status().revision.applied).toBe('r3');
+    expect(lab.rowKeys()).toEqual(all.filter((key) => !isOf(3)(key)));
+  });
+
+  it('that asks for too much is refused, and the next one starts from scratch', async () => {
+    const lab = await running();
+    const clusters = fleetOf(cluster(), cluster({ name: 'b' }), peer(1, { clusters: ['warehouse', 'b'] }));
+    expect(() => lab.reconciler.propose(clusters, { changed: 'all', read: true })).toThrow(
+      expect.objectContaining({ code: 'several-clusters', class: 'stall' }),
+    );
+    lab.set(fleetWith(1, 3), 'r3', new Set());
+    await lab.clock.advance(10);
     expect(lab.rowKeys()).toHaveLength(6);
   });
 
-  it('on a fresh node programs nothing', async () => {
-    const lab = await running(fleetWith(2, 3));
-    expect(lab.condition('Stalled')).toMatchObject({
-      reason: 'NotAMember',
-      message: expect.stringContaining('omni init'),
-    });
-    expect(lab.attempts).toEqual([]);
+  it('bars keys, and a refresh lets them in again', async () => {
+    const lab = await running();
+    const all = lab.rowKeys();
+    lab.reconciler.refresh(new Set(), new Set([keyOf(2)]));
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.applied.at(-1)?.sessions?.peers.has(keyOf(2))).toBe(false);
+    lab.reconciler.refresh(new Set(['peer/robot-3']));
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toHaveLength(6);
+    lab.reconciler.refresh(new Set(), new Set());
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toEqual(all);
+  });
+});
+
+describe('a node', () => {
+  it('that is told to pause neither looks nor writes, hands its sessions on, and heals once it goes on', async () => {
+    const lab = await running();
+    lab.reconciler.pause();
+    lab.plane.host.remove(address);
+    lab.reads.length = 0;
+    await lab.clock.advance(HOUR_MS);
+    expect(lab.reads).toEqual([]);
     await expect(lab.reconciler.reconcileNow(new AbortController().signal)).rejects.toMatchObject({
-      code: 'not-a-member',
-      exitCode: 2,
+      code: 'suspended',
     });
+    lab.set(fleetWith(1, 3), 'r2', 'all');
+    expect(lab.applied.at(-1)).toMatchObject({ revision: 'r2' });
+    lab.reconciler.resume();
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toContain(address);
   });
 
-  it('does not include a suspension: it empties the node, and lifting it fills it again', async () => {
+  it('from which everything is withdrawn is empty, and is filled by the next revision', async () => {
+    const lab = await running();
+    lab.reconciler.withdraw();
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toEqual([]);
+    expect(lab.reconciler.status().revision).toEqual({});
+    expect(lab.applied.at(-1)).toEqual({ sessions: undefined, revision: '' });
+    lab.set(three, 'r2', new Set());
+    await lab.clock.advance(10);
+    expect(lab.rowKeys()).toHaveLength(9);
+  });
+
+  it('whose Peer is suspended is emptied, and lifting it fills it again', async () => {
     const lab = await running();
     const { fleet, changed } = edit(three, [peer(1, { suspended: true })]);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(10);
     expect(lab.rowKeys()).toEqual([]);
     expect(lab.condition('Ready')).toMatchObject({ status: 'True', reason: 'Suspended' });
     expect(lab.applied.at(-1)).toEqual({ sessions: undefined, revision: 'r2' });
-    lab.reconciler.setDesired(three, 'r3', changed);
+    lab.set(three, 'r3', changed);
     await lab.clock.advance(10);
     expect(lab.rowKeys()).toHaveLength(9);
   });
@@ -469,7 +502,7 @@ describe('a person', () => {
   it('is told when there is nothing to reconcile yet, and can give up waiting', async () => {
     const lab = new Lab();
     await expect(lab.reconciler.reconcileNow(signal)).rejects.toMatchObject({ code: 'no-revision', class: 'wait' });
-    lab.reconciler.setDesired(three, 'r1', 'all');
+    lab.set(three, 'r1', 'all');
     const patience = new AbortController();
     const asked = lab.reconciler.reconcileNow(patience.signal);
     patience.abort(new Error('enough'));
@@ -506,17 +539,13 @@ describe('a person', () => {
     expect(preview.sessionsCut).toEqual(['robot-2']);
     expect(preview.changes.map(({ op }) => op)).toEqual(['delete', 'delete', 'delete']);
     expect(lab.plane.writes).toBe(writes);
-    await expect(lab.reconciler.preview(fleetOf(), signal)).rejects.toMatchObject({
-      code: 'prune-blocked',
-      exitCode: 2,
-    });
   });
 
   it('sees rows with the place where they are written now', async () => {
     const lab = await running();
     const moved = vip(1, { position: { file: 'moved.yaml', line: 4, column: 1 } });
     const { fleet, changed } = edit(three, [moved]);
-    lab.reconciler.setDesired(fleet, 'r2', changed);
+    lab.set(fleet, 'r2', changed);
     await lab.clock.advance(1);
     const own = lab.reconciler.rows().desired.find(({ row }) => row.kind === 'address');
     expect(own?.origin).toEqual({ object: 'vip/vip-1', position: { file: 'moved.yaml', line: 4, column: 1 } });
@@ -542,7 +571,7 @@ it('names of peers resolve later: the same revision again programs them without 
   const fleet = fleetOf(cluster(), peer(1), vip(1), peer(2, { endpoints: [hint('robot-2.lan')] }));
   const lab = await running(fleet, { node: nodeOf(1, names) });
   names['robot-2.lan'] = '198.51.100.2';
-  lab.reconciler.setDesired(fleet, 'r1', new Set(['peer/robot-2']));
+  lab.reconciler.refresh(new Set(['peer/robot-2']));
   await lab.clock.advance(1);
   expect((await lab.plane.sessions.endpoint(keyOf(2)))?.endpoint.address).toBe('198.51.100.2');
   expect(lab.reasons()).toEqual(['RevisionApplied']);
