@@ -63,19 +63,22 @@ export class ClusterSessions {
   /** A datagram to the port. Nothing that is not a member's proper handshake message draws any reply. */
   receive(datagram: Uint8Array, from: Endpoint): void {
     const { local, refused } = this.#services;
-    const message = authenticateHandshake(local, datagram);
-    if (message === 'malformed' || message === 'mac1') {
-      refused(message);
-    } else if (message.type === 'response') {
+    const authentic = authenticateHandshake(local, datagram);
+    if (typeof authentic === 'string') {
+      refused(authentic);
+      return;
+    }
+    const { message, psk } = authentic;
+    if (message.type === 'response') {
       const peer = this.#owners.get(message.receiverId);
       if (peer === undefined) refused('unexpected-response');
-      else peer.receiveResponse(message, from);
+      else peer.receiveResponse({ message, psk }, from);
     } else {
       const caller = openInitiation(local, message);
       const peer = caller && this.#callers.get(callerKeyOf(caller.remoteStatic));
       if (caller === undefined) refused('decrypt');
       else if (peer === undefined) refused('unknown-peer');
-      else peer.receiveInitiation(message, caller, from);
+      else peer.receiveInitiation({ message, psk }, caller, from);
     }
   }
 

@@ -13,7 +13,7 @@ import type { OpenTransport } from './transport.ts';
 export interface SessionManagerOptions {
   readonly sessions: SessionPlane;
   readonly identity: Identity;
-  /** 32 bytes. */
+  /** 32 bytes; of the cluster until `setPsks` says otherwise. Copied. */
   readonly psk: Uint8Array;
   /** Exists; `handshake.json` is kept there. */
   readonly stateDir: string;

@@ -2,6 +2,7 @@ import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { InitiationMessage, ResponseMessage } from './codec.ts';
 import type { DhKeyPair } from './dh.ts';
 import {
+  type AuthenticHandshake,
   createInitiation,
   createResponse,
   type LocalParty,
@@ -10,6 +11,7 @@ import {
   readResponse,
 } from './handshake.ts';
 import type { CallerState, InitiatorState, ResponderState, TransportKeys } from './noise.ts';
+import type { Psk } from './psks.ts';
 
 /** Gives out session ids and takes them back. */
 export interface IdSource {
@@ -31,11 +33,12 @@ interface Pending {
   readonly sequence: number;
   readonly localId: SessionId;
   readonly state: InitiatorState;
+  readonly psk: Psk;
 }
 
 interface Authenticated {
   readonly remoteId: SessionId;
-  readonly handshake: { readonly keys: TransportKeys } | { readonly responder: ResponderState };
+  readonly handshake: { readonly keys: TransportKeys } | { readonly responder: ResponderState; readonly psk: Psk };
 }
 
 /** The handshake messages that pass between this node and one peer, and the secrets in between. No I/O, no timers. */
@@ -62,7 +65,7 @@ export class Exchange {
     const ephemeral = this.#generateKeyPair();
     const made = createInitiation(this.#local, this.#remote, { senderId: localId, timestampNs, ephemeral });
     if (made === undefined) this.#ids.release(localId);
-    else this.#pending = { sequence, localId, state: made.state };
+    else this.#pending = { sequence, localId, state: made.state, psk: made.psk };
     return made?.datagram;
   }
 
@@ -74,26 +77,27 @@ export class Exchange {
 
   /** Undefined: the caller cannot prove to be this peer. Else the id that a response would offer, held until `release`. */
   readInitiation(
-    message: InitiationMessage,
+    { message, psk }: AuthenticHandshake<InitiationMessage>,
     caller: CallerState,
     from: Endpoint,
   ): { readonly localId: SessionId; readonly timestampNs: bigint } | undefined {
     const read = readInitiation(this.#local, caller);
     if (read === undefined) return undefined;
     const localId = this.#ids.allocate();
-    this.#authenticated.set(localId, { remoteId: message.senderId, handshake: { responder: read.state } });
+    this.#authenticated.set(localId, { remoteId: message.senderId, handshake: { responder: read.state, psk } });
     this.#origins.set(localId, from);
     return { localId, timestampNs: read.timestampNs };
   }
 
   /** A wrong response changes nothing: the right one may follow. */
   readResponse(
-    message: ResponseMessage,
+    { message, psk }: AuthenticHandshake<ResponseMessage>,
     from: Endpoint,
   ): { readonly sequence: number; readonly localId: SessionId } | 'unexpected-response' | 'decrypt' {
     const pending = this.#pending;
     if (pending?.localId !== message.receiverId) return 'unexpected-response';
-    const keys = readResponse(this.#local, pending.state, message);
+    // A peer answers under the key that it was asked under: this one is still in use, or mac1 had not verified.
+    const keys = psk === pending.psk ? readResponse(psk, pending.state, message) : undefined;
     if (keys === undefined) return 'decrypt';
     const { sequence, localId } = pending;
     this.#pending = undefined;
@@ -102,20 +106,23 @@ export class Exchange {
     return { sequence, localId };
   }
 
-  /** Once per id. `released`: it was let go of meanwhile. `low-order`: the caller's ephemeral key is none. */
-  complete(localId: SessionId): Completed | 'released' | 'low-order' {
+  /** Once per id. `released`: it was let go of meanwhile. `unusable`: the caller's ephemeral key is none, or its PSK was given up. */
+  complete(localId: SessionId): Completed | 'released' | 'unusable' {
     const authenticated = this.#authenticated.get(localId);
     const from = this.#origins.get(localId);
     if (authenticated === undefined || from === undefined) return 'released';
     this.#authenticated.delete(localId);
     const { remoteId, handshake } = authenticated;
     if ('keys' in handshake) return { remoteId, keys: handshake.keys, from };
-    const made = createResponse(this.#local, this.#remote, handshake.responder, {
+    const { psk } = handshake;
+    if (psk.gone) return 'unusable';
+    const made = createResponse(this.#remote, handshake.responder, {
+      psk,
       senderId: localId,
       receiverId: remoteId,
       ephemeral: this.#generateKeyPair(),
     });
-    return made === undefined ? 'low-order' : { remoteId, keys: made.keys, response: made.datagram, from };
+    return made === undefined ? 'unusable' : { remoteId, keys: made.keys, response: made.datagram, from };
   }
 
   /** Where the handshake of a session came from; undefined for adopted ones. */

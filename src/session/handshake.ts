@@ -22,16 +22,20 @@ import {
   writeMessage1,
   writeMessage2,
 } from './noise.ts';
+import type { Psk, Psks } from './psks.ts';
 
 /** What stays the same for every handshake of a node in a cluster. */
 export interface LocalParty {
   /** X25519, derived from the identity. */
   readonly keyPair: DhKeyPair;
-  /** 32 bytes; zeros where the cluster has no secret. */
-  readonly psk: Uint8Array;
+  readonly psks: Psks;
   readonly prologue: Uint8Array;
-  /** Key of mac1 in messages to this node. */
-  readonly mac1Key: Uint8Array;
+}
+
+/** A message whose mac1 verified, and the key that it did under. */
+export interface AuthenticHandshake<M extends HandshakeMessage = HandshakeMessage> {
+  readonly message: M;
+  readonly psk: Psk;
 }
 
 /** A peer's public keys: Ed25519 as in the manifest, and X25519 made from it. 32 bytes each. */
@@ -49,28 +53,29 @@ export function prologueOf(cluster: string): Uint8Array {
   return Buffer.concat([PROLOGUE_LABEL, Uint8Array.of(name.length), name]);
 }
 
-/** The node's own half. `publicKey`: its Ed25519 key, 32 bytes. */
-export function localParty(publicKey: Uint8Array, keyPair: DhKeyPair, psk: Uint8Array, cluster: string): LocalParty {
-  return { keyPair, psk, prologue: prologueOf(cluster), mac1Key: mac1Key(publicKey, psk) };
+/** The node's own half. */
+export function localParty(keyPair: DhKeyPair, psks: Psks, cluster: string): LocalParty {
+  return { keyPair, psks, prologue: prologueOf(cluster) };
 }
 
 /** Parses and checks mac1; the cheap gate before any Diffie-Hellman. */
 export function authenticateHandshake(
   local: LocalParty,
   datagram: Uint8Array,
-): HandshakeMessage | 'malformed' | 'mac1' {
+): AuthenticHandshake | 'malformed' | 'mac1' {
   const message = decodeHandshake(datagram);
   if (message === undefined) return 'malformed';
   const { covered, mac1 } = mac1Of(datagram);
-  return equalBytes(macBlake2s(local.mac1Key, covered), mac1) ? message : 'mac1';
+  const psk = local.psks.accepted.find((each) => equalBytes(macBlake2s(each.mac1Key, covered), mac1));
+  return psk === undefined ? 'mac1' : { message, psk };
 }
 
-/** Undefined: the peer's key is of low order. */
+/** Under the key in force. Undefined: the peer's key is of low order. */
 export function createInitiation(
   local: LocalParty,
   remote: RemoteParty,
   options: { readonly senderId: SessionId; readonly timestampNs: bigint; readonly ephemeral: DhKeyPair },
-): { readonly datagram: Uint8Array; readonly state: InitiatorState } | undefined {
+): { readonly datagram: Uint8Array; readonly state: InitiatorState; readonly psk: Psk } | undefined {
   const header = initiationHeader(options.senderId);
   const payload = Buffer.alloc(8);
   payload.writeBigUInt64LE(options.timestampNs);
@@ -83,8 +88,9 @@ export function createInitiation(
     payload,
   });
   if (written === undefined) return undefined;
-  const key = mac1Key(remote.publicKey, local.psk);
-  return { datagram: encodeHandshake(header, written.message, key), state: written.state };
+  const psk = local.psks.current;
+  const key = mac1Key(remote.publicKey, psk.bytes);
+  return { datagram: encodeHandshake(header, written.message, key), state: written.state, psk };
 }
 
 /** Who calls: the caller's X25519 key is in the result, not yet proved. */
@@ -107,31 +113,31 @@ export function readInitiation(
   return { state: read.state, timestampNs: Buffer.from(read.payload).readBigUInt64LE() };
 }
 
-/** Undefined: one of the caller's keys is of low order. */
+/** `psk`: the one that the initiation came under. Undefined: one of the caller's keys is of low order. */
 export function createResponse(
-  local: LocalParty,
   remote: RemoteParty,
   state: ResponderState,
-  options: { readonly senderId: SessionId; readonly receiverId: SessionId; readonly ephemeral: DhKeyPair },
+  options: {
+    readonly psk: Psk;
+    readonly senderId: SessionId;
+    readonly receiverId: SessionId;
+    readonly ephemeral: DhKeyPair;
+  },
 ): { readonly datagram: Uint8Array; readonly keys: TransportKeys } | undefined {
   const header = responseHeader(options.senderId, options.receiverId);
   const written = writeMessage2({
     state,
     ephemeral: options.ephemeral,
-    psk: local.psk,
+    psk: options.psk.bytes,
     bound: header,
     payload: new Uint8Array(0),
   });
   if (written === undefined) return undefined;
-  const key = mac1Key(remote.publicKey, local.psk);
+  const key = mac1Key(remote.publicKey, options.psk.bytes);
   return { datagram: encodeHandshake(header, written.message, key), keys: written.keys };
 }
 
-/** Undefined: not an answer to our message, or not by the peer that we asked, or not with our PSK. */
-export function readResponse(
-  local: LocalParty,
-  state: InitiatorState,
-  message: ResponseMessage,
-): TransportKeys | undefined {
-  return readMessage2({ state, psk: local.psk, bound: message.header, message: message.noise })?.keys;
+/** `psk`: the one that the initiation went out under. Undefined: not an answer to our message, or not by the peer that we asked, or not with that PSK. */
+export function readResponse(psk: Psk, state: InitiatorState, message: ResponseMessage): TransportKeys | undefined {
+  return readMessage2({ state, psk: psk.bytes, bound: message.header, message: message.noise })?.keys;
 }

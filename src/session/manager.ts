@@ -15,6 +15,7 @@ import type { Slot } from './model.ts';
 import { Pacer } from './pacer.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
+import { Psks } from './psks.ts';
 import { FrameQueues } from './queue.ts';
 import { Timestamps } from './timestamps.ts';
 import { openUdp, type Transport } from './transport.ts';
@@ -36,6 +37,7 @@ export class SessionManager {
   readonly #options: SessionManagerOptions;
   readonly #plane: SessionPlane;
   readonly #ids: SessionIds;
+  readonly #psks: Psks;
   readonly #counts = new HandshakeCounts();
   readonly #queues = new FrameQueues<PeerSessions>();
   readonly #agenda: Agenda<PeerSessions>;
@@ -53,6 +55,7 @@ export class SessionManager {
     this.#options = options;
     this.#plane = sessions;
     this.#ids = new SessionIds(options.bootSecret);
+    this.#psks = new Psks(options.identity.publicKeyBytes, [options.psk]);
     const setTimer = clock.setTimer.bind(clock);
     this.#pacer = new Pacer({
       perSecond: INITIATIONS_PER_SECOND,
@@ -85,6 +88,14 @@ export class SessionManager {
     const configured = this.#configuring.then(() => this.#configure(config));
     this.#configuring = configured.catch(() => undefined); // the caller has the error; the next call starts afresh
     return configured;
+  }
+
+  /**
+   * The cluster's keys from now on, one or two of 32 bytes; copied. Handshakes begin under the first, and those under the
+   * second are answered as well. Sessions that are there go on; handshakes under a key that is no longer given end in vain.
+   */
+  setPsks(psks: readonly Uint8Array[]): void {
+    this.#psks.replace(psks);
   }
 
   stats(): ManagerStats {
@@ -155,13 +166,13 @@ export class SessionManager {
   }
 
   #newCluster(config: SessionConfig): ClusterSessions {
-    const { identity, psk } = this.#options;
+    const { identity } = this.#options;
     const timestamps = this.#requireTimestamps();
     return new ClusterSessions({
       plane: this.#plane,
       interface: config.interface,
       queues: this.#queues,
-      local: localParty(identity.publicKeyBytes, identity.keyPair, psk, config.cluster),
+      local: localParty(identity.keyPair, this.#psks, config.cluster),
       publicKey: identity.publicKey,
       ids: this.#ids,
       generateKeyPair: this.#options.generateKeyPair ?? generateKeyPair,

@@ -4,6 +4,7 @@ import type { PeerIntent } from '../reconcile/desired.ts';
 import type { InitiationMessage, ResponseMessage } from './codec.ts';
 import type { Unanswered } from './contract.ts';
 import type { Exchange } from './exchange.ts';
+import type { AuthenticHandshake } from './handshake.ts';
 import { nextDeadlineMs, step } from './machine.ts';
 import type { MachineEffect, MachineInput, MachineState } from './model.ts';
 import type { CallerState } from './noise.ts';
@@ -63,7 +64,7 @@ export class PeerSessions {
   }
 
   /** An initiation whose sender claims to be this peer. Nothing is answered unless it can prove it. */
-  receiveInitiation(message: InitiationMessage, caller: CallerState, from: Endpoint): void {
+  receiveInitiation(message: AuthenticHandshake<InitiationMessage>, caller: CallerState, from: Endpoint): void {
     const read = this.#exchange.readInitiation(message, caller, from);
     if (read === undefined) {
       this.#services.failed(this, 'decrypt');
@@ -75,7 +76,7 @@ export class PeerSessions {
   }
 
   /** A response to an id that this peer's initiation offered. */
-  receiveResponse(message: ResponseMessage, from: Endpoint): void {
+  receiveResponse(message: AuthenticHandshake<ResponseMessage>, from: Endpoint): void {
     const read = this.#exchange.readResponse(message, from);
     if (typeof read === 'string') this.#services.failed(this, read);
     else this.dispatch({ type: 'response', ...read });
@@ -211,7 +212,7 @@ export class PeerSessions {
     const { localId } = effect;
     const completed = this.#exchange.complete(localId);
     if (completed === 'released') return false;
-    if (completed === 'low-order') {
+    if (completed === 'unusable') {
       services.failed(this, 'decrypt');
       this.dispatch({ type: 'lost', localId });
       return false;

@@ -13,6 +13,7 @@ import {
 } from '../../src/session/handshake.ts';
 import { macBlake2s } from '../../src/session/hash.ts';
 import { identityOf } from '../../src/session/identity.ts';
+import { Psks } from '../../src/session/psks.ts';
 import { Timestamps } from '../../src/session/timestamps.ts';
 import { establishedPair } from '../unit/session/support/pair.ts';
 
@@ -20,7 +21,7 @@ const psk = new Uint8Array(32).fill(9);
 const [a, b] = [1, 2].map((seed) => {
   const { publicKeyBytes, keyPair } = identityOf(new Uint8Array(32).fill(seed));
   return {
-    party: localParty(publicKeyBytes, keyPair, psk, 'warehouse'),
+    party: localParty(keyPair, new Psks(publicKeyBytes, [psk]), 'warehouse'),
     remote: { publicKey: publicKeyBytes, staticKey: keyPair.publicKey },
   };
 }) as [Party, Party];
@@ -42,10 +43,11 @@ const initiation = must(
   }),
 );
 const call = authenticateHandshake(b.party, initiation.datagram);
-if (typeof call === 'string' || call.type !== 'initiation') throw new Error('not authentic');
-const answered = must(readInitiation(b.party, must(openInitiation(b.party, call))));
+if (typeof call === 'string' || call.message.type !== 'initiation') throw new Error('not authentic');
+const answered = must(readInitiation(b.party, must(openInitiation(b.party, call.message))));
 const response = must(
-  createResponse(b.party, a.remote, answered.state, {
+  createResponse(a.remote, answered.state, {
+    psk: call.psk,
     senderId: 88n,
     receiverId: 77n,
     ephemeral: keyPairOf(new Uint8Array(32).fill(6)),
@@ -54,9 +56,10 @@ const response = must(
 
 /** As the receiver does it, to the end. */
 function accepted(to: Party, datagram: Uint8Array): boolean {
-  const message = authenticateHandshake(to.party, datagram);
-  if (typeof message === 'string') return false;
-  if (message.type === 'response') return readResponse(to.party, initiation.state, message) !== undefined;
+  const authentic = authenticateHandshake(to.party, datagram);
+  if (typeof authentic === 'string') return false;
+  const { message } = authentic;
+  if (message.type === 'response') return readResponse(initiation.psk, initiation.state, message) !== undefined;
   const caller = openInitiation(to.party, message);
   return caller !== undefined && readInitiation(to.party, caller) !== undefined;
 }
@@ -64,7 +67,7 @@ function accepted(to: Party, datagram: Uint8Array): boolean {
 /** mac1 made right again: the case of a member who means harm. */
 function withMac1(to: Party, datagram: Uint8Array): Uint8Array {
   const bytes = Uint8Array.from(datagram);
-  bytes.set(macBlake2s(to.party.mac1Key, bytes.subarray(0, bytes.length - 32)), bytes.length - 32);
+  bytes.set(macBlake2s(to.party.psks.current.mac1Key, bytes.subarray(0, bytes.length - 32)), bytes.length - 32);
   return bytes;
 }
 

@@ -16,6 +16,7 @@ import {
 } from '../../../src/session/handshake.ts';
 import { mac1Key } from '../../../src/session/hash.ts';
 import { identityOf, x25519PrivateKey } from '../../../src/session/identity.ts';
+import { Psks } from '../../../src/session/psks.ts';
 
 /** The vectors of docs/protocol.md: made by an implementation that shares nothing with src/session. */
 const vectors = JSON.parse(readFileSync(new URL('../../vectors/protocol.json', import.meta.url), 'utf8')) as {
@@ -65,7 +66,7 @@ describe.each(['initiator', 'responder'] as const)('%s', (role) => {
 test('the handshake, byte for byte', () => {
   const [a, b] = [vectors.initiator, vectors.responder].map((node) => {
     const { publicKeyBytes, keyPair } = identityOf(unhex(node.seed));
-    const party = localParty(publicKeyBytes, keyPair, psk, vectors.cluster);
+    const party = localParty(keyPair, new Psks(publicKeyBytes, [psk]), vectors.cluster);
     return { party, remote: { publicKey: publicKeyBytes, staticKey: keyPair.publicKey } };
   });
   if (a === undefined || b === undefined) throw new Error('two nodes');
@@ -80,8 +81,9 @@ test('the handshake, byte for byte', () => {
   expect(hex(initiation.state.symmetric.hash)).toBe(handshake.hashAfterInitiation);
   expect(hex(initiation.state.symmetric.chainingKey)).toBe(handshake.chainingKeyAfterInitiation);
 
-  const call = authenticateHandshake(b.party, initiation.datagram);
-  if (typeof call === 'string' || call.type !== 'initiation') throw new Error('not authentic');
+  const called = authenticateHandshake(b.party, initiation.datagram);
+  if (typeof called === 'string' || called.message.type !== 'initiation') throw new Error('not authentic');
+  const call = called.message;
   expect(call.senderId).toBe(BigInt(handshake.initiatorId ?? ''));
   const caller = openInitiation(b.party, call);
   expect(hex(caller?.remoteStatic)).toBe(vectors.initiator.x25519Public);
@@ -89,7 +91,8 @@ test('the handshake, byte for byte', () => {
   if (read === undefined) throw new Error('not readable');
   expect(read.timestampNs).toBe(BigInt(handshake.timestampNs ?? ''));
 
-  const response = createResponse(b.party, a.remote, read.state, {
+  const response = createResponse(a.remote, read.state, {
+    psk: called.psk,
     senderId: BigInt(handshake.responderId ?? ''),
     receiverId: call.senderId,
     ephemeral: keyPairOf(unhex(handshake.responderEphemeral)),
@@ -97,8 +100,8 @@ test('the handshake, byte for byte', () => {
   if (response === undefined) throw new Error('no response');
   expect(hex(response.datagram)).toBe(handshake.response);
   const answer = authenticateHandshake(a.party, response.datagram);
-  if (typeof answer === 'string' || answer.type !== 'response') throw new Error('not authentic');
-  const keys = readResponse(a.party, initiation.state, answer);
+  if (typeof answer === 'string' || answer.message.type !== 'response') throw new Error('not authentic');
+  const keys = readResponse(initiation.psk, initiation.state, answer.message);
   expect(hex(keys?.sendKey)).toBe(handshake.initiatorToResponderKey);
   expect(hex(keys?.receiveKey)).toBe(handshake.responderToInitiatorKey);
   expect(hex(response.keys.sendKey)).toBe(handshake.responderToInitiatorKey);

@@ -124,6 +124,9 @@ export class FakePlane implements SessionPlane {
     this.stackSends(text.slice(0, 44) as PublicKey, text.slice(44));
   }
 
+  /** Handshakes go past this plane. */
+  async setMac1Keys(): Promise<void> {}
+
   onEvent(listener: (event: SessionEvent) => void): Stop {
     this.#listeners.add(listener);
     return async () => {
