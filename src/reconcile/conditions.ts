@@ -2,9 +2,9 @@ import type { Failure } from './cycle.ts';
 
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
 
-/** Kubernetes-shaped and kstatus-safe: `Ready` always, `Reconciling` and `Stalled` only while True, and never both. */
+/** Kubernetes-shaped and kstatus-safe: `Ready` always, the others only while True, `Reconciling` and `Stalled` never both. */
 export interface Condition {
-  readonly type: 'Ready' | 'Reconciling' | 'Stalled';
+  readonly type: 'Ready' | 'Reconciling' | 'Stalled' | 'Drifted' | 'Contested';
   readonly status: ConditionStatus;
   /** PascalCase. */
   readonly reason: string;
@@ -25,6 +25,9 @@ export interface Situation {
   readonly rows: number;
   /** Failures that decide: the first that needs help, else the first. */
   readonly failure: { readonly first: Failure; readonly count: number; readonly needsHelp: boolean } | undefined;
+  /** Drift that is left because the cluster says `report`, and because somebody keeps changing it. */
+  readonly drifted: readonly Failure[];
+  readonly contested: readonly Failure[];
 }
 
 type Verdict = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
@@ -38,7 +41,27 @@ export function conditionsOf(situation: Situation, previous: readonly Condition[
   });
 }
 
-function verdictsOf({ attempted, progressing, failure, suspended, rows }: Situation): readonly Verdict[] {
+function verdictsOf(situation: Situation): readonly Verdict[] {
+  const { drifted, contested } = situation;
+  return [
+    ...readiness(situation),
+    ...(drifted.length === 0 ? [] : [leftAlone('Drifted', 'ModeReport', drifted)]),
+    ...(contested.length === 0 ? [] : [leftAlone('Contested', 'ChangedAgain', contested)]),
+  ];
+}
+
+const NAMED = 3;
+
+function leftAlone(type: 'Drifted' | 'Contested', reason: string, rows: readonly Failure[]): Verdict {
+  const named = rows.slice(0, NAMED).map(({ key, message }) => `${key} ${message}`);
+  const more = rows.length > NAMED ? [`and ${rows.length - NAMED} more`] : [];
+  const count = rows.length === 1 ? '1 row' : `${rows.length} rows`;
+  const fix = rows[0]?.fix === undefined ? '' : `. ${rows[0].fix}`;
+  return { type, status: 'True', reason, message: `${count}: ${[...named, ...more].join('; ')}${fix}` };
+}
+
+function readiness(situation: Situation): readonly Verdict[] {
+  const { attempted, progressing, failure, suspended, rows, drifted, contested } = situation;
   if (attempted === undefined) return [ready('Unknown', 'NoRevision', 'no revision has been read yet')];
   if (failure !== undefined) {
     const { first, count } = failure;
@@ -51,8 +74,15 @@ function verdictsOf({ attempted, progressing, failure, suspended, rows }: Situat
     const message = `programming revision ${attempted}`;
     return [ready('Unknown', 'Progressing', message), reconciling('Progressing', message)];
   }
+  if (contested.length > 0) {
+    const { message } = leftAlone('Contested', 'ChangedAgain', contested);
+    return [ready('False', 'Contested', message), stalled('Contested', message)];
+  }
   if (suspended) return [ready('True', 'Suspended', "this node's Peer is suspended: nothing is programmed")];
-  return [ready('True', 'ReconciliationSucceeded', `revision ${attempted}: ${rows} rows verified`)];
+  // A node of mode report is ready when it did what commits asked for: what drifted since is left because they say so.
+  const left = drifted.length === 0 ? '' : `, ${drifted.length} left as they are`;
+  const message = `revision ${attempted}: ${rows - drifted.length} rows verified${left}`;
+  return [ready('True', 'ReconciliationSucceeded', message)];
 }
 
 function ready(status: ConditionStatus, reason: string, message: string): Verdict {

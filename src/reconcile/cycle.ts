@@ -3,7 +3,7 @@ import type { DataPlane } from './dataplane.ts';
 import { diff } from './diff.ts';
 import { foldEndpoints } from './fold.ts';
 import { plan } from './plan.ts';
-import type { Change, DesiredRow, ObservedRow, Plan, Row, RowKey, RowSet } from './rows.ts';
+import { type Change, type DesiredRow, type ObservedRow, type Plan, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { verify } from './verify.ts';
 
 export interface CycleInput {
@@ -13,6 +13,8 @@ export interface CycleInput {
   readonly scope: ReadonlySet<RowKey> | undefined;
   /** False for a row whose retry is not due yet: it is left as it is. */
   due(key: RowKey): boolean;
+  /** Why a difference is left as it is on purpose; undefined: it is to be set right. */
+  leaves(change: Change): Failure | undefined;
   /** True once a newer revision is there: the rest of the plan is out of date. */
   superseded(): boolean;
   /** Lets others run if this cycle has been at it for long. */
@@ -26,7 +28,7 @@ export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly fix?: string;
-  /** False: not tried in this cycle, because its retry is not due or its link is not there. */
+  /** False: not tried in this cycle: its retry is not due, its link is not there, or it is left on purpose. */
   readonly attempted: boolean;
 }
 
@@ -135,10 +137,6 @@ async function tryOne(change: Change, { dataPlane }: CycleInput, signal: AbortSi
   }
 }
 
-function rowOf(change: Change): Row {
-  return change.op === 'delete' ? change.from : change.to;
-}
-
 function makesLink(change: Change): change is Extract<Change, { op: 'create' | 'replace' }> {
   return (change.op === 'create' || change.op === 'replace') && change.to.kind === 'link';
 }
@@ -153,6 +151,8 @@ function waitsFor(change: Change, missingLinks: ReadonlySet<string>, input: Cycl
   const { key, op } = change;
   const base = { key, class: 'wait', attempted: false } as const;
   const { interface: name } = rowOf(change);
+  const left = input.leaves(change);
+  if (left !== undefined) return left;
   if (op !== 'delete' && missingLinks.has(name)) {
     return { ...base, code: 'link-absent', message: `waits for link/${name}` };
   }

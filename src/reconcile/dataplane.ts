@@ -29,7 +29,7 @@ export interface DataPlane {
   apply(change: Change, signal: AbortSignal): Promise<void>;
 
   /** Calls `wake` after something that we own may have changed behind our back (coalesced); never for our own writes alone. */
-  watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop;
+  watch(wake: Wake): Stop;
 
   /** Whole counts since the data plane was created; they survive the agent. */
   counters(): Promise<DataPlaneCounters>;
@@ -48,6 +48,18 @@ export interface DataPlane {
   close(): Promise<void>;
   /** Removes everything that is ours: links, pins, routes. Only `omni agent --teardown` and tests call it. */
   teardown(signal: AbortSignal): Promise<void>;
+}
+
+/** `causes`: who did it, of those rows of which the system tells. */
+export type Wake = (keys: ReadonlySet<RowKey> | 'unknown', causes?: ReadonlyMap<RowKey, Cause>) => void;
+
+/** Who changed a row, as far as the system tells. */
+export interface Cause {
+  readonly pid?: number;
+  /** The process's name; absent where it had ended before it could be looked up. */
+  readonly program?: string;
+  /** What a route or an address that took a row's place says of its origin: `dhcp`, `bird`, or a number. */
+  readonly protocol?: string;
 }
 
 export interface AdoptReport {

@@ -1,11 +1,14 @@
+import type { Cluster } from '../manifest/model.ts';
+import { clusterOf } from './block.ts';
 import type { Clock } from './clock.ts';
 import { type Condition, conditionsOf } from './conditions.ts';
 import { type CycleReport, type Failure, failureOf } from './cycle.ts';
-import { Dirty } from './dirty.ts';
+import type { Cause } from './dataplane.ts';
+import { DriftBook, type DriftReport, isLeft, LEFT } from './drift.ts';
 import { driftEvents, type ReconcileEvent, settlementEvents } from './events.ts';
 import { namesOf } from './impact.ts';
 import { Ledger, needsHelp } from './ledger.ts';
-import type { Change, ObservedRow, RowKey, RowSet } from './rows.ts';
+import { type Change, type ObservedRow, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { newStats, type ReconcileStats } from './stats.ts';
 import {
   type ObjectReport,
@@ -13,9 +16,11 @@ import {
   type PassReport,
   type ReconcilerStatus,
   type RowsReport,
+  type RowsView,
   rowsReport,
 } from './status.ts';
 import type { Retarget, Target, Targeting } from './target.ts';
+import { Verified } from './verified.ts';
 
 export interface JournalOptions {
   readonly clock: Clock;
@@ -31,10 +36,9 @@ export class Journal {
   readonly #targeting: Targeting;
   readonly #onEvent: (event: ReconcileEvent) => void;
   readonly #stats = newStats();
-  /** Rows that a commit changed and no pass has verified yet; a difference in any other is drift. */
-  readonly #expected = new Dirty();
+  readonly #drift: DriftBook;
+  readonly #verified = new Verified();
   #observed = new Map<RowKey, ObservedRow>();
-  #drift: Change[] = [];
   #applied: string | undefined;
   #settled: Target | undefined;
   #passFailure: Failure | undefined;
@@ -45,18 +49,49 @@ export class Journal {
     this.#targeting = targeting;
     this.#onEvent = onEvent;
     this.ledger = new Ledger({ now: () => clock.now(), wall: () => clock.wall(), random });
+    this.#drift = new DriftBook(() => clock.now());
     this.judge();
   }
 
   /** A desired set came into force. */
   expect(target: Target, retarget: Retarget): void {
     this.ledger.expect(target.state, retarget);
-    this.#expected.add(retarget.touched);
+    this.#drift.ask(retarget.touched);
+    this.#verified.forget(retarget.touched);
   }
 
   /** Everything is new to us: nothing that differs now is drift. */
   expectAll(): void {
-    this.#expected.add('all');
+    this.#drift.ask('all');
+  }
+
+  /** A notification: rows that may have changed, and who did it as far as it says. */
+  hear(keys: ReadonlySet<RowKey> | 'unknown', causes: ReadonlyMap<RowKey, Cause> | undefined): void {
+    this.#drift.hear(keys, causes);
+    if (keys !== 'unknown') this.ledger.nudge(keys);
+  }
+
+  /** A person wants everything tried again, be it contested or delayed. */
+  retryAll(): void {
+    this.#drift.retryAll();
+    this.ledger.retryAll();
+  }
+
+  /** Rows whose time to be tried again has come; each contested one is named once. */
+  dueKeys(): readonly RowKey[] {
+    const { inForce } = this.#targeting;
+    return [...this.ledger.dueKeys(), ...(inForce ? this.#drift.release(modeOf(inForce)) : [])];
+  }
+
+  /** Monotonic milliseconds at which `dueKeys` will name one; Infinity: none waits. */
+  nextRetryMs(): number {
+    return Math.min(this.ledger.nextRetryMs(), this.#drift.nextMs());
+  }
+
+  /** Decides for a pass which drift is left as it is. */
+  leaving(target: Target): (change: Change) => Failure | undefined {
+    const [mode, nameOf] = [modeOf(target), namesOf(target.fleet)];
+    return (change) => this.#drift.leaves(change, mode, nameOf);
   }
 
   /** What was read: all, or `keys`, of which those not in `rows` are not there. */
@@ -72,29 +107,37 @@ export class Journal {
   /** A pass took these changes, whether it got through or not. */
   note({ changes }: CycleReport): void {
     this.#passFailure = undefined;
-    for (const change of changes) {
-      this.#stats.changes[change.op]++;
-      if (!this.#expected.has(change.key) && !this.ledger.failures.has(change.key)) this.#drift.push(change);
-    }
+    for (const change of changes) this.#stats.changes[change.op]++;
+    this.#drift.write(changes);
   }
 
   /** A pass got through; `scope` is what it looked at, undefined: all. */
   settle(target: Target, scope: ReadonlySet<RowKey> | undefined, report: CycleReport, durationMs: number): PassReport {
-    const settlement = this.ledger.settle(target.state, report.whole ? undefined : scope, report);
-    this.#expected.take();
+    const looked = report.whole ? undefined : scope;
+    const settlement = this.ledger.settle(target.state, looked, report);
+    const drift = this.#drift.settle(report, looked, this.ledger.failures);
+    this.#verified.note(looked, report.unmet, this.#clock.wall());
     this.#settled = target;
-    const failures = [...report.unmet.values()];
-    const drift = this.#drift.splice(0).filter(({ key }) => !report.unmet.has(key));
-    this.#count(failures, drift.length, durationMs);
+    const unmet = [...report.unmet.values()];
+    const failures = unmet.filter((failure) => !isLeft(failure));
+    this.#count(failures, drift, durationMs);
     for (const event of driftEvents(drift, namesOf(target.fleet))) this.#onEvent(event);
     for (const event of settlementEvents(settlement)) this.#onEvent(event);
-    if (this.ledger.failures.size === 0 && this.#applied !== target.revision) {
+    if (this.#applied !== target.revision && this.#failures().length === 0) {
       this.#applied = target.revision;
       if (target.revision !== '')
         this.say('Normal', 'RevisionApplied', `revision ${target.revision}: ${report.changes.length} changes`);
     }
-    const { changes, whole } = report;
-    return { revision: target.revision, ready: failures.length === 0, changes, failures, drift, whole, durationMs };
+    return {
+      revision: target.revision,
+      ready: failures.length === 0,
+      changes: report.changes,
+      failures,
+      left: unmet.filter(isLeft),
+      drift: drift.healed.map(({ change }) => change),
+      whole: report.whole,
+      durationMs,
+    };
   }
 
   superseded(): void {
@@ -120,6 +163,8 @@ export class Journal {
       suspended: inForce?.state.standing === 'suspended',
       rows: inForce?.state.rows.size ?? 0,
       failure: first && { first, count: failures.length, needsHelp: needsHelp(first) },
+      drifted: this.#left(LEFT.drifted),
+      contested: this.#left(LEFT.contested),
     };
     this.#conditions = conditionsOf(situation, this.#conditions, new Date(this.#clock.wall()).toISOString());
   }
@@ -138,7 +183,8 @@ export class Journal {
   status(): ReconcilerStatus {
     const { inForce } = this.#targeting;
     const { standing, self, rows } = inForce?.state ?? {};
-    const unverified = this.#expected.all ? (rows?.size ?? 0) : this.#expected.keys.size;
+    const { asked } = this.#drift;
+    const unverified = asked.all ? (rows?.size ?? 0) : asked.keys.size;
     return {
       revision: {
         ...(inForce?.revision && { attempted: inForce.revision }),
@@ -154,6 +200,7 @@ export class Journal {
         pending: Math.max(unverified, this.ledger.failures.size),
       },
       failures: this.#failures(),
+      left: [...this.ledger.failures.values()].filter(isLeft),
     };
   }
 
@@ -165,8 +212,18 @@ export class Journal {
     return rowsReport(this.#targeting.inForce, this.#observed);
   }
 
+  view(): RowsView {
+    return {
+      target: this.#targeting.inForce,
+      observed: this.#observed,
+      failures: this.ledger.failures,
+      verifiedAt: (key) => this.#verified.at(key),
+    };
+  }
+
   stats(): ReconcileStats {
-    return structuredClone(this.#stats);
+    const [contestedRows, driftedRows] = [this.#left(LEFT.contested).length, this.#left(LEFT.drifted).length];
+    return { ...structuredClone(this.#stats), contestedRows, driftedRows };
   }
 
   say(type: ReconcileEvent['type'], reason: string, message: string): void {
@@ -174,14 +231,25 @@ export class Journal {
   }
 
   #failures(): readonly Failure[] {
-    return [...(this.#passFailure ? [this.#passFailure] : []), ...this.ledger.failures.values()];
+    const failures = [...this.ledger.failures.values()].filter((failure) => !isLeft(failure));
+    return [...(this.#passFailure ? [this.#passFailure] : []), ...failures];
   }
 
-  #count(failures: readonly Failure[], drift: number, durationMs: number): void {
+  #left(code: string): readonly Failure[] {
+    return [...this.ledger.failures.values()].filter((failure) => failure.code === code);
+  }
+
+  #count(failures: readonly Failure[], { healed, detected }: DriftReport, durationMs: number): void {
     this.#stats.passes++;
-    this.#stats.driftHealed += drift;
+    this.#stats.driftHealed += healed.length;
+    for (const { change } of [...healed, ...detected]) this.#stats.drift[rowOf(change).kind]++;
     this.#stats.lastDurationMs = durationMs;
     this.#stats.totalDurationMs += durationMs;
     for (const failure of failures) if (failure.attempted) this.#stats.errors[failure.class]++;
   }
+}
+
+/** What the node's cluster says about drift. */
+function modeOf(target: Target): Cluster['mode'] {
+  return clusterOf(target)?.mode ?? 'enforce';
 }

@@ -3,10 +3,11 @@ import type { Fleet, ObjectRef, PublicKey } from '../manifest/model.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { cycle, type Failure } from './cycle.ts';
-import type { AdoptReport, DataPlane, Stop } from './dataplane.ts';
+import type { AdoptReport, Cause, DataPlane, Stop } from './dataplane.ts';
 import type { NodeView, SessionConfig } from './desired.ts';
 import { diff } from './diff.ts';
 import { Dirty } from './dirty.ts';
+import { isLeft } from './drift.ts';
 import type { ReconcileEvent } from './events.ts';
 import { foldEndpoints } from './fold.ts';
 import { namesOf, peersCut } from './impact.ts';
@@ -15,7 +16,7 @@ import { plan } from './plan.ts';
 import type { Plan, RowKey } from './rows.ts';
 import { breather, Schedule } from './schedule.ts';
 import type { ReconcileStats } from './stats.ts';
-import type { ObjectReport, PassReport, ReconcilerStatus, RowsReport } from './status.ts';
+import type { ObjectReport, PassReport, ReconcilerStatus, RowsReport, RowsView } from './status.ts';
 import { type Proposal, type ProposalOptions, type Retarget, type Target, Targeting } from './target.ts';
 
 export interface ReconcilerOptions {
@@ -92,7 +93,7 @@ export class Reconciler {
     this.#life = life;
     life.addEventListener('abort', () => this.#end(life.reason), { once: true });
     life.throwIfAborted();
-    this.#unwatch = dataPlane.watch((keys) => this.wake(keys));
+    this.#unwatch = dataPlane.watch((keys, causes) => this.wake(keys, causes));
     this.#resyncAtMs = clock.now() + resyncMs;
     this.#journal.expectAll();
     this.#dirty.add('all');
@@ -141,11 +142,11 @@ export class Reconciler {
     this.#arm();
   }
 
-  /** Those of the rows that are not as desired. Undefined: no pass has got through since the desired set came into force. */
+  /** Those of the rows that are not as desired; of all, but for drift that is left on purpose. Undefined: no pass has got through since the desired set came into force. */
   failing(rows: ReadonlySet<RowKey> | 'all'): readonly Failure[] | undefined {
     if (this.#journal.isProgressing) return undefined;
     const failures = [...this.#journal.ledger.failures.values()];
-    return rows === 'all' ? failures : failures.filter(({ key }) => rows.has(key));
+    return failures.filter((failure) => (rows === 'all' ? !isLeft(failure) : rows.has(failure.key)));
   }
 
   #retarget(retarget: Retarget | undefined): void {
@@ -164,8 +165,8 @@ export class Reconciler {
    * Something may have changed behind our back. Data planes collect bursts; here there is no delay. A row that was waiting
    * for something is tried again when it is named: what it waited for may be there.
    */
-  wake(keys: ReadonlySet<RowKey> | 'unknown'): void {
-    if (keys !== 'unknown') this.#journal.ledger.nudge(keys);
+  wake(keys: ReadonlySet<RowKey> | 'unknown', causes?: ReadonlyMap<RowKey, Cause>): void {
+    this.#journal.hear(keys, causes);
     this.#dirty.add(keys === 'unknown' ? 'all' : keys);
     this.#arm();
   }
@@ -177,7 +178,7 @@ export class Reconciler {
     if (this.#targeting.inForce === undefined) throw noRevision();
     if (this.#paused) throw paused();
     const report = this.#nextReport(signal);
-    this.#journal.ledger.retryAll();
+    this.#journal.retryAll();
     this.#passBackoff.resetAll();
     this.#dirty.add('all');
     this.#arm();
@@ -226,7 +227,7 @@ export class Reconciler {
     if (this.#life === undefined || this.#life.aborted || this.#running || !this.#targeting.inForce) return;
     if (this.#paused) return;
     const hasWork = !this.#dirty.empty || this.#journal.isProgressing;
-    const laterMs = Math.min(this.#journal.ledger.nextRetryMs(), this.#resyncAtMs);
+    const laterMs = Math.min(this.#journal.nextRetryMs(), this.#resyncAtMs);
     const nextMs = hasWork ? this.#options.clock.now() : laterMs;
     // A pass that failed as a whole delays everything.
     this.#schedule.at(this.#passBackoff.isEmpty ? nextMs : Math.max(nextMs, this.#passBackoff.nextMs()));
@@ -241,7 +242,7 @@ export class Reconciler {
       this.#journal.ledger.retryAll();
       this.#dirty.add('all');
     }
-    this.#dirty.add(this.#journal.ledger.dueKeys());
+    this.#dirty.add(this.#journal.dueKeys());
     this.#running = this.#pass(target, life).finally(() => {
       this.#running = undefined;
       this.#arm();
@@ -263,6 +264,7 @@ export class Reconciler {
           desired: target.state.rows,
           scope,
           due: (key) => this.#journal.ledger.due(target.state.rows.get(key)?.origin.object ?? key),
+          leaves: this.#journal.leaving(target),
           superseded,
           breathe: breather(clock, SLICE_MS),
         },
@@ -313,6 +315,11 @@ export class Reconciler {
   /** Desired, and observed as last seen. */
   rows(): RowsReport {
     return this.#journal.rows();
+  }
+
+  /** The same, row by row: for questions about one. */
+  view(): RowsView {
+    return this.#journal.view();
   }
 
   stats(): ReconcileStats {

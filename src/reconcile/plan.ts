@@ -74,23 +74,29 @@ export function nameOfRow(row: Row, nameOf: NameOf): string {
 }
 
 function describeRow(row: Row, nameOf: NameOf): string {
-  const name = nameOfRow(row, nameOf);
+  const value = valueText(row, nameOf);
+  return value === '' ? nameOfRow(row, nameOf) : `${nameOfRow(row, nameOf)} ${value}`;
+}
+
+/** What a row says beside its name; empty for a row that is its name. */
+export function valueText(row: Row, nameOf: NameOf): string {
   switch (row.kind) {
     case 'link':
-      return `${name} ${row.mac} mtu ${row.mtu} port ${row.port}`;
+      return `${row.mac} mtu ${row.mtu} port ${row.port}`;
     case 'address':
     case 'route':
-      return name;
+      return '';
     case 'peer':
-      return row.endpoint === undefined ? name : `${name} at ${row.endpoint}`;
+      return row.endpoint === undefined ? '' : `at ${row.endpoint}`;
     case 'fdb':
-      return `${name} -> ${nameOf(row.publicKey)}`;
+      return `-> ${nameOf(row.publicKey)}`;
     case 'neighbour':
-      return `${name} -> ${row.mac}`;
+      return `-> ${row.mac}`;
   }
 }
 
-function fieldText(row: Row, field: string, nameOf: NameOf): string {
+/** A field's value for people. */
+export function fieldText(row: Row, field: string, nameOf: NameOf): string {
   const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
   if (value === undefined) return '(none)';
   return field === 'publicKey' ? nameOf(String(value)) : String(value);

@@ -119,6 +119,11 @@ export type Change =
     }
   | { readonly op: 'delete'; readonly key: RowKey; readonly from: Row };
 
+/** The row that a change is about: as it becomes, or as it was. */
+export function rowOf(change: Change): Row {
+  return change.op === 'delete' ? change.from : change.to;
+}
+
 /**
  * Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace.
  * Peers that go are cut before anything else happens. See `plan.ts`.

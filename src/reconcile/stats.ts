@@ -1,5 +1,5 @@
 import type { ErrorClass } from '../errors.ts';
-import type { Change } from './rows.ts';
+import type { Change, RowKind } from './rows.ts';
 
 /** Counts since start, for `omni_reconcile_*`. */
 export interface ReconcileStats {
@@ -9,6 +9,12 @@ export interface ReconcileStats {
   readonly changes: Readonly<Record<Change['op'], number>>;
   readonly errors: Readonly<Record<ErrorClass, number>>;
   readonly driftHealed: number;
+  /** Drift by kind of row: healed, or found and left where the cluster says `report`. */
+  readonly drift: Readonly<Record<RowKind, number>>;
+  /** Rows that are left now because somebody keeps changing them. */
+  readonly contestedRows: number;
+  /** Rows that are left now because the cluster says `report`. */
+  readonly driftedRows: number;
   readonly lastDurationMs: number;
   readonly totalDurationMs: number;
 }
@@ -23,6 +29,9 @@ export function newStats(): StatsCounter {
     changes: { create: 0, update: 0, replace: 0, delete: 0 },
     errors: { retry: 0, wait: 0, stall: 0, bug: 0 },
     driftHealed: 0,
+    drift: { link: 0, peer: 0, address: 0, fdb: 0, neighbour: 0, route: 0 },
+    contestedRows: 0,
+    driftedRows: 0,
     lastDurationMs: 0,
     totalDurationMs: 0,
   };

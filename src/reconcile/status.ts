@@ -10,10 +10,12 @@ import type { Target } from './target.ts';
 /** What one completed pass did and found. */
 export interface PassReport {
   readonly revision: string;
-  /** Every row that was looked at is as desired, read back. */
+  /** Every row that was looked at is as desired, read back, but for those in `left`. */
   readonly ready: boolean;
   readonly changes: Plan;
   readonly failures: readonly Failure[];
+  /** Drift that is left on purpose: the cluster says `report`, or somebody keeps changing it. */
+  readonly left: readonly Failure[];
   /** The part of `changes`, and of those of passes cut short before, that no commit asked for. */
   readonly drift: readonly Change[];
   /** All rows were looked at, not only those that a commit or a notification named. */
@@ -32,6 +34,19 @@ export interface ReconcilerStatus {
   /** `pending`: not verified yet, or known not to be as desired. */
   readonly rows: { readonly desired: number; readonly observed: number; readonly pending: number };
   readonly failures: readonly Failure[];
+  /** Drift that is left on purpose. */
+  readonly left: readonly Failure[];
+}
+
+/** Live: to be read at once, not kept. */
+export interface RowsView {
+  readonly target: Target | undefined;
+  /** As last seen. */
+  readonly observed: ReadonlyMap<RowKey, ObservedRow>;
+  /** Rows that are not as desired, those that are left on purpose among them. */
+  readonly failures: ReadonlyMap<RowKey, Failure>;
+  /** When the row was last read back as desired, milliseconds since 1970; undefined: never since it is desired. */
+  verifiedAt(key: RowKey): number | undefined;
 }
 
 export interface ObjectReport extends Omit<ObjectState, 'sinceMs'> {

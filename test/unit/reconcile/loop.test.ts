@@ -207,12 +207,12 @@ describe('drift', () => {
     const lab = await running();
     const row = lab.plane.host.rows.get(link)?.row;
     if (row?.kind !== 'link') throw new Error('no link');
-    lab.plane.host.put({ ...row, mtu: 9000 });
+    lab.plane.host.put({ ...row, arpSuppression: false });
     await lab.clock.advance(10);
     expect(lab.events.at(-1)).toMatchObject({
       reason: 'DriftHealed',
       object: link,
-      message: 'mtu had changed; set back',
+      message: 'had its arpSuppression changed from true to false; set back',
     });
   });
 
