@@ -32,6 +32,10 @@ export class ClusterSessions {
     return [...this.#members.values()].map(({ peer }) => peer);
   }
 
+  find(key: PublicKey): PeerSessions | undefined {
+    return this.#members.get(key)?.peer;
+  }
+
   /**
    * Makes the peers those of `config`; unchanged ones (the same value as before) cost next to nothing. `left`: sessions
    * that an earlier process left, which known peers take over; those of others end. Resolves when removed peers'

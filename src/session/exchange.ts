@@ -30,7 +30,8 @@ export interface Completed {
 }
 
 interface Pending {
-  readonly sequence: number;
+  /** Undefined: it went to a given endpoint, beside any attempt. */
+  readonly sequence: number | undefined;
   readonly localId: SessionId;
   readonly state: InitiatorState;
   readonly psk: Psk;
@@ -48,6 +49,7 @@ export class Exchange {
   readonly #ids: IdSource;
   readonly #generateKeyPair: () => DhKeyPair;
   #pending: Pending | undefined;
+  readonly #calls = new Map<SessionId, Pending>();
   readonly #authenticated = new Map<SessionId, Authenticated>();
   readonly #origins = new Map<SessionId, Endpoint>();
 
@@ -61,12 +63,32 @@ export class Exchange {
   /** The datagram of initiation `sequence`; it takes the place of an earlier one. Undefined: the peer's key is of low order. */
   initiate(sequence: number, timestampNs: bigint): Uint8Array | undefined {
     this.abandon();
+    const made = this.#create(sequence, timestampNs);
+    this.#pending = made?.pending;
+    return made?.datagram;
+  }
+
+  /** An initiation that takes no other one's place: its answer is welcome until `release`. Undefined: as above. */
+  call(timestampNs: bigint): { readonly localId: SessionId; readonly datagram: Uint8Array } | undefined {
+    const made = this.#create(undefined, timestampNs);
+    if (made === undefined) return undefined;
+    const { localId } = made.pending;
+    this.#calls.set(localId, made.pending);
+    return { localId, datagram: made.datagram };
+  }
+
+  #create(
+    sequence: number | undefined,
+    timestampNs: bigint,
+  ): { readonly pending: Pending; readonly datagram: Uint8Array } | undefined {
     const localId = this.#ids.allocate();
     const ephemeral = this.#generateKeyPair();
     const made = createInitiation(this.#local, this.#remote, { senderId: localId, timestampNs, ephemeral });
-    if (made === undefined) this.#ids.release(localId);
-    else this.#pending = { sequence, localId, state: made.state, psk: made.psk };
-    return made?.datagram;
+    if (made !== undefined) {
+      return { pending: { sequence, localId, state: made.state, psk: made.psk }, datagram: made.datagram };
+    }
+    this.#ids.release(localId);
+    return undefined;
   }
 
   /** An answer to the pending initiation is no longer welcome. */
@@ -93,14 +115,16 @@ export class Exchange {
   readResponse(
     { message, psk }: AuthenticHandshake<ResponseMessage>,
     from: Endpoint,
-  ): { readonly sequence: number; readonly localId: SessionId } | 'unexpected-response' | 'decrypt' {
-    const pending = this.#pending;
-    if (pending?.localId !== message.receiverId) return 'unexpected-response';
+  ): { readonly sequence: number | undefined; readonly localId: SessionId } | 'unexpected-response' | 'decrypt' {
+    const { receiverId } = message;
+    const pending = this.#pending?.localId === receiverId ? this.#pending : this.#calls.get(receiverId);
+    if (pending === undefined) return 'unexpected-response';
     // A peer answers under the key that it was asked under: this one is still in use, or mac1 had not verified.
     const keys = psk === pending.psk ? readResponse(psk, pending.state, message) : undefined;
     if (keys === undefined) return 'decrypt';
     const { sequence, localId } = pending;
-    this.#pending = undefined;
+    if (sequence === undefined) this.#calls.delete(localId);
+    else this.#pending = undefined;
     this.#authenticated.set(localId, { remoteId: message.senderId, handshake: { keys } });
     this.#origins.set(localId, from);
     return { sequence, localId };
@@ -131,7 +155,13 @@ export class Exchange {
   }
 
   release(localId: SessionId): void {
+    const handshake = this.#authenticated.get(localId)?.handshake;
+    if (handshake !== undefined && 'keys' in handshake) {
+      handshake.keys.sendKey.fill(0);
+      handshake.keys.receiveKey.fill(0);
+    }
     this.#authenticated.delete(localId);
+    this.#calls.delete(localId);
     this.#origins.delete(localId);
     this.#ids.release(localId);
   }

@@ -14,6 +14,7 @@ import {
   confirm,
   forget,
   installAnswered,
+  installCalled,
   installInitiated,
   markInstalled,
   pollBy,
@@ -97,6 +98,9 @@ function react(draft: Draft, input: MachineInput): void {
       break;
     case 'response':
       installInitiated(draft, input.localId, input.sequence);
+      break;
+    case 'called':
+      installCalled(draft, input.localId);
       break;
     case 'installed':
       markInstalled(draft, input.localId);

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
+import type { EndpointHint, PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
 import type { SessionConfig } from '../reconcile/desired.ts';
 import { Agenda } from './agenda.ts';
+import { Calls } from './calls.ts';
 import { candidate } from './candidates.ts';
 import { ClusterSessions } from './cluster.ts';
 import type { ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
@@ -43,6 +45,7 @@ export class SessionManager {
   readonly #agenda: Agenda<PeerSessions>;
   readonly #pacer: Pacer;
   readonly #polls: Polls;
+  readonly #calls: Calls;
   #timestamps: Timestamps | undefined;
   #transport: { readonly port: number; readonly transport: Transport } | undefined;
   #cluster: { readonly config: SessionConfig; readonly sessions: ClusterSessions } | undefined;
@@ -64,6 +67,12 @@ export class SessionManager {
       setTimer,
     });
     this.#agenda = new Agenda({ now: () => sessions.now(), setTimer, onDue: (peers) => this.#timers(peers) });
+    this.#calls = new Calls({
+      now: () => sessions.now(),
+      setTimer,
+      resolve: options.resolve,
+      reaches: (address) => this.#transport?.transport.reaches(address) ?? false,
+    });
     this.#polls = new Polls({ plane: sessions, setTimer, report: (error) => this.#report(error) });
   }
 
@@ -96,6 +105,21 @@ export class SessionManager {
    */
   setPsks(psks: readonly Uint8Array[]): void {
     this.#psks.replace(psks);
+  }
+
+  /** Of the cluster that this node is in. */
+  get interface(): string | undefined {
+    return this.#cluster?.config.interface;
+  }
+
+  /**
+   * Whether the peer answers a handshake at one of `hints`, each tried in turn and twice, whatever endpoint is in use.
+   * Traffic stays where it is, unless nothing came in on its path for a while: then the answer becomes a session. False
+   * for a peer that is none here, and when `signal` is aborted first. One call per peer at a time, a second apart.
+   */
+  async callAt(peer: PublicKey, hints: readonly EndpointHint[], signal: AbortSignal): Promise<boolean> {
+    const sessions = this.#cluster?.sessions.find(peer);
+    return sessions !== undefined && this.#calls.call(sessions, hints, signal);
   }
 
   stats(): ManagerStats {
@@ -132,6 +156,7 @@ export class SessionManager {
 
   /** Leaves the sessions to the data plane, and the handshake clock on disk. */
   async stop(): Promise<void> {
+    this.#calls.stop();
     await this.#configuring;
     await this.#unsubscribe?.();
     this.#agenda.stop();

@@ -88,6 +88,8 @@ export type MachineInput =
   | { readonly type: 'initiation'; readonly timestampNs: bigint; readonly localId: SessionId }
   /** The answer to initiation number `sequence` authenticated. */
   | { readonly type: 'response'; readonly sequence: number; readonly localId: SessionId }
+  /** The answer to an initiation that went to a given endpoint, beside any attempt, authenticated. */
+  | { readonly type: 'called'; readonly localId: SessionId }
   /** The data plane holds the session that an `install` or `respond` asked for. */
   | { readonly type: 'installed'; readonly localId: SessionId }
   /** The data plane would not take it, or the response could not be made. */

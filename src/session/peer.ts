@@ -1,6 +1,7 @@
 import { OmniError } from '../errors.ts';
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
+import type { Call } from './calls.ts';
 import type { InitiationMessage, ResponseMessage } from './codec.ts';
 import type { Unanswered } from './contract.ts';
 import type { Exchange } from './exchange.ts';
@@ -24,6 +25,9 @@ export class PeerSessions {
   #unanswered: Unanswered | undefined;
   /** The initiation that waits for its turn to be made. */
   #due: Initiate | undefined;
+  /** Calls by the ids of their initiations. */
+  readonly #calls = new Map<SessionId, Call>();
+  #removed = false;
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
     this.#services = services;
@@ -52,6 +56,7 @@ export class PeerSessions {
     const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
     this.#state = state;
     if (state.generation !== before.generation) this.#releaseGone(before, state);
+    if (input.type === 'removed') this.#endCalls();
     this.#services.setDeadline(this, nextDeadlineMs(state));
     const later = effects.filter((effect) => !this.#performNow(effect));
     if (later.length > 0) {
@@ -79,7 +84,43 @@ export class PeerSessions {
   receiveResponse(message: AuthenticHandshake<ResponseMessage>, from: Endpoint): void {
     const read = this.#exchange.readResponse(message, from);
     if (typeof read === 'string') this.#services.failed(this, read);
-    else this.dispatch({ type: 'response', ...read });
+    else if (read.sequence === undefined) this.#called(read.localId);
+    else this.dispatch({ type: 'response', sequence: read.sequence, localId: read.localId });
+  }
+
+  /** Sends an initiation to `to`, whatever else goes on with the peer. Its answer ends the call. */
+  async call(to: Endpoint, call: Call): Promise<void> {
+    const services = this.#services;
+    await new Promise<void>((resolve) => services.pace(resolve));
+    const timestampNs = await services.timestampNs();
+    if (this.#removed) call.end(false);
+    if (call.ended) return;
+    const made = this.#exchange.call(timestampNs);
+    if (made === undefined) throw unusableKey(this.intent);
+    this.#calls.set(made.localId, call);
+    await services.send(made.datagram, to);
+  }
+
+  /** Answers to what was sent for `call` are no longer welcome. */
+  forgetCall(call: Call): void {
+    for (const [localId, each] of this.#calls) {
+      if (each !== call) continue;
+      this.#calls.delete(localId);
+      this.#exchange.release(localId);
+    }
+  }
+
+  #endCalls(): void {
+    this.#removed = true;
+    for (const call of new Set(this.#calls.values())) call.end(false);
+  }
+
+  #called(localId: SessionId): void {
+    const call = this.#calls.get(localId);
+    this.#calls.delete(localId);
+    const effects = this.dispatch({ type: 'called', localId });
+    if (!effects.some((effect) => effect.type === 'install')) this.#exchange.release(localId);
+    call?.end(true);
   }
 
   /** Ids of sessions that are no more may be given out again. */

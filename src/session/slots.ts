@@ -25,10 +25,29 @@ export function usable(draft: Draft): Slot | undefined {
   return current !== undefined && draft.nowMs < current.expiresMs ? current : undefined;
 }
 
-/** Our initiation number `sequence` was answered: the new session takes over, the old one receives until it is proven. */
+/** Our initiation number `sequence` was answered. */
 export function installInitiated(draft: Draft, localId: SessionId, sequence: number): void {
-  const { attempt, current, next, seen } = draft.state;
-  if (attempt?.pending !== sequence) return;
+  if (draft.state.attempt?.pending === sequence) takeOver(draft, localId);
+}
+
+/**
+ * The peer answered at an endpoint that it was called at to see whether it does. Where a path is known to be alive,
+ * traffic stays on it: the session is let go, and goes at the peer as one that was never confirmed.
+ */
+export function installCalled(draft: Draft, localId: SessionId): void {
+  if (pathAlive(draft)) return;
+  if (draft.state.attempt?.pending !== undefined) draft.effects.push({ type: 'abandon' });
+  takeOver(draft, localId);
+}
+
+/** Something came in lately on the session in use. */
+function pathAlive(draft: Draft): boolean {
+  return usable(draft) !== undefined && draft.nowMs - draft.state.seen.rxMs < PATH_ALIVE_MS;
+}
+
+/** A session that we initiated takes over, the old one receives until it is proven. */
+function takeOver(draft: Draft, localId: SessionId): void {
+  const { current, next, seen } = draft.state;
   if (current !== undefined) retire(draft, current, NEVER);
   if (next !== undefined) retire(draft, next, next.removeAtMs);
   const firstDelay = CONFIRM_DELAYS_MS[0] ?? NEVER;
@@ -65,7 +84,7 @@ export function installAnswered(draft: Draft, localId: SessionId, timestampNs: b
     draft.effects.push({ type: 'reject', reason: 'rate-limited' });
     return;
   }
-  const pathAlive = usable(draft) !== undefined && nowMs - state.seen.rxMs < PATH_ALIVE_MS;
+  const moveEndpoint = !pathAlive(draft);
   yieldTo(draft);
   // An initiator that asks again may still have heard our earlier answer: what it sent on that must not be lost.
   if (state.next !== undefined) retire(draft, state.next, nowMs + RETIRE_GRACE_MS);
@@ -76,7 +95,7 @@ export function installAnswered(draft: Draft, localId: SessionId, timestampNs: b
     handshakeSentMs: nowMs,
   });
   pollBy(draft, nowMs + POLL_ACTIVE_MS); // should the data plane's word that it is confirmed be lost
-  draft.effects.push({ type: 'respond', localId, moveEndpoint: !pathAlive });
+  draft.effects.push({ type: 'respond', localId, moveEndpoint });
 }
 
 /** The data plane received on an unconfirmed session, and sends on it since. */
