@@ -1,23 +1,29 @@
 /**
- * What follows from schema/: the raw document types, the rules' parameters and docs/manifests.md.
+ * What follows from schema/: the raw document types, the rules' parameters, docs/manifests.md and docs/configuration.md.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { compile } from 'json-schema-to-typescript';
-import { manual } from './manifest-manual.mjs';
+import { configurationManual, manual } from './manifest-manual.mjs';
 
 const KINDS = ['cluster', 'peer', 'vip'];
+/** Of a node: typed and validated as the kinds of a fleet are, and on a page of its own. */
+const CONFIG = 'agent-config';
 const TYPES = 'src/manifest/generated.ts';
 const DOCS = 'docs/manifests.md';
+const CONFIG_DOCS = 'docs/configuration.md';
 
 /** Path -> text of every file that is generated from schema/. `root` ends with a slash. */
 export async function manifestFiles(root) {
   const read = (name) => JSON.parse(readFileSync(`${root}schema/${name}.json`, 'utf8'));
   const schemas = { common: read('common'), kinds: KINDS.map(read) };
+  const config = read(CONFIG);
   const rules = read('rules');
+  const typed = { ...schemas, kinds: [...schemas.kinds, config] };
   return {
-    [TYPES]: formatted(root, TYPES, `${await types(schemas)}\n${ruleTypes(rules)}`),
+    [TYPES]: formatted(root, TYPES, `${await types(typed)}\n${ruleTypes(rules)}`),
     [DOCS]: manual(schemas, rules),
+    [CONFIG_DOCS]: configurationManual({ common: schemas.common, config }, rules),
   };
 }
 

@@ -3,7 +3,7 @@
  * Writes every generated file of the project.
  * usage: node scripts/generate.mjs [--check]    (--check writes nothing, names what is stale and exits 1)
  *
- * 1. manifests: schema/*.json -> src/manifest/generated.ts and docs/manifests.md
+ * 1. manifests: schema/*.json -> src/manifest/generated.ts, docs/manifests.md and docs/configuration.md
  * 2. layout:    bpf/omni_types.h -> src/dataplane/kernel/layout.ts, where addon and BPF object are built
  * 3. commands:  src/cli -> docs/cli.md, where the command line is built and no older than its sources
  */

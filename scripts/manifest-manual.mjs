@@ -32,6 +32,33 @@ one document or several separated by \`---\`. Each document is one object: a Clu
 \`examples/fleet/\` is a whole fleet. An editor with a YAML language server completes and checks the fields with
 \`# yaml-language-server: $schema=../../schema/peer.json\` at the head of a file.`;
 
+/** docs/configuration.md: the file of an agent. */
+export function configurationManual({ common, config }, rules) {
+  const parts = [
+    CONFIGURATION_INTRODUCTION,
+    kindSection(config, common.$defs),
+    '## Rules',
+    'Besides those of [fields, values and YAML](manifests.md#rules), these hold:',
+    ruleTable(rules, 'config'),
+  ];
+  return `${parts.join('\n\n')}\n`;
+}
+
+const CONFIGURATION_INTRODUCTION = `<!-- Generated from schema/ by \`npm run generate\`; do not edit. -->
+# The agent's configuration
+
+\`omni agent\` reads \`/etc/omni/agent.yaml\`, or what \`--config\` names: one YAML or JSON document of the form below. Without
+\`--config\` the file may be absent. [Operations](operations.md#the-configuration-file) has the how and why.
+
+- A flag beats its variable \`OMNI_*\`, that beats the file, that beats the default.
+- A field that is not on this page is an error, and so is every rule broken: all of them are reported in one run, as
+  \`file:line:column: error: what is wrong [rule]\` with what to do about it, and the agent ends with exit code 2.
+- The file is read at the start. Files that it names (keys, tokens, certificates, signers) are read anew for each use.
+- Secrets stand in files of their own, mode 0600, never in this one.
+
+An editor with a YAML language server completes and checks the fields with
+\`# yaml-language-server: $schema=…/schema/agent-config.json\` at the head of the file.`;
+
 function kindSection(kind, defs) {
   const rows = [];
   collect(kind, '', rows, defs);
@@ -60,12 +87,14 @@ function collect(object, prefix, rows, defs) {
     const path = `${prefix}${name}`;
     rows.push({ path, schema, required: (object.required ?? []).includes(name), defs });
     if (schema.properties !== undefined) collect(schema, `${path}.`, rows, defs);
+    if (schema.items?.properties !== undefined) collect(schema.items, `${path}[].`, rows, defs);
   }
 }
 
 function fieldRow({ path, schema, required, defs }) {
   const fallback = required ? 'required' : schema.default === undefined ? 'none' : code(schema.default);
-  const examples = (schema.examples ?? []).map(code).join(', ');
+  // A list of objects is explained by its fields, each in a row of its own.
+  const examples = (schema.items?.properties === undefined ? (schema.examples ?? []) : []).map(code).join(', ');
   const expects = resolved(schema.items ?? schema, defs)['x-expects'];
   const meaning = [
     schema.description,
@@ -84,8 +113,12 @@ function fieldRow({ path, schema, required, defs }) {
 
 function typeName(schema, defs) {
   if (schema.const !== undefined) return code(schema.const);
+  if (Array.isArray(schema.type)) return schema.type.join(' or ');
   if (schema.enum !== undefined) return schema.enum.map(code).join(' or ');
-  if (schema.type === 'array') return `list of ${typeName(resolved(schema.items, defs), defs)}s${countOf(schema)}`;
+  if (schema.type === 'array') {
+    const item = resolved(schema.items, defs);
+    return `list of ${typeName(item, defs)}${item.enum === undefined ? 's' : ''}${countOf(schema)}`;
+  }
   if (schema.type === 'object') return schema.properties === undefined ? 'map of strings' : 'object';
   if (schema.type === 'integer') return `integer, ${schema.minimum} to ${schema.maximum}`;
   if (schema.type === 'boolean') return '`true` or `false`';
@@ -107,28 +140,42 @@ function inline(value) {
     const entries = Object.entries(value).map(([key, item]) => `${key}: ${inline(item)}`);
     return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`;
   }
-  return typeof value === 'string' && /^[[{]|[:,] |::|^\d+$/.test(value) ? `"${value}"` : String(value);
+  return typeof value === 'string' && /^$|^[[{]|[:,] |::|^\d[\d:]*$/.test(value) ? `"${value}"` : String(value);
 }
 
 function example(kind, defs) {
   const lines = [`apiVersion: ${defs.apiVersion.const}`, `kind: ${kind.title}`];
-  const metadata = resolved(kind.properties.metadata, defs);
-  const name = kind.title === 'Cluster' ? 'warehouse' : resolved(metadata.properties.name, defs).examples[0];
-  lines.push('metadata:', `  name: ${name}`, 'spec:');
+  if (kind.properties.metadata !== undefined) lines.push(...exampleMetadata(kind, defs));
+  lines.push('spec:');
   exampleFields(kind.properties.spec, '  ', lines, defs);
   return lines.join('\n');
+}
+
+function exampleMetadata(kind, defs) {
+  const metadata = resolved(kind.properties.metadata, defs);
+  const name = kind.title === 'Cluster' ? 'warehouse' : resolved(metadata.properties.name, defs).examples[0];
+  return ['metadata:', `  name: ${name}`];
 }
 
 function exampleFields(object, indent, lines, defs) {
   for (const [name, raw] of Object.entries(object.properties)) {
     const schema = resolved(raw, defs);
+    // What excludes something that is in the example already.
+    if (schema['x-alternative'] === true) continue;
     if (schema.properties !== undefined) {
       lines.push(`${indent}${name}:`);
       exampleFields(schema, `${indent}  `, lines, defs);
+    } else if (schema.items?.properties !== undefined && schema.examples !== undefined) {
+      lines.push(`${indent}${name}:`, ...schema.examples[0].flatMap((item) => blockItem(item, `${indent}  `)));
     } else if (schema.examples !== undefined) {
       lines.push(`${indent}${name}: ${inline(schema.examples[0])}`);
     }
   }
+}
+
+/** An object of a list, in block style. */
+function blockItem(item, indent) {
+  return Object.entries(item).map(([key, value], at) => `${indent}${at === 0 ? '- ' : '  '}${key}: ${inline(value)}`);
 }
 
 function rulesSection(rules) {
@@ -136,14 +183,13 @@ function rulesSection(rules) {
     '## Rules',
     'The name in brackets at the end of a message is one of these. Scripts may rely on the names. Words in braces stand for what the message is about.',
   ];
-  for (const [group, title] of Object.entries(GROUPS)) {
-    const rows = Object.entries(rules).filter(([, rule]) => rule.group === group);
-    parts.push(
-      `### ${title}`,
-      `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`,
-    );
-  }
+  for (const [group, title] of Object.entries(GROUPS)) parts.push(`### ${title}`, ruleTable(rules, group));
   return parts.join('\n\n');
+}
+
+function ruleTable(rules, group) {
+  const rows = Object.entries(rules).filter(([, rule]) => rule.group === group);
+  return `| rule | what holds | message | what to do |\n| --- | --- | --- | --- |\n${rows.map(ruleRow).join('\n')}`;
 }
 
 function ruleRow([id, rule]) {

@@ -236,6 +236,230 @@ export interface VIPDocument {
     peer: string;
   };
 }
+/**
+ * What one node's agent is started with: where revisions come from and whose word they need, when they are adopted, and what the agent works on. It is a file of the node, never of the repository: what a commit may do is not for a commit to say.
+ */
+export interface AgentConfigDocument {
+  apiVersion: ApiVersion;
+  /**
+   * The kind of document.
+   */
+  kind: 'AgentConfig';
+  /**
+   * The settings. What is absent has its default, and a flag or an `OMNI_*` variable beats what is here.
+   */
+  spec: {
+    /**
+     * Where revisions come from: `remotes` or `directory`. With neither, manifests are handed over by `omni apply`.
+     */
+    source?: {
+      /**
+       * One git repository, at one address or several that are tried in turn. `--source URL`, given once or several times, takes their place; a URL that is here too keeps its credentials.
+       *
+       * @minItems 1
+       * @maxItems 8
+       */
+      remotes?: {
+        /**
+         * `https`, `ssh`, `http`, `git` or `file`, or `git@host:path`. Without user name and password: command lines are for all to read.
+         */
+        url: string;
+        /**
+         * The private key that `ssh` offers, and no other; mode 0600, without passphrase. Absent: root's own.
+         */
+        sshKeyFile?: string;
+        /**
+         * The host keys that `ssh` believes, and no others. Absent: root's and the system's.
+         */
+        knownHostsFile?: string;
+        /**
+         * The password or token for `https`, on one line; mode 0600. Read anew for each use.
+         */
+        tokenFile?: string;
+        /**
+         * The user name that goes with the token.
+         */
+        username?: string;
+        /**
+         * The certificate authorities for `https`, PEM, in place of the system's.
+         */
+        caFile?: string;
+      }[];
+      /**
+       * A folder of manifests, which is watched. It has no history and no signatures.
+       */
+      directory?: string;
+      /**
+       * The branch or tag to follow.
+       */
+      ref?: string;
+      /**
+       * The folder of the manifests below the source. Absent: all of it.
+       */
+      path?: string;
+      /**
+       * How often the remote is asked, give or take a tenth.
+       */
+      interval?: string;
+      /**
+       * Whose signatures a revision needs. The keys live on the node: a commit cannot add one.
+       */
+      verify?: {
+        /**
+         * `head`: the commit that the ref names must be signed; `every`: each one since the last accepted one, merged ones too.
+         */
+        commits?: 'off' | 'head' | 'every';
+        /**
+         * The ref must be an annotated tag that is signed.
+         */
+        tag?: boolean;
+        /**
+         * ssh keys that are trusted, in the form of ssh-keygen(1), ALLOWED SIGNERS.
+         */
+        allowedSignersFile?: string;
+        /**
+         * OpenPGP public keys that are trusted, ASCII armor, as `gpg --export --armor` prints them.
+         */
+        openpgpKeysFile?: string;
+      };
+      /**
+       * Lets a git server say that there is something new. A call is a hint to look now, never a revision.
+       */
+      webhook?: {
+        /**
+         * The TCP address to listen on, plain HTTP. What the internet is to reach stands behind a proxy that does TLS.
+         */
+        listen: string;
+        /**
+         * The secret that the git server was given too, on one line, at least 16 characters; mode 0600.
+         */
+        secretFile: string;
+      };
+    };
+    /**
+     * When a new revision is adopted, and what of it waits for a person.
+     */
+    rollout?: {
+      /**
+       * How many objects a revision may take away from what is in force without asking: a number, or a share, which never means less than 5.
+       */
+      pruneLimit?: number | string;
+      /**
+       * New revisions are adopted only while one of these is open. Absent: always. Drift is healed at all times.
+       *
+       * @minItems 1
+       * @maxItems 32
+       */
+      windows?: {
+        /**
+         * The days on which it opens; one that crosses midnight closes on the next. Absent: each.
+         *
+         * @minItems 1
+         * @maxItems 7
+         */
+        days?: ('Mon' | 'Tue' | 'Wed' | 'Thu' | 'Fri' | 'Sat' | 'Sun')[];
+        /**
+         * When it opens.
+         */
+        from: string;
+        /**
+         * When it closes; at or before `from` means on the next day.
+         */
+        to: string;
+        /**
+         * Whose wall clock that is: a name of the IANA time zone database. Summer time is followed.
+         */
+        timeZone?: string;
+      }[];
+      /**
+       * Asks the robot's own software before a new revision is adopted: `command` or `socket`.
+       */
+      busy?: {
+        /**
+         * A program and its arguments; no shell. Exit code 0 means free; any other means busy, and the first line of stdout says why.
+         *
+         * @minItems 1
+         * @maxItems 64
+         */
+        command?: string[];
+        /**
+         * A Unix socket that answers a connection with one line: `free`, or `busy` and the reason.
+         */
+        socket?: string;
+        /**
+         * How long the answer may take; then the command is killed with its children.
+         */
+        timeout?: string;
+        /**
+         * What it means when there is no answer: no such program, a time-out, a signal, another word.
+         */
+        onError?: 'busy' | 'free';
+      };
+    };
+    /**
+     * What the agent works on.
+     */
+    node?: {
+      /**
+       * The interfaces that datagrams come in on. Absent: those with a default route.
+       *
+       * @minItems 1
+       * @maxItems 16
+       */
+      underlay?: string[];
+      /**
+       * What carries packets.
+       */
+      engine?: 'kernel' | 'memory';
+      /**
+       * The kind of XDP; `auto` is native where every interface can.
+       */
+      xdpMode?: 'auto' | 'native' | 'generic';
+      /**
+       * The node's key. Absent: `identity.key` in `stateDir`.
+       */
+      identity?: string;
+      /**
+       * The cluster's pre-shared key, mode 0600.
+       */
+      pskFile?: string;
+      /**
+       * What the node keeps.
+       */
+      stateDir?: string;
+      /**
+       * Where maps and programs are pinned.
+       */
+      bpffs?: string;
+    };
+    /**
+     * Where the agent answers.
+     */
+    control?: {
+      /**
+       * The Unix socket of the command line, mode 0600.
+       */
+      socket?: string;
+      /**
+       * The TCP address of Prometheus' metrics. Absent: on the socket alone.
+       */
+      metrics?: string;
+    };
+    /**
+     * What goes to stderr.
+     */
+    log?: {
+      /**
+       * Lines for people, or a JSON document a line.
+       */
+      format?: 'text' | 'json';
+      /**
+       * The least that is logged.
+       */
+      level?: 'debug' | 'info' | 'warn' | 'error';
+    };
+  };
+}
 
 /** The rules of schema/rules.json, and what their messages speak of. */
 export interface RuleParameters {
@@ -296,4 +520,17 @@ export interface RuleParameters {
   'clusters-share-port': 'cluster' | 'other' | 'peer' | 'port';
   'endpoint-inside-subnet': 'endpoint' | 'subnet' | 'cluster';
   'endpoint-duplicate': 'endpoint' | 'other';
+  'path-not-absolute': 'where';
+  'config-count': 'count';
+  'config-kind': 'actual';
+  'config-flag': 'key' | 'setting';
+  'config-either': 'where' | 'count' | 'choices' | 'advice';
+  'remote-url-invalid': 'where' | 'problem' | 'advice';
+  'remote-duplicate': 'where';
+  'remote-credential': 'where' | 'wanted';
+  'verify-keys': never;
+  'verify-directory': never;
+  'webhook-directory': never;
+  'window-empty': 'time';
+  'time-zone-unknown': 'value';
 }

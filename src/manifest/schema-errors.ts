@@ -1,16 +1,15 @@
 import type { ErrorObject } from 'ajv/dist/2020.js';
 import common from '../../schema/common.json' with { type: 'json' };
 import { type Statement, statement } from './diagnostic.ts';
-import type { Kind } from './model.ts';
-import { repeated, resolved, type SchemaNode, schemas } from './schema.ts';
+import { type DocumentKind, repeated, resolved, type SchemaNode, schemas } from './schema.ts';
 import { nearest } from './suggest.ts';
 import { type LocalFinding, type Spot, start } from './text.ts';
 import { formats, isDurationRange, outOfRange } from './values.ts';
 import { type Plain, pointer } from './yaml.ts';
 
 /** `/spec/endpoints/0` as people write it: `spec.endpoints[0]`; the document itself: `a Peer`. */
-function spoken(path: string, kind: Kind): string {
-  if (path === '') return `a ${kind}`;
+function spoken(path: string, kind: DocumentKind): string {
+  if (path === '') return kind === 'AgentConfig' ? `an ${kind}` : `a ${kind}`;
   const keys = path.split('/').slice(1);
   return keys
     .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
@@ -49,7 +48,7 @@ export function described(value: unknown, schema?: SchemaNode): string {
 
 /** Where such a value belongs, a secret may stand. */
 function mayBeSecret(schema: SchemaNode | undefined): boolean {
-  return schema?.format === 'omni-public-key' || schema?.format === 'omni-age';
+  return ['omni-public-key', 'omni-age', 'omni-absolute-path'].includes(schema?.format ?? '');
 }
 
 function typeAdvice(value: unknown, schema: SchemaNode): string {
@@ -97,7 +96,7 @@ function homeOf(field: string, node: SchemaNode, path = ''): string | undefined 
   return undefined;
 }
 
-function unknownField(field: string, owner: SchemaNode, kind: Kind): string {
+function unknownField(field: string, owner: SchemaNode, kind: DocumentKind): string {
   const names = Object.keys(owner.properties ?? {});
   const near = nearest(field, names);
   if (near !== undefined) return inQuotes(near);
@@ -118,7 +117,7 @@ function count(value: unknown): number {
 }
 
 /** Rewrites one error of Ajv for people, and finds the place of what offends. Undefined: said by another one. */
-function finding(error: ErrorObject, kind: Kind, { valueAt, keyAt }: Plain): LocalFinding | undefined {
+function finding(error: ErrorObject, kind: DocumentKind, { valueAt, keyAt }: Plain): LocalFinding | undefined {
   const path = error.instancePath;
   const schema: SchemaNode = isSchemaNode(error.parentSchema) ? error.parentSchema : {};
   const where = spoken(path, kind);
@@ -187,6 +186,6 @@ function typeStatement(where: string, data: unknown, schema: SchemaNode): Statem
 }
 
 /** Ajv's errors as findings at the place of what offends: the key of an unknown field, the value of a wrong one. */
-export function schemaFindings(errors: readonly ErrorObject[], kind: Kind, plain: Plain): LocalFinding[] {
+export function schemaFindings(errors: readonly ErrorObject[], kind: DocumentKind, plain: Plain): LocalFinding[] {
   return errors.flatMap((error) => finding(error, kind, plain) ?? []);
 }

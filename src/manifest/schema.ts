@@ -1,16 +1,17 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import agentConfig from '../../schema/agent-config.json' with { type: 'json' };
 import cluster from '../../schema/cluster.json' with { type: 'json' };
 import common from '../../schema/common.json' with { type: 'json' };
 import peer from '../../schema/peer.json' with { type: 'json' };
 import vip from '../../schema/vip.json' with { type: 'json' };
-import type { ClusterDocument, PeerDocument, VIPDocument } from './generated.ts';
+import type { AgentConfigDocument, ClusterDocument, PeerDocument, VIPDocument } from './generated.ts';
 import type { Kind } from './model.ts';
 import { formats, isDurationRange, outOfRange } from './values.ts';
 
 /** The part of JSON Schema that schema/ uses. */
 export interface SchemaNode {
   readonly $ref?: string;
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly format?: string;
   readonly const?: string;
   readonly enum?: readonly string[];
@@ -27,13 +28,21 @@ export interface Documents {
   readonly Cluster: ClusterDocument;
   readonly Peer: PeerDocument;
   readonly VIP: VIPDocument;
+  /** Of a node, and in no fleet. */
+  readonly AgentConfig: AgentConfigDocument;
 }
+export type DocumentKind = keyof Documents;
 
 export const kinds: readonly Kind[] = ['Cluster', 'Peer', 'VIP'];
 export const API_GROUP = 'omni.io';
 export const API_VERSION = common.$defs.apiVersion.const;
 
-export const schemas: Readonly<Record<Kind, SchemaNode>> = { Cluster: cluster, Peer: peer, VIP: vip };
+export const schemas: Readonly<Record<DocumentKind, SchemaNode>> = {
+  Cluster: cluster,
+  Peer: peer,
+  VIP: vip,
+  AgentConfig: agentConfig,
+};
 
 /** Follows a reference into schema/common.json; what stands beside `$ref` wins. */
 export function resolved(node: SchemaNode): SchemaNode {
@@ -53,8 +62,8 @@ export function repeated(values: readonly unknown[]): number {
 }
 
 function createAjv(): Ajv2020 {
-  const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true });
-  ajv.addVocabulary(['x-expects']);
+  const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true, verbose: true });
+  ajv.addVocabulary(['x-expects', 'x-alternative']);
   ajv.addKeyword({
     keyword: 'x-range',
     validate: (range: unknown, value: unknown) =>
@@ -75,24 +84,24 @@ function createAjv(): Ajv2020 {
 }
 
 let ajv: Ajv2020 | undefined;
-const compiled: { [K in Kind]?: ValidateFunction<Documents[K]> } = {};
+const compiled: { [K in DocumentKind]?: ValidateFunction<Documents[K]> } = {};
 
 /** Compiled on first use: a command that reads no manifest does not pay for it. */
-function validator<K extends Kind>(kind: K): ValidateFunction<Documents[K]> {
+function validator<K extends DocumentKind>(kind: K): ValidateFunction<Documents[K]> {
   const known = compiled[kind];
   if (known !== undefined) return known as ValidateFunction<Documents[K]>;
   ajv ??= createAjv();
   const made = ajv.compile<Documents[K]>(schemas[kind]);
-  (compiled as Partial<Record<Kind, unknown>>)[kind] = made;
+  (compiled as Partial<Record<DocumentKind, unknown>>)[kind] = made;
   return made;
 }
 
-export type Validated<K extends Kind> =
+export type Validated<K extends DocumentKind> =
   | { readonly ok: true; readonly document: Documents[K] }
   | { readonly ok: false; readonly errors: readonly ErrorObject[] };
 
 /** Against the schema of its kind; all errors at once, in Ajv's form. */
-export function validate<K extends Kind>(kind: K, value: unknown): Validated<K> {
+export function validate<K extends DocumentKind>(kind: K, value: unknown): Validated<K> {
   const check = validator(kind);
   if (check(value)) return { ok: true, document: value };
   return { ok: false, errors: check.errors ?? [] };

@@ -90,6 +90,10 @@ function interfaceName(text: string): Statement | undefined {
   return problem === undefined ? undefined : statement('interface-invalid', { value: text, problem });
 }
 
+function absolutePath(text: string, where: string): Statement | undefined {
+  return /^\/[^\p{Cc}]*$/u.test(text) ? undefined : statement('path-not-absolute', { where });
+}
+
 export const formats: Readonly<Record<string, ValueCheck>> = {
   'omni-public-key': publicKey,
   'omni-duration': duration,
@@ -100,6 +104,7 @@ export const formats: Readonly<Record<string, ValueCheck>> = {
   'omni-tcp': tcpAddress,
   'omni-http-url': httpUrl,
   'omni-age': ageFile,
+  'omni-absolute-path': absolutePath,
 };
 
 /** Bounds of a duration, as the schema's `x-range` gives them: the shortest and the longest. */

@@ -33,7 +33,9 @@ describe.each(cases)('fixtures/%s', (name) => {
 test('every rule has a case', () => {
   const said = cases.map((name) => readFileSync(join(root, name, 'expected.txt'), 'utf8')).join('');
   const seen = new Set(Array.from(said.matchAll(/ \[([a-z0-9-]+)\]$/gm), (match) => match[1]));
-  const missing = Object.keys(rules).filter((rule) => !seen.has(rule));
+  // Those of an agent's configuration have cases of their own: test/unit/agent/config.test.ts.
+  const ours = Object.entries(rules).filter(([, { group }]) => group !== 'config');
+  const missing = ours.flatMap(([rule]) => (seen.has(rule) ? [] : [rule]));
   expect(missing.sort()).toEqual(elsewhere);
 });
 

@@ -8,6 +8,7 @@ import { fleetOf, noStdin, readTexts } from './support.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const manual = readFileSync(join(root, 'docs/manifests.md'), 'utf8');
+const configuration = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
 
 /** The values of keys in a text, without quotes. */
 function valuesOf(text: string, key: string): string[] {
@@ -51,19 +52,21 @@ test('no two examples have a key in common', () => {
   expect(new Set(keys).size).toBe(keys.length);
 });
 
+/** Those of the objects in a list are written `list[].field`. */
 function fields(node: SchemaNode, path: string): string[] {
   const name = node.$ref?.split('/').at(-1);
   const definitions: Readonly<Record<string, SchemaNode>> = common.$defs;
   const target = name === undefined ? node : (definitions[name] ?? node);
   return Object.entries(target.properties ?? {}).flatMap(([key, value]) => {
     const here = path === '' ? key : `${path}.${key}`;
-    return [here, ...fields(value, here)];
+    return [here, ...fields(value, here), ...fields(value.items ?? {}, `${here}[]`)];
   });
 }
 
-test('docs/manifests.md describes every field', () => {
+test('docs/manifests.md and docs/configuration.md describe every field', () => {
   for (const [kind, schema] of Object.entries(schemas)) {
-    const section = manual.slice(manual.indexOf(`\n## ${kind}\n`)).split('\n## ')[1] ?? '';
+    const page = kind === 'AgentConfig' ? configuration : manual;
+    const section = page.slice(page.indexOf(`\n## ${kind}\n`)).split('\n## ')[1] ?? '';
     for (const field of fields(schema, '')) {
       const row = section.split('\n').find((line) => line.startsWith(`| \`${field}\` |`));
       expect(row, `${kind}.${field}`).toBeDefined();
