@@ -18,8 +18,17 @@ export function addAgentFlags(command: Command, timeoutText: '2s' | '10s' | '5m'
     .addOption(durationFlag('--timeout <duration>', 'how long to wait for the agent', timeoutText));
 }
 
-export function connect({ io, options }: { readonly io: Io; readonly options: AgentOptions }): AgentClient {
-  return connectAgent({ socket: resolve(io.cwd, options.socket), timeoutMs: options.timeout, signal: io.signal });
+export interface AgentRequest {
+  readonly io: Io;
+  readonly options: AgentOptions;
+}
+
+export function agentSocket({ io, options }: AgentRequest): string {
+  return resolve(io.cwd, options.socket);
+}
+
+export function connect({ io, options }: AgentRequest): AgentClient {
+  return connectAgent({ socket: agentSocket({ io, options }), timeoutMs: options.timeout, signal: io.signal });
 }
 
 /** Names that the agent knows of keys and MACs, and those of peers that are no objects of its yet, by public key. */

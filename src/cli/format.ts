@@ -29,6 +29,21 @@ export function ageOf(time: string | undefined, nowMs: number): string {
   return time === undefined ? '<none>' : humanSpan(nowMs - Date.parse(time));
 }
 
+/** How long something took: tenths of a second while they say something. */
+export function humanTook(ms: number): string {
+  if (ms < SECOND) return `${Math.round(ms)}ms`;
+  return ms < 10 * SECOND ? `${(ms / SECOND).toFixed(1)}s` : humanSpan(ms);
+}
+
+/** An RFC 3339 time on this machine's clock: `18:30`, with its date unless that is today's. */
+export function clockTime(time: string, nowMs: number): string {
+  const local = new Date(time);
+  const two = (number: number): string => String(number).padStart(2, '0');
+  const clock = `${two(local.getHours())}:${two(local.getMinutes())}`;
+  if (local.toDateString() === new Date(nowMs).toDateString()) return clock;
+  return `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())} ${clock}`;
+}
+
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;
 
 /** Bytes in powers of 1,024, as `wg show` prints them: `1.42 MiB`. */

@@ -21,6 +21,8 @@ export interface Io {
   readonly stdoutClosed: AbortSignal;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Resolves after that many milliseconds; rejects with the signal's reason once it is aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 /** Why `Io.signal` was aborted. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Interrupted, type Io, type Output } from './io.ts';
 import { run } from './run.ts';
 
@@ -32,6 +33,15 @@ function outputOf(stream: NodeJS.WriteStream, onClosed: () => void): Output {
   };
 }
 
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
 const io: Io = {
   stdin: process.stdin,
   stdout: outputOf(process.stdout, () => stdoutClosed.abort()),
@@ -41,6 +51,7 @@ const io: Io = {
   signal: interrupt.signal,
   stdoutClosed: stdoutClosed.signal,
   now: () => Date.now(),
+  sleep,
 };
 
 process.exitCode = await run(process.argv.slice(2), io);

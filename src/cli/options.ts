@@ -9,7 +9,7 @@ import { parseSelector, type Selector } from './selector.ts';
 export const API_VERSION = 'omni.io/v1alpha1';
 
 /** What a shell may complete a value with. */
-export type Completes = 'path' | 'directory' | 'none';
+export type Completes = 'path' | 'directory' | 'revisions' | 'objects' | 'none';
 
 interface FlagSettings<T> {
   readonly default?: T;
@@ -47,11 +47,13 @@ export class Flag extends Option {
   }
 }
 
-/** An argument; `suggestions` are offered by shells, `objects` stands for names that the agent knows. */
-export class Operand extends Argument {
-  readonly suggestions: readonly string[] | 'objects' | 'names';
+/** Words that a shell may offer for an argument; `objects`, `names` and `revisions` are asked of the agent. */
+export type Suggestions = readonly string[] | 'objects' | 'names' | 'revisions';
 
-  constructor(name: string, description: string, suggestions: readonly string[] | 'objects' | 'names' = []) {
+export class Operand extends Argument {
+  readonly suggestions: Suggestions;
+
+  constructor(name: string, description: string, suggestions: Suggestions = []) {
     super(name, description);
     this.suggestions = suggestions;
   }

@@ -5,22 +5,31 @@ import type { Cli } from './verb.ts';
 import { agentCommand } from './verbs/agent.ts';
 import { applyCommand } from './verbs/apply.ts';
 import { completionCommand } from './verbs/completion.ts';
+import { confirmCommand } from './verbs/confirm.ts';
 import { describeCommand } from './verbs/describe.ts';
 import { diffCommand } from './verbs/diff.ts';
 import { doctorCommand } from './verbs/doctor.ts';
 import { eventsCommand } from './verbs/events.ts';
 import { getCommand } from './verbs/get.ts';
+import { historyCommand } from './verbs/history.ts';
+import { holdCommand } from './verbs/hold.ts';
 import { initCommand } from './verbs/init.ts';
 import { reconcileCommand } from './verbs/reconcile.ts';
+import { releaseCommand } from './verbs/release.ts';
+import { resumeCommand } from './verbs/resume.ts';
+import { retryCommand } from './verbs/retry.ts';
+import { rollbackCommand } from './verbs/rollback.ts';
 import { statusCommand } from './verbs/status.ts';
+import { suspendCommand } from './verbs/suspend.ts';
 import { validateCommand } from './verbs/validate.ts';
 import { versionCommand } from './verbs/version.ts';
 
 const EPILOGUE = `
 Every flag has a variable: --state-dir is OMNI_STATE_DIR. The flag beats it.
 
-Exit codes: 0 done, 1 failed (diff: a difference), 2 usage or invalid manifests,
-3 source, 4 agent not reachable or time-out, 130 interrupted.
+Exit codes: 0 done, 1 failed (diff: a difference), 2 usage, invalid manifests
+or a guard, 3 source or signature, 4 agent not reachable or time-out,
+5 rolled back, 6 partly done, 130 interrupted.
 `;
 
 /** The whole command tree: what is parsed, completed and documented. */
@@ -51,6 +60,14 @@ export function createProgram(cli: Cli): Command {
     statusCommand(cli),
     eventsCommand(cli),
     reconcileCommand(cli),
+    historyCommand(cli),
+    confirmCommand(cli),
+    retryCommand(cli),
+    rollbackCommand(cli),
+    holdCommand(cli),
+    releaseCommand(cli),
+    suspendCommand(cli),
+    resumeCommand(cli),
     agentCommand(cli),
     doctorCommand(cli),
     completionCommand(cli, () => program),

@@ -20,11 +20,13 @@ export function renderReference(program: Command): string {
 
 const EXIT_CODES = `| exit | \`omni diff\` | other verbs |
 | --- | --- | --- |
-| 0 | no difference | done; \`status\`, \`apply\` and \`reconcile\`: Ready |
+| 0 | no difference | done; \`status\` and verbs that wait for a verdict: Ready |
 | 1 | difference | failed, or not Ready |
-| 2 | usage, or invalid manifests | same |
-| 3 | source: no such repository, revision or folder; no answer | same |
-| 4 | the agent cannot be reached, or a time-out | same |
+| 2 | usage, or invalid manifests | same; or a guard, a quarantine, a hold, a window keeps the revision out |
+| 3 | source: no such repository, revision or folder; no answer; a signature | same |
+| 4 | the agent cannot be reached, or a time-out | same; or no verdict yet when the time was up |
+| 5 | | the revision failed its probes and was rolled back |
+| 6 | | partly done |
 | 130, 143 | ended by SIGINT, SIGTERM | same; \`agent\` ends with 0 |`;
 
 const JSON_FORMS = `## \`-o json\` and \`-o yaml\`
@@ -36,7 +38,9 @@ One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is sh
 | \`validate\` | \`ValidationReport\` | \`valid\`, \`objects\` (how many), \`diagnostics\`: \`severity\`, \`rule\`, \`message\`, \`fix\`, \`position\`, \`related\` |
 | \`diff\`, \`diff -f\` | \`NodeDiff\` | \`DiffReport\`, and \`summary\`: \`changed\`, \`operations\` |
 | \`diff --rev\` | \`Diff\` | \`from\`, \`to\`; \`manifests\`: \`op\`, \`object\`, \`position\`, \`fields\`; \`nodes\`: \`node\`, \`changes\`, \`sessionsCut\`, \`note\`; \`summary\`: \`changed\`, \`added\`, \`changedManifests\`, \`removed\`, \`nodes\`, \`operations\`, \`sessionsCut\` |
-| \`apply\`, \`reconcile\` | \`ApplyReport\`, \`ReconcileReport\` | \`ApplyReport\` |
+| \`apply\`, \`reconcile\`, \`confirm\`, \`retry\`, \`rollback\` | \`ApplyReport\`, \`ReconcileReport\`, \`ConfirmReport\`, \`RetryReport\`, \`RollbackReport\` | \`ApplyReport\` |
+| \`history\` | \`HistoryList\` | \`items\`: \`revision\`, \`outcome\` (\`good\`, \`rolled-back\`, \`preempted\`, \`chosen\`, \`trial\`, \`waiting\`, \`quarantined\`), \`message\`, \`at\`, \`tookMs\`, \`marks\` (\`in-force\`, \`last-known-good\`, \`quarantined\`) |
+| \`hold\`, \`release\`, \`suspend\`, \`resume\` | \`Rollout\` | \`RolloutReport\` |
 | \`get KIND\` | \`PeerList\`, \`VIPList\`, \`ClusterList\`, \`List\` | \`items\`, each as below |
 | \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\`, \`contact\` |
 | \`get sessions\` | \`SessionList\` | \`clockMs\` (now, on the clock of the session's times), \`items\` |

@@ -26,34 +26,48 @@ export function renderTable(
   rows: readonly (readonly Cell[])[],
   options: TableOptions,
 ): string {
-  const texts = rows.map((row) =>
-    row.map((cell) => options.style.encode(oneLine(typeof cell === 'string' ? cell : cell.text))),
-  );
-  const natural = columns.map((column, i) =>
-    texts.reduce((width, row) => Math.max(width, displayWidth(row[i] ?? '')), displayWidth(column.header)),
-  );
-  const shown = chooseWidths(columns, natural, options.width);
-  const line = (cells: readonly string[], tones: readonly (Tone | undefined)[]): string =>
-    shown
-      .map(({ index, width }, position) => {
-        const text = truncate(cells[index] ?? '', width, options.style.symbols.ellipsis);
-        const padded = position === shown.length - 1 ? text : padEnd(text, width + GAP);
-        const tone = tones[index];
-        return tone === undefined ? padded : options.style.paint(tone, text) + padded.slice(text.length);
-      })
-      .join('')
-      .trimEnd();
-  const heading = line(
-    columns.map((column) => column.header),
-    columns.map(() => 'bold'),
-  );
-  const body = rows.map((row, r) =>
-    line(
-      texts[r] ?? [],
-      row.map((cell) => (typeof cell === 'string' ? undefined : cell.tone)),
-    ),
-  );
-  return `${[heading, ...body].join('\n')}\n`;
+  return tableWriter(columns, options)(rows);
+}
+
+/** A table in parts, for what comes by and by: headers before the first, and columns never get narrower. */
+export function tableWriter(
+  columns: readonly Column[],
+  options: TableOptions,
+): (rows: readonly (readonly Cell[])[]) => string {
+  let natural = columns.map(({ header }) => displayWidth(header));
+  let headed = false;
+  return (rows) => {
+    const texts = rows.map((row) =>
+      row.map((cell) => options.style.encode(oneLine(typeof cell === 'string' ? cell : cell.text))),
+    );
+    natural = natural.map((width, i) => texts.reduce((most, row) => Math.max(most, displayWidth(row[i] ?? '')), width));
+    const shown = chooseWidths(columns, natural, options.width);
+    const heading = columns.map(({ header }): Cell => ({ text: header, tone: 'bold' }));
+    const lines = rows.map((row, r) => renderLine(shown, texts[r] ?? [], row, options.style));
+    const headers = columns.map(({ header }) => header);
+    if (!headed) lines.unshift(renderLine(shown, headers, heading, options.style));
+    headed = true;
+    return lines.map((line) => `${line}\n`).join('');
+  };
+}
+
+function renderLine(
+  shown: readonly Shown[],
+  texts: readonly string[],
+  cells: readonly Cell[],
+  { paint, symbols }: Style,
+): string {
+  return shown
+    .map(({ index, width }, position) => {
+      const text = truncate(texts[index] ?? '', width, symbols.ellipsis);
+      const padded = position === shown.length - 1 ? text : padEnd(text, width + GAP);
+      const cell = cells[index];
+      return cell === undefined || typeof cell === 'string'
+        ? padded
+        : paint(cell.tone, text) + padded.slice(text.length);
+    })
+    .join('')
+    .trimEnd();
 }
 
 interface Shown {

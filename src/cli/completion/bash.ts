@@ -75,15 +75,21 @@ function valueCase(flag: FlagModel, pattern: (name: string) => string): string {
 function valueCommand(flag: FlagModel): string {
   if (flag.choices.length > 0) return `COMPREPLY=($(compgen -W '${flag.choices.join(' ')}' -- "$cur")); `;
   if (flag.completes === 'none') return '';
+  if (flag.completes === 'objects' || flag.completes === 'revisions') return `${ASKED[flag.completes]}; `;
   const kind = flag.completes === 'directory' ? '-d' : '-f';
   return `compopt -o filenames; mapfile -t COMPREPLY < <(compgen ${kind} -- "$cur"); `;
 }
 
+/** What the agent knows. */
+const ASKED = {
+  objects: 'COMPREPLY=($(compgen -W "$(omni get all -o name 2>/dev/null)" -- "$cur"))',
+  revisions: 'COMPREPLY=($(compgen -W "$(omni history -o name 2>/dev/null)" -- "$cur"))',
+} as const;
+
 function operandCases(verb: VerbModel): string[] {
   return verb.operands.flatMap(({ suggestions }, index) => {
     const pattern = `    '${verb.name} ${index}')`;
-    if (suggestions === 'objects')
-      return [`${pattern} COMPREPLY=($(compgen -W "$(omni get all -o name 2>/dev/null)" -- "$cur")) ;;`];
+    if (suggestions === 'objects' || suggestions === 'revisions') return [`${pattern} ${ASKED[suggestions]} ;;`];
     if (suggestions === 'names') {
       const kind = `"\${COMP_WORDS[COMP_CWORD - 1]}"`;
       return [

@@ -1,3 +1,4 @@
+import type { Suggestions } from '../options.ts';
 import type { CommandModel, FlagModel, VerbModel } from './model.ts';
 
 /** fish completions: one `complete` line per verb, flag and argument. */
@@ -24,8 +25,14 @@ function verbLines(verb: VerbModel): string[] {
   return [...flags, ...operands];
 }
 
-function operandWords(suggestions: readonly string[] | 'objects' | 'names'): string {
-  if (suggestions === 'objects') return '(omni get all -o name 2>/dev/null)';
+/** What the agent knows. */
+const ASKED = {
+  objects: '(omni get all -o name 2>/dev/null)',
+  revisions: '(omni history -o name 2>/dev/null)',
+} as const;
+
+function operandWords(suggestions: Suggestions): string {
+  if (suggestions === 'objects' || suggestions === 'revisions') return ASKED[suggestions];
   if (suggestions === 'names')
     return '(omni get (commandline -opc)[3] -o name 2>/dev/null | string replace -r ".*/" "")';
   return suggestions.join(' ');
@@ -39,6 +46,7 @@ function flagLine(condition: string, flag: FlagModel): string {
 function valueWords(flag: FlagModel): string {
   if (!flag.takesValue) return '';
   if (flag.choices.length > 0) return ` -x -a ${quote(flag.choices.join(' '))}`;
+  if (flag.completes === 'objects' || flag.completes === 'revisions') return ` -x -a ${quote(ASKED[flag.completes])}`;
   if (flag.completes === 'directory') return " -x -a '(__fish_complete_directories)'";
   return flag.completes === 'path' ? ' -r -F' : ' -x';
 }

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import { type Completes, Flag, Operand } from '../options.ts';
+import { type Completes, Flag, Operand, type Suggestions } from '../options.ts';
 
 /** What a shell needs to know of the command tree. */
 export interface FlagModel {
@@ -17,7 +17,7 @@ export interface VerbModel {
   readonly flags: readonly FlagModel[];
   readonly operands: readonly {
     readonly name: string;
-    readonly suggestions: readonly string[] | 'objects' | 'names';
+    readonly suggestions: Suggestions;
   }[];
 }
 export interface CommandModel {

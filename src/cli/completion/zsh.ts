@@ -1,3 +1,4 @@
+import type { Suggestions } from '../options.ts';
 import type { CommandModel, FlagModel, VerbModel } from './model.ts';
 
 /** A zsh completion function that works sourced and from `$fpath`. */
@@ -23,6 +24,7 @@ ${model.verbs.map((verb) => verbCase(verb, model.globals)).join('\n')}
   esac
 }
 _omni_objects() { compadd -- \${(f)"$(omni get all -o name 2>/dev/null)"} }
+_omni_revisions() { compadd -- \${(f)"$(omni history -o name 2>/dev/null)"} }
 _omni_names() { compadd -- \${\${(f)"$(omni get $line[1] -o name 2>/dev/null)"}##*/} }
 if [[ $funcstack[1] == _omni ]]; then _omni "$@"; else compdef _omni omni; fi
 `;
@@ -38,9 +40,8 @@ function verbCase(verb: VerbModel, globals: readonly FlagModel[]): string {
             ${[...specs, ...operands].join(' \\\n            ')} ;;`;
 }
 
-function operandAction(suggestions: readonly string[] | 'objects' | 'names'): string {
-  if (suggestions === 'objects') return '_omni_objects';
-  if (suggestions === 'names') return '_omni_names';
+function operandAction(suggestions: Suggestions): string {
+  if (typeof suggestions === 'string') return `_omni_${suggestions}`;
   return suggestions.length === 0 ? ' ' : `(${suggestions.join(' ')})`;
 }
 
@@ -58,6 +59,7 @@ function flagSpec(flag: FlagModel): string {
 function valueAction(flag: FlagModel): string {
   if (flag.choices.length > 0) return `(${flag.choices.join(' ')})`;
   if (flag.completes === 'path') return '_files';
+  if (flag.completes === 'objects' || flag.completes === 'revisions') return `_omni_${flag.completes}`;
   return flag.completes === 'directory' ? '_files -/' : ' ';
 }
 

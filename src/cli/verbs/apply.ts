@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ExitCode } from '../../errors.ts';
+import { awaitReport, settle } from '../adoption.ts';
 import { type AgentOptions, addAgentFlags, connect } from '../agent.ts';
-import { shortRevision } from '../format.ts';
 import { fileSetOf, readManifests } from '../manifests.ts';
 import { addManifestFlags, Flag, type ManifestOptions, outputFlag } from '../options.ts';
 import type { OutputFormat } from '../output.ts';
@@ -13,12 +13,16 @@ import { objectRefs } from '../views/fleet.ts';
 interface ApplyOptions extends AgentOptions, ManifestOptions {
   readonly output: Extract<OutputFormat, 'table' | 'json' | 'yaml' | 'name'>;
   readonly dryRun: 'none' | 'client' | 'node' | 'server';
+  readonly allowPartition: boolean;
+  readonly allowPrune: boolean;
 }
 
 export function applyCommand(cli: Cli): Command {
   const command = new Command('apply')
     .summary('Hand manifests to the local agent')
-    .description('Hands a set of manifests, the whole fleet, to the local agent and waits until it is in force.');
+    .description(
+      'Hands a set of manifests, the whole fleet, to the local agent and waits for the verdict on it. Exits 0 only if the node is Ready, 5 if the set was rolled back.',
+    );
   addManifestFlags(command)
     .addOption(
       new Flag('--dry-run <where>', 'none|client|node: only validate here, or ask the node what it would do', {
@@ -26,13 +30,15 @@ export function applyCommand(cli: Cli): Command {
         choices: ['none', 'client', 'node', 'server'],
       }),
     )
+    .addOption(new Flag('--allow-partition', 'even if this node loses every path to its peers', { default: false }))
+    .addOption(new Flag('--allow-prune', 'even if it removes a great part of the fleet', { default: false }))
     .addOption(outputFlag(['table', 'json', 'yaml', 'name']));
   addAgentFlags(command, '5m');
   return handleVerb<ApplyOptions>(cli, command, apply);
 }
 
 async function apply(invocation: Invocation<ApplyOptions>): Promise<number> {
-  const { io, options, out, progress } = invocation;
+  const { io, options, out } = invocation;
   const { files, fleet } = await readManifests(invocation);
   const { output } = options;
   if (options.dryRun === 'client') {
@@ -49,19 +55,19 @@ async function apply(invocation: Invocation<ApplyOptions>): Promise<number> {
     return ExitCode.ok;
   }
   const dryRun = options.dryRun !== 'none';
-  progress.step(dryRun ? 'asking the agent what it would do' : 'applying, and waiting until it is in force');
   const set = await fileSetOf(files);
-  const report = await connect({ io, options }).apply({ set, dryRun, timeoutMs: options.timeout });
-  progress.clear();
+  const { allowPartition, allowPrune, timeout: timeoutMs } = options;
+  const client = connect({ io, options });
+  const deadlineMs = io.now() + timeoutMs;
+  const starting = dryRun ? 'asking the agent what it would do' : 'applying, and waiting for the verdict';
+  const report = await awaitReport(invocation, starting, () =>
+    client.apply({ set, dryRun, timeoutMs, allowPartition, allowPrune }),
+  );
   if (output === 'json' || output === 'yaml') out.document(output, 'ApplyReport', report);
   else if (output === 'name') for (const { object } of report.objects) out.write(`${object}\n`);
   else {
     writeObjectLines(out, report.objects, dryRun ? ' (node dry run)' : '');
     out.write(`${tally(report.objects)}; ${operationTally(report.changes)}\n`);
   }
-  if (dryRun) return ExitCode.ok;
-  const revision = shortRevision(report.revision.label);
-  if (report.ready) progress.done(`ready at ${revision}`);
-  else progress.warn(`not ready at ${revision}: see 'omni status'`);
-  return report.ready ? ExitCode.ok : ExitCode.failed;
+  return dryRun ? ExitCode.ok : settle(invocation, report, { client, follow: false, deadlineMs });
 }

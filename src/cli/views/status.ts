@@ -1,13 +1,12 @@
-import type { Condition, Json, Status } from '../../agent/api.ts';
+import type { Condition } from '../../agent/api.ts';
 import { fingerprint } from '../../manifest/keys.ts';
 import type { PublicKey } from '../../manifest/model.ts';
-import { ageOf, humanBytes, humanCount, humanSpan, shortDigests, shortRevision } from '../format.ts';
-import type { Style } from '../style.ts';
+import { ageOf, humanBytes, humanCount, humanSpan, shortDigests } from '../format.ts';
+import type { Style, Tone } from '../style.ts';
 import { renderTable } from '../table.ts';
 import { plural, printable } from '../text.ts';
 import { type Field, renderFields } from './fields.ts';
-
-type StatusView = Json<Status>;
+import { rolloutFields, type StatusView } from './rollout.ts';
 
 interface StatusLayout {
   readonly nowMs: number;
@@ -37,7 +36,7 @@ function verdict(status: StatusView, style: Style): string {
 }
 
 function overview(status: StatusView, nowMs: number): Field[] {
-  const { node, source, revision, objects, rows, counters } = status;
+  const { node, source, objects, rows, counters } = status;
   const membership = node.clusters.length === 0 ? 'in no cluster' : `in ${node.clusters.join(', ')}`;
   return [
     [
@@ -47,10 +46,7 @@ function overview(status: StatusView, nowMs: number): Field[] {
     ['Agent', `${node.version}, pid ${node.pid}, up ${ageOf(node.startedAt, nowMs)}`],
     ['Source', `${source.description}${fetchTimes(source, nowMs)}`],
     source.lastError === undefined ? undefined : { name: 'Source error', text: source.lastError, tone: 'bad' },
-    ['Revision', revisionWords(revision.lastApplied, nowMs) ?? 'none applied yet'],
-    revision.lastAttempted && revision.lastAttempted.id !== revision.lastApplied?.id
-      ? { name: 'Attempted', text: revisionWords(revision.lastAttempted, nowMs) ?? '', tone: 'warn' }
-      : undefined,
+    ...rolloutFields(status, nowMs),
     ['Objects', `${objects.ready} of ${objects.total} ready${objects.failed > 0 ? `, ${objects.failed} failed` : ''}`],
     [
       'Data path',
@@ -89,14 +85,6 @@ function fetchTimes(source: StatusView['source'], nowMs: number): string {
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
-function revisionWords(revision: StatusView['revision']['lastApplied'], nowMs: number): string | undefined {
-  if (revision === undefined) return undefined;
-  const subject = revision.subject === undefined ? '' : ` "${revision.subject}"`;
-  const author = revision.author === undefined ? '' : ` by ${revision.author}`;
-  const time = revision.time === undefined ? '' : `, ${ageOf(revision.time, nowMs)} ago`;
-  return `${shortRevision(revision.label)}${subject}${author}${time}`;
-}
-
 function conditionTable(conditions: readonly Condition[], { nowMs, style, width }: StatusLayout): string {
   if (conditions.length === 0) return '';
   const columns = [
@@ -116,11 +104,15 @@ function conditionTable(conditions: readonly Condition[], { nowMs, style, width 
   return renderTable(columns, rows, { style, width });
 }
 
-/** Reconciling and Stalled are the abnormal ones: True is what wants attention there. */
-function conditionTone({ type, status }: Condition): 'good' | 'bad' | 'warn' {
+/** Those that say how well it is; of the others True is what wants attention. */
+const GOOD_WHEN_TRUE: ReadonlySet<Condition['type']> = new Set(['Ready', 'SourceReady', 'SourceVerified']);
+const BAD_WHEN_TRUE: ReadonlySet<Condition['type']> = new Set(['Stalled', 'Contested']);
+
+function conditionTone({ type, status }: Condition): Tone {
   if (status === 'Unknown') return 'warn';
-  if (type === 'Reconciling') return 'warn';
-  return (status === 'True') === (type !== 'Stalled') ? 'good' : 'bad';
+  if (GOOD_WHEN_TRUE.has(type)) return status === 'True' ? 'good' : 'bad';
+  if (status === 'False') return 'good';
+  return BAD_WHEN_TRUE.has(type) ? 'bad' : 'warn';
 }
 
 function interfaceTable({ dataPlane }: StatusView, { style, width }: StatusLayout): string {

@@ -267,6 +267,8 @@ describe('apply', () => {
       {
         dryRun: false,
         timeoutMs: 300_000,
+        allowPartition: false,
+        allowPrune: false,
         set: {
           files: expect.arrayContaining([{ path: `${folder}/robot-1.yaml`, text: manifests([1])['robot-1.yaml'] }]),
         },

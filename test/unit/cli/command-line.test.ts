@@ -24,6 +24,7 @@ const io: Io = {
   signal: neverInterrupted,
   stdoutClosed: neverInterrupted,
   now: () => NOW_MS,
+  sleep: async () => undefined,
 };
 const program = createProgram({ io, exitCode: 0 });
 

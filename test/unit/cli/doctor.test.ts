@@ -243,6 +243,7 @@ describe('omni doctor', () => {
         signal: never,
         stdoutClosed: never,
         now: () => NOW_MS,
+        sleep: async () => undefined,
       },
       exitCode: -1,
     };

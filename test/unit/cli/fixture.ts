@@ -1,7 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ApplyReport, DiffReport, Event, ObjectStatus, Status } from '../../../src/agent/api.ts';
+import type {
+  ApplyReport,
+  DiffReport,
+  Event,
+  ObjectStatus,
+  RolloutReport,
+  Status,
+  WhyReport,
+} from '../../../src/agent/api.ts';
 import { type Call, type Reply, serveControl } from '../../../src/agent/server.ts';
 import { OmniError } from '../../../src/errors.ts';
 import { createFleetReader, filesFromTexts } from '../../../src/manifest/load.ts';
@@ -103,7 +111,58 @@ const condition = {
   observedRevision: REVISION.label,
 };
 
-const READY: Status = {
+/** A revision by its first digit, that many seconds old. */
+export function revision(digit: string, seconds: number, subject?: string) {
+  const id = digit.repeat(40);
+  const told = subject === undefined ? {} : { subject, author: 'Ada' };
+  return { id, label: `main@sha1:${id}`, time: ago(seconds), ...told };
+}
+
+/** The revision in force is the last known good one. */
+const ROLLOUT: RolloutReport = {
+  lastKnownGood: { ...REVISION, since: ago(300) },
+  quarantined: [],
+  history: [{ revision: REVISION, outcome: 'good', message: '3 probes passed', at: ago(300), tookMs: 2_140 }],
+  revoked: [],
+};
+
+export const BAD = revision('f', 90, 'fleet: move robot-2');
+export const NEWER = revision('d', 20, 'fleet: move robot-2 back');
+
+/** `BAD` was rolled back a minute ago; `NEWER` is being tried. */
+export const ON_TRIAL: RolloutReport = {
+  ...ROLLOUT,
+  trial: {
+    revision: NEWER,
+    startedAt: ago(9),
+    remainingMs: 21_400,
+    probes: [
+      { id: 'source', state: 'passed' },
+      { id: 'peer/robot-2', state: 'failing', message: 'no answer within 2 s' },
+      { id: 'declared/dock', state: 'pending' },
+    ],
+  },
+  quarantined: [
+    { revision: BAD, reason: 'ProbationFailed', message: 'peer/robot-2: no answer within 2 s', at: ago(60) },
+    { revision: revision('e', 9_000), reason: 'RolledBackByHand', message: 'omni rollback', at: ago(8_000) },
+  ],
+  history: [
+    { revision: BAD, outcome: 'rolled-back', message: 'peer/robot-2: no answer', at: ago(60), tookMs: 30_250 },
+    ...ROLLOUT.history,
+    { revision: revision('c', 4_000), outcome: 'preempted', message: 'a newer one came', at: ago(3_900), tookMs: 640 },
+  ],
+  revoked: [{ publicKey: keyOf(9), name: 'robot-9', revision: BAD.label }],
+};
+
+/** Nothing new gets in. */
+export const HELD: RolloutReport = {
+  ...ROLLOUT,
+  waiting: { revision: NEWER, reason: 'Held', message: 'mission 12, until 2026-03-01T18:30:00Z' },
+  hold: { reason: 'mission 12', since: ago(600), until: ago(-23_400) },
+  suspension: { reason: 'mast is being painted', since: ago(7_200) },
+};
+
+export const READY: Status = {
   node: {
     publicKey: keyOf(1),
     peer: 'robot-1',
@@ -119,6 +178,7 @@ const READY: Status = {
     nextFetch: ago(-18),
   },
   revision: { lastApplied: REVISION, lastAttempted: REVISION },
+  rollout: ROLLOUT,
   conditions: [
     {
       ...condition,
@@ -267,13 +327,23 @@ export interface FakeAgent {
   close(): Promise<void>;
 }
 
+/** What a request is answered with, or what makes it up at each call. */
+type Answer<T> = T | OmniError | ((call: Call) => Promise<T> | T);
+
 export type Answers = Partial<{
-  status: Status;
-  objects: readonly ObjectStatus[];
+  status: Answer<Status>;
+  objects: Answer<readonly ObjectStatus[]>;
   sessions: readonly SessionState[];
-  diff: DiffReport | OmniError;
-  apply: ApplyReport | OmniError;
-  reconcile: ApplyReport;
+  rollout: Answer<RolloutReport>;
+  why: Answer<readonly WhyReport[]>;
+  diff: Answer<DiffReport>;
+  apply: Answer<ApplyReport>;
+  reconcile: Answer<ApplyReport>;
+  confirm: Answer<ApplyReport>;
+  retry: Answer<ApplyReport>;
+  rollback: Answer<ApplyReport>;
+  /** To all of hold, release, suspend and resume. */
+  gate: Answer<RolloutReport>;
   /** After the backlog, for watchers. */
   later: AsyncIterable<Event>;
 }>;
@@ -283,24 +353,35 @@ export async function fakeAgent(answers: Answers = {}): Promise<FakeAgent> {
   const folder = await mkdtemp(join(tmpdir(), 'omni-cli-'));
   const socket = join(folder, 'omni.sock');
   const posted: unknown[] = [];
+  const reply =
+    (answer: unknown) =>
+    async (call: Call): Promise<Reply> => {
+      if (answer instanceof Error) throw answer;
+      if (answer === undefined) throw new OmniError('the test gave no answer', { code: 'bug', class: 'bug' });
+      return { json: typeof answer === 'function' ? await answer(call) : answer };
+    };
   const post = (answer: unknown) => (call: Call) => {
     posted.push(call.body);
-    if (answer instanceof Error) throw answer;
-    if (answer === undefined) throw new OmniError('the test gave no answer', { code: 'bug', class: 'bug' });
-    return { json: answer };
+    return reply(answer)(call);
   };
   const backlog = async function* (watch: boolean) {
     yield* EVENTS;
     if (watch && answers.later) yield* answers.later;
   };
   const routes = new Map<string, (call: Call) => Promise<Reply> | Reply>([
-    ['GET /v1/status', () => ({ json: answers.status ?? READY })],
-    ['GET /v1/objects', () => ({ json: answers.objects ?? OBJECTS })],
+    ['GET /v1/status', reply(answers.status ?? READY)],
+    ['GET /v1/objects', reply(answers.objects ?? OBJECTS)],
+    ['GET /v1/rollout', reply(answers.rollout ?? ROLLOUT)],
+    ['GET /v1/why', reply(answers.why)],
     ['GET /v1/sessions', () => ({ json: answers.sessions ?? [session(2)] })],
     ['GET /v1/rows', async () => ({ json: await rowsView() })],
     ['POST /v1/diff', post(answers.diff)],
     ['POST /v1/apply', post(answers.apply)],
     ['POST /v1/reconcile', post(answers.reconcile)],
+    ['POST /v1/confirm', post(answers.confirm)],
+    ['POST /v1/retry', post(answers.retry)],
+    ['POST /v1/rollback', post(answers.rollback)],
+    ...['hold', 'release', 'suspend', 'resume'].map((verb) => [`POST /v1/${verb}`, post(answers.gate)] as const),
     ['GET /v1/events', ({ query }) => ({ lines: backlog(query.get('watch') === '1') })],
   ]);
   const server = await serveControl(socket, routes, () => undefined);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Interrupted, type Io, type Output } from '../../../src/cli/io.ts';
 import { run } from '../../../src/cli/run.ts';
 
@@ -37,6 +38,7 @@ export async function omni(argv: readonly string[], options: RunOptions = {}): P
     isTTY: options.columns !== undefined,
     columns: options.columns,
   });
+  let sleptMs = 0;
   const io: Io = {
     stdin: (async function* () {
       yield Buffer.from(options.stdin ?? '');
@@ -47,7 +49,13 @@ export async function omni(argv: readonly string[], options: RunOptions = {}): P
     cwd: options.cwd ?? process.cwd(),
     signal: options.signal ?? neverInterrupted,
     stdoutClosed: options.stdoutClosed ?? neverInterrupted,
-    now: () => options.nowMs ?? NOW_MS,
+    now: () => (options.nowMs ?? NOW_MS) + sleptMs,
+    // As long as it takes for whoever else is at work to get on; the clock says what was asked for.
+    sleep: async (ms, signal) => {
+      await setImmediate();
+      signal.throwIfAborted();
+      sleptMs += ms;
+    },
   };
   const code = await run(argv, io);
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };

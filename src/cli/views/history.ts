@@ -1,0 +1,82 @@
+import { ageOf, humanTook, shortDigests, shortRevision } from '../format.ts';
+import type { Tone } from '../style.ts';
+import type { Cell, Column } from '../table.ts';
+import { type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
+
+export const HISTORY_COLUMNS: readonly Column[] = [
+  { header: 'REVISION' },
+  { header: 'OUTCOME' },
+  { header: 'AGE' },
+  { header: 'TOOK', optional: true },
+  { header: 'NOW' },
+  { header: 'MESSAGE', flexible: true },
+];
+
+export interface HistoryItem {
+  readonly revision: RevisionView;
+  /** As in `HistoryEntry`, or where it stands: `trial`, `waiting`, `quarantined` (and forgotten by the history). */
+  readonly outcome: RolloutView['history'][number]['outcome'] | 'trial' | 'waiting' | 'quarantined';
+  readonly message: string;
+  /** RFC 3339. */
+  readonly at?: string;
+  readonly tookMs?: number;
+  /** What the revision is to the node now. Only the newest entry of a revision is marked. */
+  readonly marks: readonly ('in-force' | 'last-known-good' | 'quarantined')[];
+}
+
+/** What became of revisions, newest first: those to come, those tried, and what else is quarantined. */
+export function historyItems({ rollout, revision }: StatusView): readonly HistoryItem[] {
+  const { trial, waiting, history, quarantined, lastKnownGood } = rollout;
+  const inQuarantine = new Map(quarantined.map((one) => [one.revision.id, one]));
+  const entries: Omit<HistoryItem, 'marks'>[] = [];
+  if (waiting !== undefined) {
+    const { reason, message } = waiting;
+    entries.push({ revision: waiting.revision, outcome: 'waiting', message: `${reason}: ${message}` });
+  }
+  if (trial !== undefined) {
+    entries.push({ revision: trial.revision, outcome: 'trial', message: trialWords(trial), at: trial.startedAt });
+  }
+  entries.push(...history);
+  const told = new Set(history.map((entry) => entry.revision.id));
+  for (const { revision: one, reason, message, at } of quarantined) {
+    if (told.has(one.id)) continue;
+    entries.push({ revision: one, outcome: 'quarantined', message: `${reason}: ${message}`, at });
+  }
+  const seen = new Set<string>();
+  return entries.map((entry) => {
+    const { id } = entry.revision;
+    const marks: HistoryItem['marks'][number][] = [];
+    if (!seen.has(id)) {
+      if (revision.lastApplied?.id === id) marks.push('in-force');
+      if (lastKnownGood?.id === id) marks.push('last-known-good');
+      if (inQuarantine.has(id)) marks.push('quarantined');
+    }
+    seen.add(id);
+    return { ...entry, marks };
+  });
+}
+
+const TONES: Readonly<Record<HistoryItem['outcome'], Tone>> = {
+  good: 'good',
+  chosen: 'good',
+  'rolled-back': 'bad',
+  quarantined: 'bad',
+  preempted: 'dim',
+  trial: 'warn',
+  waiting: 'warn',
+};
+
+const MARK_TEXTS = { 'in-force': 'in force', 'last-known-good': 'last good', quarantined: 'quarantined' } as const;
+
+export function historyCells({ revision, outcome, message, at, tookMs, marks }: HistoryItem, nowMs: number): Cell[] {
+  const bad = marks.includes('quarantined');
+  const now = marks.map((mark) => MARK_TEXTS[mark]).join(', ');
+  return [
+    shortRevision(revision.label),
+    { text: outcome, tone: TONES[outcome] },
+    ageOf(at, nowMs),
+    tookMs === undefined ? '' : humanTook(tookMs),
+    bad ? { text: now, tone: 'bad' } : now,
+    shortDigests(message || revision.subject || ''),
+  ];
+}
