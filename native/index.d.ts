@@ -274,8 +274,8 @@ export interface LinkNotification {
   /** IFA_PROTO, rtm_protocol; 0: none, or a kernel that does not say. */
   protocol: number;
   /**
-   * nlmsg_pid: the netlink port of whoever asked for the change, as a rule the process's id (netlink(7)). 0: the kernel did it of
-   * itself, or does not tell, as for IPv6 addresses and, before 6.2, links.
+   * nlmsg_pid: the netlink port of whoever asked for the change; a process's first socket has its process id (netlink(7)).
+   * 0: the kernel did it of itself, or does not tell, as for links and IPv6 addresses.
    */
   port: number;
 }

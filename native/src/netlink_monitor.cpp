@@ -22,6 +22,10 @@ struct Notification {
   bool deleted;
   int ifindex;
   std::string object;
+  /** IFA_PROTO or rtm_protocol; 0 = none, or not known. */
+  uint8_t protocol = 0;
+  /** nlmsg_pid: the port of the socket that asked for the change; 0 = the kernel. */
+  uint32_t port = 0;
 };
 
 std::optional<Notification> Decode(const nlmsghdr* message) {
@@ -34,13 +38,14 @@ std::optional<Notification> Decode(const nlmsghdr* message) {
     case RTM_NEWADDR:
     case RTM_DELADDR: {
       AddressRecord address = DecodeAddress(message);
-      return Notification{"address", message->nlmsg_type == RTM_DELADDR, address.ifindex, std::move(address.address)};
+      return Notification{"address", message->nlmsg_type == RTM_DELADDR, address.ifindex, std::move(address.address),
+                          address.protocol};
     }
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       RouteRecord route = DecodeRoute(message);
       return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif),
-                          std::move(route.destination)};
+                          std::move(route.destination), route.protocol};
     }
     case RTM_NEWQDISC:
     case RTM_DELQDISC:
@@ -90,6 +95,8 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
     result.Set("deleted", notification.deleted);
     result.Set("ifindex", Napi::Number::New(env, notification.ifindex));
     result.Set("object", notification.object);
+    result.Set("protocol", Napi::Number::New(env, notification.protocol));
+    result.Set("port", Napi::Number::New(env, notification.port));
     return result;
   }
 
@@ -100,11 +107,14 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
   bool ReadDatagram(std::vector<Notification>& items) {
     try {
       return socket_->Receive([&](const nlmsghdr* message) {
-        if (auto item = Decode(message)) items.push_back(*std::move(item));
+        auto item = Decode(message);
+        if (!item) return;
+        item->port = message->nlmsg_pid;
+        items.push_back(*std::move(item));
       });
     } catch (const NativeError& error) {
       if (error.failure().error != ENOBUFS) throw;
-      items.push_back({"overrun", false, 0, {}});
+      items.push_back({.type = "overrun", .deleted = false, .ifindex = 0, .object = {}});
       return true;
     }
   }

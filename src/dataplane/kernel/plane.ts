@@ -7,6 +7,7 @@ import type {
   MessagePlane,
   SessionPlane,
   Stop,
+  Wake,
 } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, RowKey, RowSet } from '../../reconcile/rows.ts';
 import { applyAddress } from './address.ts';
@@ -19,8 +20,8 @@ import { EventHub } from './events.ts';
 import { applyForwarding } from './fdb.ts';
 import { Inventory } from './inventory.ts';
 import { applyLink, ourInterfaces } from './link.ts';
-import { KernelMessages } from './messages.ts';
 import { copyMac1Keys } from './mac1.ts';
+import { KernelMessages } from './messages.ts';
 import { loadNative, type Native } from './native.ts';
 import { applyNeighbour } from './neighbour.ts';
 import { observeAll, observeKeys } from './observe.ts';
@@ -113,7 +114,7 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
-  watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop {
+  watch(wake: Wake): Stop {
     const watcher = new Watcher(this.#context, wake, () => this.#working);
     this.#watchers.add(watcher);
     return stopOf(this.#watchers, watcher);

@@ -5,9 +5,11 @@ import { OUR_PROTOCOL } from './address.ts';
 import { canonicalAddress } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
+import { routeProtocol } from './protocols.ts';
 import { ownLink, requireOwnLink } from './veth.ts';
 
-function canonicalCidr(text: string): Cidr {
+/** The text that manifests and rows use, whatever the kernel's spelling. */
+export function canonicalCidr(text: string): Cidr {
   const [address = '', length = ''] = text.split('/');
   return `${canonicalAddress(address)}/${length || (address.includes(':') ? '128' : '32')}` as Cidr;
 }
@@ -38,12 +40,15 @@ function refuseForeign(context: Context, object: string, destination: Cidr): voi
   if (foreign === undefined) return;
   const link = context.calls.read(object, (native) => native.links({ ifindex: foreign.oif }))[0];
   const where = `dev ${link?.name ?? foreign.oif}`;
-  throw new OmniError(`there is a route to ${destination} that is not ours (${where}, protocol ${foreign.protocol})`, {
-    code: 'route-not-ours',
-    class: 'retry',
-    object,
-    fix: `Remove it (ip route delete ${destination} ${where}), or take ${destination} out of the cluster's subnets.`,
-  });
+  throw new OmniError(
+    `there is a route to ${destination} that is not ours (${where}, protocol ${routeProtocol(foreign.protocol)})`,
+    {
+      code: 'route-not-ours',
+      class: 'retry',
+      object,
+      fix: `Remove it (ip route delete ${destination} ${where}), or take ${destination} out of the cluster's subnets.`,
+    },
+  );
 }
 
 export function applyRoute(context: Context, change: Change): void {

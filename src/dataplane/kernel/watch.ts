@@ -1,6 +1,7 @@
-import type { Stop } from '../../reconcile/dataplane.ts';
+import type { Stop, Wake } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, RowKey } from '../../reconcile/rows.ts';
 import type { LinkNotification } from './calls.ts';
+import { Causes } from './causes.ts';
 import type { Context } from './context.ts';
 import { linkFaults } from './link.ts';
 import type { NetlinkMonitor } from './native.ts';
@@ -14,8 +15,6 @@ const IDLE_RATIO = 9;
 /** What could not be read now is tried again, not at once and not for ever as fast as it fails. */
 const RETRY_MS = 1_000;
 
-type Wake = (keys: ReadonlySet<RowKey> | 'unknown') => void;
-
 /**
  * Wakes the reconciler when links, addresses or routes of ours are not as they were last seen. Notifications only say
  * when to look: what they announce is compared with a snapshot that our own writes update, so these wake nobody.
@@ -25,6 +24,7 @@ export class Watcher {
   readonly #wake: Wake;
   readonly #busy: () => boolean;
   readonly #monitor: NetlinkMonitor;
+  readonly #causes = new Causes();
   #seen: Map<RowKey, string>;
   #timer: NodeJS.Timeout | undefined;
   /** Something that is not ours changed: the underlay, maybe. */
@@ -75,9 +75,11 @@ export class Watcher {
   }
 
   #onNotification(notification: LinkNotification): void {
-    const ours = this.#isOurs(notification.ifindex);
+    const name = this.#interfaceAt(notification.ifindex);
+    const ours = name !== undefined;
     // Filters of others, which some hosts change all the time, mean nothing to us.
     if (notification.type === 'filter' && !ours) return;
+    this.#causes.note(notification, ours ? [name] : this.#losing(notification));
     this.#lost ||= notification.type === 'overrun';
     this.#networkChanged ||= !ours;
     this.#schedule();
@@ -87,8 +89,18 @@ export class Watcher {
     this.#timer ??= setTimeout(() => this.#onTimer(), Math.max(COALESCE_MS, this.#notBefore - performance.now()));
   }
 
-  #isOurs(ifindex: number): boolean {
-    return [...this.#context.overlays.values()].some(({ inner, outer }) => inner === ifindex || outer === ifindex);
+  /** The overlay that has an end of this number. */
+  #interfaceAt(ifindex: number): string | undefined {
+    for (const { name, inner, outer } of this.#context.overlays.values()) {
+      if (inner === ifindex || outer === ifindex) return name;
+    }
+    return undefined;
+  }
+
+  /** Overlays whose route to the same place a new one elsewhere may have replaced, which is announced as the new one alone. */
+  #losing({ type, deleted, object }: LinkNotification): readonly string[] {
+    if (type !== 'route' || deleted) return [];
+    return [...this.#context.overlays.keys()].filter((name) => this.#seen.has(`route/${name}/${object}` as RowKey));
   }
 
   #onTimer(): void {
@@ -105,12 +117,13 @@ export class Watcher {
     this.#networkChanged = false;
     try {
       const keys = this.#news();
+      const causes = this.#causes.take(keys, (key) => this.#seen.has(key));
       if (networkChanged) {
         for (const overlay of this.#context.overlays.values()) refreshSources(this.#context, overlay);
         for (const key of this.#context.waiting) keys.add(key);
       }
       if (lost) this.#wake('unknown');
-      else if (keys.size > 0) this.#wake(keys);
+      else if (keys.size > 0) this.#wake(keys, causes);
     } catch (error) {
       // An interface may vanish between two looks; the reconciler looks again, with its backoff.
       this.#context.log('warn', 'cannot read what changed', { error: String(error) });

@@ -1,5 +1,13 @@
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
-import type { DataPlaneCounters, Endpoint, NewSession, SessionEvent, SessionId } from '../../reconcile/dataplane.ts';
+import type {
+  Cause,
+  DataPlaneCounters,
+  Endpoint,
+  NewSession,
+  SessionEvent,
+  SessionId,
+  Wake,
+} from '../../reconcile/dataplane.ts';
 import {
   type LinkRow,
   type ObservedRow,
@@ -43,8 +51,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Counters = Mutable<Omit<DataPlaneCounters, 'drops'>> & { drops: Record<string, bigint> };
 
 const AUTOMATIC_MTU = 1400;
-
-export type Wake = (keys: ReadonlySet<RowKey>) => void;
 
 /**
  * What a kernel would hold: rows, sessions, counters. It outlives the agents that drive it, and things happen to it that
@@ -183,11 +189,11 @@ export class MemoryHost {
   // --- what happens behind an agent's back -----------------------------------------
 
   /** Somebody deletes an object by hand. */
-  remove(key: RowKey): boolean {
+  remove(key: RowKey, cause?: Cause): boolean {
     const row = this.rows.get(key)?.row;
     const gone = row?.kind === 'link' ? this.#carriedBy(row.interface) : new Set([key]);
     const was = this.erase(key);
-    if (was) this.#wake(gone);
+    if (was) this.#wake(gone, cause && new Map([[key, cause]]));
     return was;
   }
 
@@ -202,7 +208,7 @@ export class MemoryHost {
     this.#wake(new Set([rowKey(row)]));
   }
 
-  #wake(keys: ReadonlySet<RowKey>): void {
-    for (const wake of this.watchers) wake(keys);
+  #wake(keys: ReadonlySet<RowKey>, causes?: ReadonlyMap<RowKey, Cause>): void {
+    for (const wake of this.watchers) wake(keys, causes);
   }
 }

@@ -7,6 +7,7 @@ import type {
   MessagePlane,
   SessionPlane,
   Stop,
+  Wake,
 } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, Row, RowKey, RowSet } from '../../reconcile/rows.ts';
 import { Faults } from './faults.ts';
@@ -105,7 +106,7 @@ class MemoryPlane implements MemoryDataPlane {
     if (written) this.writes++;
   }
 
-  watch(wake: (keys: ReadonlySet<RowKey> | 'unknown') => void): Stop {
+  watch(wake: Wake): Stop {
     return this.#keep(subscribe(this.host.watchers, wake));
   }
 

@@ -70,7 +70,7 @@ describe('the watcher', () => {
       if (failures++ < 2) throw kernelRefusal('ENOBUFS');
       return '192.0.2.7';
     };
-    notify.send({ type: 'address', deleted: false, ifindex: 1, object: '192.0.2.7' });
+    notify.send({ type: 'address', deleted: false, ifindex: 1, object: '192.0.2.7', protocol: 0, port: 0 });
     vi.advanceTimersByTime(900);
     expect(failures).toBe(1);
     expect(woken).toEqual(['unknown']);
