@@ -6,9 +6,15 @@ import type { NodeView, PeerIntent, Standing } from './desired.ts';
 import type { DesiredRow, Row } from './rows.ts';
 
 /** Where a node stands in a fleet: which Peer it is and which cluster it programs. */
-export interface Share {
+export interface Share extends Onlooker {
   readonly node: NodeView;
   readonly self: Peer;
+}
+
+/** A member of a cluster; without `self`, one that no object is about: what it holds, every other member holds too. */
+export interface Onlooker {
+  readonly node: Pick<NodeView, 'resolve' | 'barred'>;
+  readonly self?: Peer;
   readonly cluster: Cluster;
   readonly revoked: ReadonlySet<PublicKey>;
 }
@@ -20,9 +26,20 @@ export function shareOf(fleet: Fleet, node: NodeView): Share | Exclude<Standing,
   if (self.clusters.length > 1) throw severalClusters(self);
   const cluster = fleet.clusters.get(self.clusters[0] ?? '');
   if (cluster === undefined) return 'absent';
-  const revoked = new Set(cluster.revokedKeys);
+  const revoked = revokedBy(cluster);
   if (revoked.has(node.publicKey)) return 'revoked';
   return self.suspended ? 'suspended' : { node, self, cluster, revoked };
+}
+
+const revokedKeys = new WeakMap<Cluster, ReadonlySet<PublicKey>>();
+
+/** A cluster's `revokedKeys`; made once for each of its versions. */
+export function revokedBy(cluster: Cluster): ReadonlySet<PublicKey> {
+  const known = revokedKeys.get(cluster);
+  if (known !== undefined) return known;
+  const made = new Set(cluster.revokedKeys);
+  revokedKeys.set(cluster, made);
+  return made;
 }
 
 /** A node knows itself by its key alone: the one in force, or the one it rotates to. */
@@ -65,14 +82,21 @@ export function isListed(fleet: Fleet, { cluster }: Share, ref: ObjectRef): bool
 
 /** The rows that one object gives this node. All that a node programs is the union of these. */
 export function rowsOfObject(share: Share, fleet: Fleet, ref: ObjectRef): readonly DesiredRow[] {
-  const [kind, name] = splitRef(ref);
-  if (kind === 'cluster') return name === share.cluster.metadata.name ? rowsOfCluster(share) : [];
-  const object = kind === 'peer' ? fleet.peers.get(name) : fleet.vips.get(name);
-  if (object === undefined) return [];
-  return object.kind === 'Peer' ? rowsOfPeer(share, object) : rowsOfVip(share, fleet, object);
+  const common = rowsInCommon(share, fleet, ref);
+  return ref === refOf(share.cluster) ? [linkOf(share), ...common] : common;
 }
 
-function rowsOfCluster({ cluster, node }: Share): readonly DesiredRow[] {
+/** As `rowsOfObject`, without the link, which is each node's own. */
+export function rowsInCommon(view: Onlooker, fleet: Fleet, ref: ObjectRef): readonly DesiredRow[] {
+  const [kind, name] = splitRef(ref);
+  if (kind === 'cluster') return name === view.cluster.metadata.name ? routesOf(view) : [];
+  const object = kind === 'peer' ? fleet.peers.get(name) : fleet.vips.get(name);
+  if (object === undefined) return [];
+  return object.kind === 'Peer' ? rowsOfPeer(view, object) : rowsOfVip(view, fleet, object);
+}
+
+/** The node's end of the cluster; its MAC address is the node's. */
+export function linkOf({ cluster, node }: Share): DesiredRow {
   const link: Row = {
     kind: 'link',
     interface: cluster.interface,
@@ -83,17 +107,20 @@ function rowsOfCluster({ cluster, node }: Share): readonly DesiredRow[] {
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
     arpSuppression: cluster.arpSuppression,
   };
-  const routes = cluster.subnets.map(
-    (destination): Row => ({ kind: 'route', interface: cluster.interface, destination }),
+  return desiredRow(link, cluster);
+}
+
+function routesOf({ cluster }: Onlooker): readonly DesiredRow[] {
+  return cluster.subnets.map((destination) =>
+    desiredRow({ kind: 'route', interface: cluster.interface, destination }, cluster),
   );
-  return [link, ...routes].map((row) => desiredRow(row, cluster));
 }
 
 /**
  * Rotation (issue 4) gives a peer with a `nextPublicKey` a second pair of rows here, and an fdb row that follows the key
  * whose session is newest. Until then only `publicKey` is programmed.
  */
-function rowsOfPeer(share: Share, peer: Peer): readonly DesiredRow[] {
+function rowsOfPeer(share: Onlooker, peer: Peer): readonly DesiredRow[] {
   if (!isReachable(share, peer)) return [];
   const { publicKey } = peer;
   const endpoint = firstEndpoint(peer.endpoints, share.node);
@@ -104,10 +131,10 @@ function rowsOfPeer(share: Share, peer: Peer): readonly DesiredRow[] {
   ];
 }
 
-function rowsOfVip(share: Share, fleet: Fleet, vip: Vip): readonly DesiredRow[] {
+function rowsOfVip(share: Onlooker, fleet: Fleet, vip: Vip): readonly DesiredRow[] {
   if (vip.cluster !== share.cluster.metadata.name) return [];
   const base = { interface: share.cluster.interface, address: vip.address };
-  if (vip.peer === share.self.metadata.name) return [desiredRow({ kind: 'address', ...base }, vip)];
+  if (vip.peer === share.self?.metadata.name) return [desiredRow({ kind: 'address', ...base }, vip)];
   const peer = fleet.peers.get(vip.peer);
   if (peer === undefined || !isReachable(share, peer)) return [];
   return [desiredRow({ kind: 'neighbour', ...base, mac: macOf(peer.publicKey) }, vip)];
@@ -126,9 +153,9 @@ export function intentOf(share: Share, peer: Peer): PeerIntent | undefined {
   };
 }
 
-function isReachable({ node, self, cluster, revoked }: Share, peer: Peer): boolean {
+export function isReachable({ node, self, cluster, revoked }: Onlooker, peer: Peer): boolean {
   return (
-    peer.metadata.name !== self.metadata.name &&
+    peer.metadata.name !== self?.metadata.name &&
     peer.clusters.includes(cluster.metadata.name) &&
     !peer.suspended &&
     !revoked.has(peer.publicKey) &&
@@ -136,11 +163,11 @@ function isReachable({ node, self, cluster, revoked }: Share, peer: Peer): boole
   );
 }
 
-function isBarred({ barred }: NodeView, { publicKey, nextPublicKey }: Peer): boolean {
+function isBarred({ barred }: Onlooker['node'], { publicKey, nextPublicKey }: Peer): boolean {
   return barred !== undefined && (barred.has(publicKey) || (nextPublicKey !== undefined && barred.has(nextPublicKey)));
 }
 
-function firstEndpoint(hints: readonly EndpointHint[], node: NodeView): string | undefined {
+function firstEndpoint(hints: readonly EndpointHint[], node: Onlooker['node']): string | undefined {
   for (const { host, port } of hints) {
     const address = isIpLiteral(host) ? host : node.resolve(host);
     if (address !== undefined) return formatEndpoint({ host: address, port });
