@@ -1,0 +1,70 @@
+import { armor, Decrypter } from 'age-encryption';
+import { OmniError } from '../errors.ts';
+import type { DhKeyPair } from '../session/dh.ts';
+import { NodeIdentity } from './stanza.ts';
+
+const PSK_LEN = 32;
+/** Longer than any key's line, bytes: what is longer is no key, whoever sealed it. */
+const MAX_TEXT_LEN = 128;
+
+/** Where a sealed key stands: what an error names. */
+export interface SealedPlace {
+  readonly cluster: string;
+  readonly field: 'psk' | 'nextPsk';
+}
+
+/**
+ * The 32 bytes that `sealed` holds, for the caller to wipe. `keyPair`: the X25519 one of a node's identity.
+ * Throws OmniError, class stall: `psk-not-sealed-for-this-node`, `psk-damaged`. Messages never hold anything of a key.
+ */
+export async function openPsk(sealed: string, keyPair: DhKeyPair, place: SealedPlace): Promise<Uint8Array> {
+  const identity = new NodeIdentity(keyPair);
+  const decrypter = new Decrypter();
+  decrypter.addIdentity(identity);
+  let text: Uint8Array;
+  try {
+    text = await decrypter.decrypt(armor.decode(sealed));
+  } catch (cause) {
+    throw identity.attempted && !identity.matched && isMismatch(cause) ? notForUs(place) : damaged(place, cause);
+  }
+  try {
+    const psk = decodePsk(text);
+    if (psk === undefined) throw damaged(place, new Error('what is inside is not the base64 of 32 bytes'));
+    return psk;
+  } finally {
+    text.fill(0);
+  }
+}
+
+/** One canonical base64 text, white space around it aside: `openssl rand -base64 32 | age …` ends with a line break. */
+export function decodePsk(text: Uint8Array): Uint8Array | undefined {
+  if (text.length > MAX_TEXT_LEN) return undefined;
+  const line = Buffer.from(text).toString('latin1').trim();
+  const psk = Buffer.from(line, 'base64');
+  return psk.length === PSK_LEN && psk.toString('base64') === line ? Uint8Array.from(psk) : undefined;
+}
+
+/** As the library says that no identity opened any stanza; a stanza that is none throws something else. */
+function isMismatch(cause: unknown): boolean {
+  return cause instanceof Error && cause.message.startsWith('no identity matched');
+}
+
+function notForUs({ cluster, field }: SealedPlace): OmniError {
+  return new OmniError(`spec.${field} of cluster/${cluster} is not sealed for this node's key`, {
+    code: 'psk-not-sealed-for-this-node',
+    class: 'stall',
+    object: `cluster/${cluster}`,
+    fix: `Run \`omni reseal -f <fleet> --cluster ${cluster} --write\` on a member that can open it, and commit.`,
+  });
+}
+
+function damaged({ cluster, field }: SealedPlace, cause: unknown): OmniError {
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  return new OmniError(`spec.${field} of cluster/${cluster} cannot be opened${why}`, {
+    code: 'psk-damaged',
+    class: 'stall',
+    object: `cluster/${cluster}`,
+    fix: 'Take it back from the commit that last worked, or seal a new key with `omni seal`.',
+    cause,
+  });
+}
