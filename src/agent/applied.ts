@@ -52,6 +52,9 @@ export class AppliedSource implements Source {
     });
   }
 
+  /** Handed over by a person on this machine: there is no origin to lose. */
+  async reachable(): Promise<void> {}
+
   watch(wake: () => void): () => Promise<void> {
     this.#wake = wake;
     wake();

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { lstat, opendir, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
@@ -113,6 +113,16 @@ async function walk(root: string, limits: SourceLimits, signal: AbortSignal): Pr
     }
   }
   return paths;
+}
+
+/** Throws `source-path-missing` unless the folder can be listed. */
+export async function checkFolder(root: string, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await rootOf(root);
+  const folder = await opendir(root).catch((error: unknown) => {
+    throw missing(`${root} cannot be listed`, error);
+  });
+  await folder.close();
 }
 
 async function rootOf(root: string): Promise<string> {

@@ -4,7 +4,7 @@ import { watch as watchFiles } from 'chokidar';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
 import type { Clock } from './clock.ts';
-import { type HashCache, type Scan, ScanDisturbed, scan } from './directory-scan.ts';
+import { checkFolder, type HashCache, type Scan, ScanDisturbed, scan } from './directory-scan.ts';
 import { revMissing } from './git-errors.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
@@ -15,6 +15,8 @@ export interface DirectorySourceOptions {
   readonly path: string;
   /** A slow look besides the file events: network file systems and full watch queues send none. */
   readonly intervalMs: number;
+  /** See `PollerOptions`. */
+  readonly phase?: number;
   readonly limits: SourceLimits;
   /** Uniform in [0, 1): jitter. */
   readonly random: () => number;
@@ -88,6 +90,10 @@ class DirectorySource implements Source {
       burst.cancel();
       await watcher.close();
     };
+  }
+
+  async reachable(signal: AbortSignal): Promise<void> {
+    await checkFolder(this.#root, signal);
   }
 
   nextFetchAt(): number | undefined {

@@ -1,20 +1,11 @@
-import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/**
- * A bare repository below `<cacheDir>`, written by one agent alone and never checked out: no work tree, no hooks, no
- * filters, no submodules. Made by hand instead of by `git init`, so that no template can add anything.
- */
-export function cacheFolder(cacheDir: string, url: string): string {
-  return join(cacheDir, createHash('sha256').update(url).digest('hex').slice(0, 32));
-}
-
 /*
- * unpackLimit 1 keeps every fetch as one pack, and core.fsync flushes packs and refs: robots lose power.
+ * unpackLimit 1 keeps every fetch as one pack, and core.fsync flushes packs and refs: robots lose power. What is larger
+ * than bigFileThreshold goes through in pieces, and two threads at most hold objects in memory. Nothing else writes
+ * here, so that what no ref holds can go at once.
  */
-const SSH = 'ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=5 -oServerAliveCountMax=3';
-
 const CONFIG = `${[
   '[core]',
   '\trepositoryformatversion = 0',
@@ -24,7 +15,9 @@ const CONFIG = `${[
   '\tattributesFile = /dev/null',
   '\tlogAllRefUpdates = false',
   '\tfsync = committed,reference',
-  `\tsshCommand = ${SSH}`,
+  '\tbigFileThreshold = 4m',
+  '[pack]',
+  '\tthreads = 2',
   '[ssh]',
   '\tvariant = ssh',
   '[protocol]',
@@ -40,17 +33,28 @@ const CONFIG = `${[
   '\tlowSpeedTime = 20', // seconds
   '[gc]',
   '\tautoDetach = false',
+  '\tpruneExpire = now',
   '[maintenance]',
   '\tauto = false',
 ].join('\n')}\n`;
 
-/** Makes the cache, or puts one that an earlier agent left (perhaps by crashing) in order. */
+/**
+ * A bare repository, written by one agent alone and never checked out: no work tree, no hooks, no filters, no
+ * submodules. Made by hand instead of by `git init`, so that no template can add anything.
+ * Makes the cache, or puts one that an earlier agent left (perhaps by crashing) in order.
+ */
 export async function openCache(folder: string): Promise<void> {
   await mkdir(join(folder, 'objects', 'pack'), { recursive: true, mode: 0o700 });
   await mkdir(join(folder, 'refs', 'omni'), { recursive: true, mode: 0o700 });
   await removeLeftovers(folder);
-  await writeFile(join(folder, 'config'), CONFIG, { mode: 0o600 });
-  await writeFile(join(folder, 'HEAD'), 'ref: refs/heads/none\n', { mode: 0o600 });
+  await ensure(join(folder, 'config'), CONFIG);
+  await ensure(join(folder, 'HEAD'), 'ref: refs/heads/none\n');
+}
+
+/** A cache in order is left alone: it can be read from a disk that is full or mounted read-only. */
+async function ensure(path: string, content: string): Promise<void> {
+  const present = await readFile(path, 'utf8').catch(() => undefined);
+  if (present !== content) await writeFile(path, content, { mode: 0o600 });
 }
 
 export async function cacheExists(folder: string): Promise<boolean> {

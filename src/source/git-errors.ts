@@ -1,13 +1,11 @@
 import { type ErrorClass, ExitCode, OmniError } from '../errors.ts';
-import { tooLarge } from './limits.ts';
+import { mebibytes, tooLarge } from './limits.ts';
 import { printable, withoutCredentials } from './url.ts';
+
+const FREE_SPACE = 'Free space on the disk of the state folder, and check that it is writable.';
 
 function sourceError(message: string, code: string, errorClass: ErrorClass, fix: string): OmniError {
   return new OmniError(message, { code, class: errorClass, exitCode: ExitCode.source, fix });
-}
-
-export function gitMissing(): OmniError {
-  return sourceError('there is no git on this node', 'git-missing', 'stall', 'Install git: apt-get install git.');
 }
 
 export function timedOut(origin: string, timeoutMs: number, command: string): OmniError {
@@ -23,6 +21,13 @@ export function outputTooLarge(origin: string, limit: number): OmniError {
   return tooLarge(
     `${origin} sent more than ${Math.round(limit / 1024)} KiB where a short answer was due`,
     'Check that the URL is that of the fleet repository.',
+  );
+}
+
+export function objectTooLarge(origin: string, bytes: number, limit: number): OmniError {
+  return tooLarge(
+    `${origin} holds an object of ${mebibytes(bytes)} MiB where at most ${mebibytes(limit)} MiB are read`,
+    'Look at the commit and tag that the ref names: their messages are short in any honest repository.',
   );
 }
 
@@ -53,6 +58,29 @@ export function pathMissing(origin: string, path: string, revision: string): Omn
   );
 }
 
+/** Our own folder takes no more. */
+export function unwritable(origin: string, cause: unknown): OmniError {
+  return new OmniError(
+    `${origin} cannot be fetched: the state folder takes no more data (${cause instanceof Error ? cause.message : String(cause)})`,
+    { code: 'source-cache-unwritable', class: 'retry', exitCode: ExitCode.source, fix: FREE_SPACE, cause },
+  );
+}
+
+/** A key, token or trust file of this node that cannot be used as it is. */
+export function credentialUnusable(
+  code: 'credential-missing' | 'credential-exposed' | 'credential-invalid',
+  origin: string,
+  detail: string,
+  more: { readonly fix: string; readonly cause?: unknown },
+): OmniError {
+  return new OmniError(`${origin} cannot be asked: ${detail}`, {
+    code,
+    class: 'stall',
+    exitCode: ExitCode.source,
+    ...more,
+  });
+}
+
 /** Objects that should be there are not, or are not what they claim to be. */
 export function damaged(place: GitPlace, origin: string, detail: string): OmniError {
   if (place === 'checkout') {
@@ -78,18 +106,46 @@ interface Pattern {
 /** git's words, in the order in which they outrank each other. */
 const PATTERNS: readonly Pattern[] = [
   {
-    pattern: /failed to run command 'git'|spawn (?:git|timeout) ENOENT/,
+    pattern: /failed to execute git|spawn git ENOENT/,
     code: 'git-missing',
     class: 'stall',
     what: 'cannot be read: there is no git on this node',
     fix: 'Install git: apt-get install git.',
   },
   {
+    pattern: /spawn timeout ENOENT/,
+    code: 'timeout-missing',
+    class: 'stall',
+    what: 'cannot be read: there is no timeout(1) on this node, without which a hanging git would never end',
+    fix: 'Install coreutils: apt-get install coreutils.',
+  },
+  {
+    pattern: /failed to run command 'prlimit'|spawn prlimit ENOENT/,
+    code: 'prlimit-missing',
+    class: 'stall',
+    what: 'cannot be read: there is no prlimit(1) on this node, without which git could take all memory',
+    fix: 'Install util-linux: apt-get install util-linux.',
+  },
+  {
+    pattern: /error: cannot run ssh: No such file|\bssh: not found/,
+    code: 'ssh-missing',
+    class: 'stall',
+    what: 'cannot be asked: there is no ssh on this node',
+    fix: 'Install it: apt-get install openssh-client.',
+  },
+  {
+    pattern: /out of memory|memory exhausted|cannot allocate memory|unable to create (?:thread|async thread)/i,
+    code: 'source-too-large',
+    class: 'stall',
+    what: 'holds objects that take more memory to unpack than git is given here',
+    fix: 'Keep the fleet in a repository of its own, without large files; somebody may have pushed one to do harm.',
+  },
+  {
     pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/,
     code: 'source-auth',
     class: 'stall',
-    what: "presents an ssh host key that this node's root does not know",
-    fix: "Check the key's fingerprint with the host's operator, then add it to /root/.ssh/known_hosts.",
+    what: 'presents an ssh host key that this node does not know',
+    fix: "Check the key's fingerprint with the host's operator, then add it to the remote's knownHostsFile, or to /root/.ssh/known_hosts.",
   },
   {
     pattern:
@@ -97,7 +153,21 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-auth',
     class: 'stall',
     what: 'asks for a password or key that this node does not have',
-    fix: 'Use an ssh URL with a read-only deploy key in /root/.ssh, or a URL that needs no login.',
+    fix: 'Give the remote a read-only deploy key (sshKeyFile) or token (tokenFile) that the server knows, and check that it was not withdrawn.',
+  },
+  {
+    pattern: /server certificate verification failed|SSL certificate problem|certificate .*(?:expired|not trusted)/i,
+    code: 'source-auth',
+    class: 'stall',
+    what: 'presents a certificate that this node does not trust',
+    fix: "Give the remote the server's authority as caFile, and check the node's clock.",
+  },
+  {
+    pattern: /unable to update url base from redirection|requested URL returned error: 30[12378]/,
+    code: 'source-unreachable',
+    class: 'retry',
+    what: 'redirects elsewhere, which is not followed where a token is given',
+    fix: "Name the repository's final URL; git ls-remote prints where it leads.",
   },
   {
     pattern: /detected dubious ownership/,
@@ -133,7 +203,7 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-cache-unwritable',
     class: 'retry',
     what: 'cannot be fetched: the state folder takes no more data',
-    fix: 'Free space on the disk of the state folder, and check that it is writable.',
+    fix: FREE_SPACE,
   },
   {
     pattern: /fsck error|fsck_|error in object|object format|invalid object|not our ref|mismatched algorithms/i,

@@ -1,7 +1,7 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { OmniError } from '../errors.ts';
-import { timedOut } from './git-errors.ts';
+import { objectTooLarge, timedOut } from './git-errors.ts';
 import { type GitContext, spawnFailure, spawnGit } from './git-process.ts';
 
 export interface GitObject {
@@ -17,6 +17,8 @@ interface Request {
   reject(error: unknown): void;
 }
 
+/** Of an answer's first line: id, type, size. */
+const HEADER_BYTES = 128;
 const IDLE_MS = 1_000;
 const ANSWER_TIMEOUT_MS = 30_000;
 
@@ -26,6 +28,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
  */
 export class ObjectReader {
   readonly #context: GitContext;
+  readonly #maxBytes: number;
   #child: ChildProcessWithoutNullStreams | undefined;
   #pending: Request[] = [];
   #chunks: Buffer[] = [];
@@ -34,8 +37,10 @@ export class ObjectReader {
   #idle: NodeJS.Timeout | undefined;
   #watchdog: NodeJS.Timeout | undefined;
 
-  constructor(context: GitContext) {
+  /** A larger object is an error: a commit or tag may be made of any size, and is read whole. */
+  constructor(context: GitContext, maxBytes: number) {
     this.#context = context;
+    this.#maxBytes = maxBytes;
   }
 
   /** `spec` is validated text that names an object (an id, `refs/…^{commit}`). Undefined: there is none. */
@@ -81,6 +86,11 @@ export class ObjectReader {
       if (buffer === undefined) break;
       const parsed = parseAnswer(buffer);
       if (parsed.needed !== undefined) {
+        if (parsed.needed > this.#maxBytes + HEADER_BYTES) {
+          this.#fail(child, objectTooLarge(this.#context.origin, parsed.needed, this.#maxBytes));
+          child.kill('SIGKILL');
+          return;
+        }
         this.#chunks = [buffer];
         this.#needed = parsed.needed;
         break;

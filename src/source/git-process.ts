@@ -1,7 +1,8 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process';
 import { simpleGit } from 'simple-git';
 import type { OmniError } from '../errors.ts';
-import { classifyGitFailure, type GitPlace, gitMissing, outputTooLarge, timedOut } from './git-errors.ts';
+import type { Access } from './git-access.ts';
+import { classifyGitFailure, type GitPlace, outputTooLarge, timedOut } from './git-errors.ts';
 
 /** Where git commands run, and with which environment. */
 export interface GitContext {
@@ -12,6 +13,10 @@ export interface GitContext {
   readonly options: readonly string[];
   /** For errors: the URL without credentials, or the local folder. */
   readonly origin: string;
+  /** No git process may hold more data than this. */
+  readonly memoryBytes: number;
+  /** Cut out of every message. */
+  readonly secrets: readonly string[];
 }
 
 /** What a child may inherit: how to reach the network, nothing else. */
@@ -51,7 +56,7 @@ const HARDENED = {
  * For our cache: its own `config` file (see `git-cache.ts`) is the only one that git reads, because HOME is a folder
  * without any. ssh takes the home folder from the password database and still finds its keys.
  */
-export function cacheContext(gitDir: string, origin: string): GitContext {
+export function cacheContext(gitDir: string, origin: string, memoryBytes: number): GitContext {
   const env = {
     ...inherited(INHERITED),
     ...HARDENED,
@@ -60,7 +65,19 @@ export function cacheContext(gitDir: string, origin: string): GitContext {
     GIT_DIR: gitDir,
     GIT_ALLOW_PROTOCOL: 'https:ssh:http:git:file',
   };
-  return { kind: 'cache', folder: gitDir, env, options: [], origin };
+  return { kind: 'cache', folder: gitDir, env, options: [], origin, memoryBytes, secrets: [] };
+}
+
+/** The same for commands that talk to one remote. */
+export function remoteContext(context: GitContext, origin: string, access: Access): GitContext {
+  const { env, options, secrets } = access;
+  return {
+    ...context,
+    env: { ...context.env, ...env },
+    options: [...context.options, ...options],
+    origin,
+    secrets,
+  };
 }
 
 /**
@@ -76,10 +93,20 @@ export function checkoutContext(folder: string): GitContext {
     GIT_ALLOW_PROTOCOL: '', // a partial clone must not fetch from here
     GIT_NO_LAZY_FETCH: '1',
   };
-  return { kind: 'checkout', folder, env, options: ['-c', 'safe.directory=*'], origin: folder };
+  const options = ['-c', 'safe.directory=*'];
+  return { kind: 'checkout', folder, env, options, origin: folder, memoryBytes: CHECKOUT_MEMORY_BYTES, secrets: [] };
 }
 
 const TIMEOUT_GRACE_S = 5;
+/** timeout(1), EXIT STATUS; git's own 128 and 129 are above it. */
+const TIMEOUT_STATUS = 124;
+/** Somebody's own repository: it is not there to do harm, and may hold anything. */
+const CHECKOUT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
+
+/** RLIMIT_DATA counts what a process allocates, not the packs that it maps (setrlimit(2)). */
+function limited(context: GitContext, args: readonly string[]): [string, ...string[]] {
+  return ['prlimit', `--data=${context.memoryBytes}`, 'git', ...context.options, ...args];
+}
 
 export interface GitRun {
   readonly args: readonly string[];
@@ -106,6 +133,8 @@ export async function runGit(context: GitContext, run: GitRun): Promise<string> 
     binary: ['timeout', String(Math.ceil(run.timeoutMs / 1000) + TIMEOUT_GRACE_S)],
     abort: AbortSignal.any([run.signal, timeout, overflow.signal]),
     allowEnvironment: Object.keys(context.env),
+    // simple-git's guard against these being set by whoever names a branch or URL; ours come from `accessTo` alone.
+    unsafe: { allowUnsafeSshCommand: true, allowUnsafeCredentialHelper: true },
     // simple-git's own rule lets a failure pass that printed nothing.
     errors: (error, result) => {
       if (error !== undefined || result.exitCode === 0) return error;
@@ -123,24 +152,60 @@ export async function runGit(context: GitContext, run: GitRun): Promise<string> 
     stderr.on('data', count);
   });
   try {
-    return await git.raw(['git', ...context.options, ...run.args]);
+    return await git.raw(limited(context, run.args));
   } catch (cause) {
     run.signal.throwIfAborted();
     if (overflow.signal.aborted) throw outputTooLarge(context.origin, run.maxOutputBytes);
     if (timeout.aborted) throw timedOut(context.origin, run.timeoutMs, run.args[0] ?? 'git');
     const place: GitPlace = run.remote === true ? 'remote' : context.kind;
-    throw classifyGitFailure(place, context.origin, cause instanceof Error ? cause.message : String(cause));
+    const output = cause instanceof Error ? cause.message : String(cause);
+    throw classifyGitFailure(place, context.origin, withoutSecrets(output, context.secrets));
   }
+}
+
+/** A server is free to print back what it was sent. */
+function withoutSecrets(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
+}
+
+export interface GitEnd {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Like `runGit`, for commands whose failure is an answer: resolves with the exit status, whatever it is. */
+export function inspectGit(context: GitContext, run: GitRun): Promise<GitEnd> {
+  run.signal.throwIfAborted();
+  const seconds = String(Math.ceil(run.timeoutMs / 1000));
+  const options = {
+    cwd: context.folder,
+    env: { ...context.env },
+    maxBuffer: run.maxOutputBytes,
+    signal: run.signal,
+    encoding: 'utf8',
+  } as const;
+  return new Promise((resolve, reject) => {
+    execFile('timeout', [seconds, ...limited(context, run.args)], options, (error, stdout, stderr) => {
+      if (error === null) resolve({ status: 0, stdout, stderr });
+      else if (run.signal.aborted) reject(run.signal.reason);
+      else if (error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') {
+        reject(outputTooLarge(context.origin, run.maxOutputBytes));
+      } else if (error.code === TIMEOUT_STATUS) reject(timedOut(context.origin, run.timeoutMs, run.args[0] ?? 'git'));
+      else if (typeof error.code !== 'number' || error.code > TIMEOUT_STATUS) {
+        reject(classifyGitFailure(context.kind, context.origin, stderr || error.message));
+      } else resolve({ status: error.code, stdout, stderr });
+    });
+  });
 }
 
 /** A git command to talk to: simple-git runs commands to their end only. The caller ends it. */
 export function spawnGit(context: GitContext, args: readonly string[]): ChildProcessWithoutNullStreams {
-  return spawn('git', [...context.options, ...args], { cwd: context.folder, env: { ...context.env }, stdio: 'pipe' });
+  const [command, ...rest] = limited(context, args);
+  return spawn(command, rest, { cwd: context.folder, env: { ...context.env }, stdio: 'pipe' });
 }
 
 /** An error of `spawn` itself. */
 export function spawnFailure(context: GitContext, error: Error): OmniError {
-  return 'code' in error && error.code === 'ENOENT'
-    ? gitMissing()
-    : classifyGitFailure(context.kind, context.origin, error.message);
+  return classifyGitFailure(context.kind, context.origin, error.message);
 }

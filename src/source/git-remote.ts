@@ -1,6 +1,8 @@
+import { accessTo } from './git-access.ts';
 import { measureCache, removeLeftovers } from './git-cache.ts';
 import { refMissing } from './git-errors.ts';
-import { type GitContext, runGit } from './git-process.ts';
+import { type GitContext, remoteContext, runGit } from './git-process.ts';
+import type { Remote } from './git-remotes.ts';
 import { mebibytes, type SourceLimits, tooLarge } from './limits.ts';
 import { sourceInvalid } from './url.ts';
 
@@ -14,32 +16,43 @@ export interface RemoteRef {
 const SIZE_CHECK_MS = 50;
 const OUTPUT_BYTES = 1024 * 1024;
 
-/** The remote's refs live below `refs/omni/`, so that nothing in the cache looks like a branch of its own. */
-export function localName(remoteName: string): string {
-  return remoteName.replace(/^refs\//, 'refs/omni/');
-}
-
-/** Fully qualified names that `ref` may mean, best first. */
-export function candidates(ref: string): readonly string[] {
-  return ref.startsWith('refs/') ? [ref] : [`refs/heads/${ref}`, `refs/tags/${ref}`];
-}
-
 /** One `git ls-remote`, limited to the names that matter (protocol v2 lets the server filter). */
+async function listRemote(
+  context: GitContext,
+  remote: Remote,
+  names: readonly string[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string> {
+  return runGit(remoteContext(context, remote.display, await accessTo(remote)), {
+    args: ['ls-remote', '--quiet', '--refs', '--', remote.url, ...names],
+    remote: true,
+    timeoutMs,
+    maxOutputBytes: OUTPUT_BYTES,
+    signal,
+  });
+}
+
+/** Resolves when the remote answered; what it has is not looked at. */
+export async function pingRemote(
+  context: GitContext,
+  remote: Remote,
+  limits: SourceLimits,
+  signal: AbortSignal,
+): Promise<void> {
+  await listRemote(context, remote, ['refs/heads/none'], limits.pollTimeoutMs, signal);
+}
+
+/** What the remote has under the first of `names` that it knows. `ref` is what the user called it. */
 export async function askRemote(
   context: GitContext,
-  url: string,
+  remote: Remote,
+  names: readonly string[],
   ref: string,
   limits: SourceLimits,
   signal: AbortSignal,
 ): Promise<RemoteRef> {
-  const names = candidates(ref);
-  const output = await runGit(context, {
-    args: ['ls-remote', '--quiet', '--refs', '--', url, ...names],
-    remote: true,
-    timeoutMs: limits.pollTimeoutMs,
-    maxOutputBytes: OUTPUT_BYTES,
-    signal,
-  });
+  const output = await listRemote(context, remote, names, limits.pollTimeoutMs, signal);
   const ids = new Map<string, string>();
   for (const line of output.split('\n')) {
     const match = /^([0-9a-f]{40}|[0-9a-f]{64})\t(\S+)$/.exec(line);
@@ -49,35 +62,37 @@ export async function askRemote(
     const id = ids.get(name);
     if (id?.length === 64) {
       throw sourceInvalid(
-        `${context.origin} names its objects by SHA-256, which the cache does not support`,
+        `${remote.display} names its objects by SHA-256, which the cache does not support`,
         'Serve the fleet from a repository with the default object format (SHA-1).',
       );
     }
     if (id !== undefined) return { name, id };
   }
-  throw refMissing(context.origin, ref);
+  throw refMissing(remote.display, ref);
 }
 
 /**
- * Brings the ref with its whole history (`diff --rev`, `history` and rollback need it offline). Follows the remote
- * wherever it points: issue 3 refuses a rewound history and checks signatures here, before the local ref moves.
- * Resolves with the number of packs in the cache.
+ * Brings a ref with its whole history (`diff --rev`, `history` and rollback need it offline) and points `localRef` at
+ * it. Nothing is accepted by that.
  */
 export async function transfer(
   context: GitContext,
-  url: string,
-  remote: RemoteRef,
+  remote: Remote,
+  offered: RemoteRef,
+  localRef: string,
   limits: SourceLimits,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<void> {
   const tooBig = new AbortController();
+  const before = (await measureCache(context.folder)).bytes;
   const timer = setInterval(() => {
     void measureCache(context.folder).then(({ bytes }) => {
-      if (bytes > limits.totalBytes) tooBig.abort(tooLargeWithHistory(context, limits));
+      // What lay here before is dealt with afterwards: it may be garbage.
+      if (bytes - before > limits.totalBytes) tooBig.abort(tooLargeWithHistory(remote.display, limits));
     });
   }, SIZE_CHECK_MS);
   try {
-    await runGit(context, {
+    await runGit(remoteContext(context, remote.display, await accessTo(remote)), {
       args: [
         'fetch',
         '--no-tags',
@@ -86,8 +101,8 @@ export async function transfer(
         '--no-auto-maintenance',
         '--force',
         '--',
-        url,
-        `+${remote.name}:${localName(remote.name)}`,
+        remote.url,
+        `+${offered.name}:${localRef}`,
       ],
       remote: true,
       timeoutMs: limits.fetchTimeoutMs,
@@ -100,14 +115,11 @@ export async function transfer(
   } finally {
     clearInterval(timer);
   }
-  const { bytes, packs } = await measureCache(context.folder);
-  if (bytes > limits.totalBytes) throw tooLargeWithHistory(context, limits);
-  return packs;
 }
 
-function tooLargeWithHistory(context: GitContext, limits: SourceLimits) {
+export function tooLargeWithHistory(origin: string, limits: SourceLimits) {
   return tooLarge(
-    `${context.origin} needs more than ${mebibytes(limits.totalBytes)} MiB with its history`,
+    `${origin} needs more than ${mebibytes(limits.totalBytes)} MiB with its history`,
     'Keep the fleet in a repository of its own, without large files in its history.',
   );
 }

@@ -4,7 +4,7 @@ import type { GitObject, ObjectReader } from './git-objects.ts';
 import { type GitContext, runGit } from './git-process.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
-import type { Revision, Snapshot } from './source.ts';
+import type { Revision, Signature, Snapshot } from './source.ts';
 import { hasControlCharacter, printable, sourceInvalid } from './url.ts';
 
 export interface SnapshotRequest {
@@ -16,6 +16,10 @@ export interface SnapshotRequest {
   /** What the label says before `@`: the branch, tag or revision that was asked for. */
   readonly ref: string;
   readonly limits: SourceLimits;
+  /** Whose signature made the commit acceptable. */
+  readonly signature?: Signature | undefined;
+  /** What else to tell with the snapshot. */
+  readonly notes?: readonly string[];
   readonly signal: AbortSignal;
   /** A content that is read later turned out to be missing or damaged. */
   readonly onDamage: () => void;
@@ -29,7 +33,8 @@ const NOTES = 20;
 /** Lists one commit's manifests; contents are read when they are asked for. */
 export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> {
   const { context, commit, path, signal } = request;
-  const revision = revisionOf(commit, request.ref);
+  const signature = request.signature === undefined ? {} : { signature: request.signature };
+  const revision: Revision = { ...revisionOf(commit, request.ref), ...signature };
   let listing: string;
   try {
     const treeish = path === '' ? commit.id : `${commit.id}:${path}`;
@@ -58,7 +63,7 @@ export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> 
 function manifestsOf(listing: string, request: SnapshotRequest): { files: ManifestFile[]; notes: string[] } {
   const { context, limits } = request;
   const files: ManifestFile[] = [];
-  const notes: string[] = [];
+  const notes: string[] = [...(request.notes ?? [])];
   let bytes = 0;
   const note = (text: string) => {
     if (notes.length < NOTES) notes.push(text);
@@ -110,7 +115,7 @@ async function readBlob(request: SnapshotRequest, path: string, blob: string): P
 }
 
 /** The commit's identity and the headers that people ask for (gitformat-commit: headers, blank line, message). */
-function revisionOf(commit: GitObject, ref: string): Revision {
+export function revisionOf(commit: GitObject, ref: string): Revision {
   const text = commit.data.toString('utf8');
   const blank = text.indexOf('\n\n');
   const headers = (blank < 0 ? text : text.slice(0, blank)).split('\n');

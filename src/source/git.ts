@@ -1,40 +1,63 @@
-import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import { cacheExists, cacheFolder, openCache, removeLeftovers } from './git-cache.ts';
+import { Blamer } from './git-blame.ts';
+import { openCache } from './git-cache.ts';
 import { damaged, revMissing } from './git-errors.ts';
-import { type GitObject, ObjectReader } from './git-objects.ts';
-import { cacheContext, type GitContext, runGit } from './git-process.ts';
-import { askRemote, candidates, localName, type RemoteRef, transfer } from './git-remote.ts';
-import { readSnapshot } from './git-snapshot.ts';
+import { relation } from './git-history.ts';
+import { type Followed, GitIntake } from './git-intake.ts';
+import type { GitObject } from './git-objects.ts';
+import { cacheContext, type GitContext } from './git-process.ts';
+import { askRemote, pingRemote } from './git-remote.ts';
+import { joinFailures, parseRemote, type Remote, type RemoteOptions, RemoteOrder } from './git-remotes.ts';
+import { GitStore, shelved } from './git-store.ts';
+import { notAccepted } from './git-trust-errors.ts';
+import { Verifier, type VerifyOptions } from './git-verify.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
-import type { Snapshot, Source } from './source.ts';
-import { checkPath, checkRef, checkRev, parseSourceUrl, sourceInvalid } from './url.ts';
+import type { LineOrigin, Snapshot, Source } from './source.ts';
+import { checkPath, checkRef, checkRev, sourceInvalid } from './url.ts';
 
 export interface GitSourceOptions {
-  readonly url: string;
+  /** Of one repository, best first; at least one. */
+  readonly remotes: readonly RemoteOptions[];
   /** A branch or tag; where both exist, the branch. `refs/heads/…` and `refs/tags/…` say which. */
   readonly ref: string;
   /** Folder of the manifests below the repository's root; '' is the root. */
   readonly path: string;
   readonly intervalMs: number;
-  /** Holds one bare repository per URL. One process at a time may use it. */
+  /** See `PollerOptions`. */
+  readonly phase?: number;
+  /** Holds a bare repository and what this node accepted from it. One process at a time may use it. */
   readonly cacheDir: string;
   readonly limits: SourceLimits;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifyOptions;
   /** Uniform in [0, 1): jitter. */
   readonly random: () => number;
   readonly clock: Clock;
 }
 
-/** What came of the remote's present value. It cannot change while the remote's value does not. */
-interface Known {
-  readonly remote: RemoteRef;
-  readonly outcome: Snapshot | OmniError;
+interface Opened {
+  readonly store: GitStore;
+  readonly verifier: Verifier | undefined;
+  readonly intake: GitIntake;
 }
 
-const GC_TIMEOUT_MS = 300_000;
-const GC_PACKS = 40;
+/** Not the fault of a remote: asking another one would end the same way. */
+const OWN_FAULTS: ReadonlySet<string> = new Set([
+  'git-missing',
+  'timeout-missing',
+  'prlimit-missing',
+  'gpg-missing',
+  'ssh-keygen-missing',
+  'source-cache-unwritable',
+  'source-cache-damaged',
+  'mark-damaged',
+]);
+/** Refusals by what a commit holds, which will be the same next time. Those by trust files, clock and mark may not. */
+const LASTING: ReadonlySet<string> = new Set(['source-invalid', 'source-path-missing', 'source-too-large']);
+const REFUSALS_KEPT = 16;
 
 /** Follows one branch or tag of a git repository by polling; see `Source`. A quiet poll costs one process. */
 export function openGitSource(options: GitSourceOptions): Source {
@@ -44,38 +67,48 @@ export function openGitSource(options: GitSourceOptions): Source {
 class GitSource implements Source {
   readonly kind = 'git';
   readonly description: string;
+  readonly hosts: readonly string[];
   readonly #options: GitSourceOptions;
-  readonly #url: string;
-  readonly #path: string;
-  readonly #context: GitContext;
+  readonly #remotes: readonly Remote[];
+  readonly #order: RemoteOrder;
+  readonly #followed: Followed;
   readonly #poller: Poller;
-  readonly #objects: ObjectReader;
-  #known: Known | undefined;
-  #opened = false;
-  /** Found when a content was read, after the snapshot was handed out. */
-  #damaged = false;
+  readonly #blamer = new Blamer();
+  #opened: Opened | undefined;
+  #probe: Promise<GitContext> | undefined;
+  /** The remote's value and the trust files under which it was accepted; nothing changes while they do not. */
+  #settled: { readonly key: string; readonly snapshot: Snapshot } | undefined;
+  readonly #refused = new Map<string, OmniError>();
+  #rewind = false;
   #stopping = new AbortController();
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: GitSourceOptions) {
-    const parsed = parseSourceUrl(options.url);
-    if (parsed.kind !== 'git') throw sourceInvalid(`${options.url} is not a git URL`, 'Use an https or ssh URL.');
-    checkRef(options.ref);
+    const { path, limits, verify } = options;
+    const ref = checkRef(options.ref);
     this.#options = options;
-    this.#url = parsed.url;
-    this.#path = checkPath(options.path);
-    this.#context = cacheContext(cacheFolder(options.cacheDir, parsed.url), parsed.display);
-    this.#objects = new ObjectReader(this.#context);
+    this.#remotes = options.remotes.map(parseRemote);
+    const [first] = this.#remotes;
+    if (first === undefined) throw sourceInvalid('the source names no remote', 'Give at least one URL.');
+    this.#order = new RemoteOrder(this.#remotes, options.clock);
+    const label = ref.replace(/^refs\/(heads|tags)\//, '');
+    this.#followed = { label, names: candidates(ref, verify?.tag === true), path: checkPath(path), limits };
     this.#poller = new Poller(options);
-    this.description = `${parsed.display} ref ${options.ref}${this.#path === '' ? '' : ` path ${this.#path}`}`;
+    this.hosts = [...new Set(this.#remotes.flatMap(({ host }) => (host === undefined ? [] : [host])))];
+    const others = this.#remotes.length === 1 ? '' : ` (and ${this.#remotes.length - 1} more)`;
+    this.description = `${first.display}${others} ref ${ref}${this.#followed.path === '' ? '' : ` path ${this.#followed.path}`}`;
   }
 
   fetch(signal: AbortSignal): Promise<Snapshot> {
     return this.#exclusively(async () => {
       this.#poller.begin();
+      const rewind = this.#rewind;
+      this.#rewind = false;
       let answered = false;
       try {
-        const snapshot = await this.#fetchOnce(signal).catch((error: unknown) => this.#healed(error, signal));
+        const snapshot = await this.#fetchOnce(rewind, signal).catch((error: unknown) =>
+          this.#healed(error, rewind, signal),
+        );
         answered = true;
         return snapshot;
       } catch (error) {
@@ -91,11 +124,18 @@ class GitSource implements Source {
 
   cached(signal: AbortSignal): Promise<Snapshot | undefined> {
     return this.#exclusively(async () => {
-      if (!(await cacheExists(this.#context.folder))) return undefined;
-      await this.#open();
-      for (const name of candidates(this.#options.ref)) {
-        const commit = await this.#objects.read(`${localName(name)}^{commit}`);
-        if (commit !== undefined) return this.#snapshot(commit, signal);
+      const { store, verifier } = await this.#open();
+      if (!(await store.exists())) return undefined;
+      await store.prepare();
+      const { names, path, label } = this.#followed;
+      for (const name of names) {
+        const object = await store.ref('accepted', name);
+        if (object === undefined) continue;
+        const commit = await store.commitAt(object.id);
+        if (commit === undefined) continue;
+        await verifier?.refresh(signal);
+        const signature = await verifier?.vouch({ ref: name, object, commit, since: undefined }, signal);
+        return store.snapshot({ commit, path, ref: label, signature }, signal);
       }
       return undefined;
     });
@@ -104,15 +144,17 @@ class GitSource implements Source {
   at(rev: string, signal: AbortSignal): Promise<Snapshot> {
     return this.#exclusively(async () => {
       checkRev(rev);
-      if (!(await cacheExists(this.#context.folder))) throw revMissing(this.#context.origin, rev);
-      await this.#open();
-      const [, name = rev, suffix = ''] = /^(.+?)([~^@].*)?$/.exec(rev) ?? [];
-      const specs = name === this.#options.ref ? candidates(name).map(localName) : [name];
-      for (const spec of specs) {
-        const commit = await this.#objects.read(`${spec}${suffix}^{commit}`);
-        if (commit !== undefined) return this.#snapshot(commit, signal, rev);
-      }
-      throw revMissing(this.#context.origin, rev);
+      const { store, verifier } = await this.#open();
+      if (!(await store.exists())) throw revMissing(store.context.origin, rev);
+      await store.prepare();
+      const commit = await this.#resolve(store, rev);
+      if (commit === undefined) throw revMissing(store.context.origin, rev);
+      const { path } = this.#followed;
+      if (await this.#wasAccepted(store, commit, signal)) return store.snapshot({ commit, path, ref: rev }, signal);
+      if (verifier === undefined) throw notAccepted(store.context.origin, rev);
+      await verifier.refresh(signal);
+      const signature = await verifier.vouch({ ref: undefined, object: commit, commit, since: undefined }, signal);
+      return store.snapshot({ commit, path, ref: rev, signature }, signal);
     });
   }
 
@@ -123,12 +165,48 @@ class GitSource implements Source {
       stop();
       this.#stopping.abort();
       await this.#queue;
-      this.#objects.close();
+      this.#opened?.store.objects.close();
     };
   }
 
   nextFetchAt(): number | undefined {
     return this.#poller.nextAt;
+  }
+
+  nudge(): void {
+    this.#poller.nudge();
+  }
+
+  acceptRewind(): void {
+    this.#rewind = true;
+  }
+
+  /** In a folder of its own, for it must not wait for a fetch, nor fail with a cache that is damaged. */
+  async reachable(signal: AbortSignal): Promise<void> {
+    this.#probe ??= this.#openProbe();
+    const context = await this.#probe.catch((error: unknown) => {
+      this.#probe = undefined;
+      throw error;
+    });
+    const failures: OmniError[] = [];
+    for (const remote of this.#order.list()) {
+      try {
+        await pingRemote(context, remote, this.#options.limits, signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof OmniError)) throw error;
+        failures.push(error);
+      }
+    }
+    throw joinFailures(failures);
+  }
+
+  async blame(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined> {
+    const { store } = await this.#open();
+    if (!(await store.exists())) return undefined;
+    const { path } = this.#followed;
+    return this.#blamer.origin(store, { commit: id, path: path === '' ? file : `${path}/${file}`, line }, signal);
   }
 
   /** One git writer at a time: fetches, and the collection of garbage after them. */
@@ -138,98 +216,127 @@ class GitSource implements Source {
     return result;
   }
 
-  async #fetchOnce(signal: AbortSignal): Promise<Snapshot> {
-    if (this.#damaged) throw damaged('cache', this.#context.origin, 'a manifest could not be read');
-    await this.#open();
-    const { limits, ref } = this.#options;
-    const remote = await askRemote(this.#context, this.#url, ref, limits, signal);
-    const known = this.#known;
-    if (known?.remote.id === remote.id && known.remote.name === remote.name) return settled(known.outcome);
+  async #open(): Promise<Opened> {
+    if (this.#opened !== undefined) return this.#opened;
+    const { cacheDir, limits, verify } = this.#options;
+    const store = await GitStore.open(cacheDir, this.#remotes, limits);
+    const verifier = verify && new Verifier(verify, store.context, store.objects, join(cacheDir, 'gnupg'));
+    this.#opened ??= { store, verifier, intake: new GitIntake(store, verifier, this.#followed) };
+    return this.#opened;
+  }
+
+  async #openProbe(): Promise<GitContext> {
+    const folder = join(this.#options.cacheDir, 'probe');
+    await openCache(folder);
+    return cacheContext(folder, this.description, this.#options.limits.memoryBytes);
+  }
+
+  async #fetchOnce(rewind: boolean, signal: AbortSignal): Promise<Snapshot> {
+    const opened = await this.#open();
+    const { store } = opened;
+    if (store.damaged) throw damaged('cache', store.context.origin, 'a manifest could not be read');
+    await store.prepare();
+    const trust = (await opened.verifier?.refresh(signal)) ?? '';
+    const failures: OmniError[] = [];
+    for (const remote of this.#order.list()) {
+      try {
+        const snapshot = await this.#fetchFrom(opened, remote, { rewind, trust, failures }, signal);
+        this.#order.answered(remote);
+        return snapshot;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof OmniError) || OWN_FAULTS.has(error.code)) throw error;
+        this.#order.failed(remote);
+        failures.push(error);
+      }
+    }
+    throw joinFailures(failures);
+  }
+
+  async #fetchFrom(
+    { store, intake }: Opened,
+    remote: Remote,
+    { rewind, trust, failures }: { rewind: boolean; trust: string; failures: readonly OmniError[] },
+    signal: AbortSignal,
+  ): Promise<Snapshot> {
+    const { names, label, limits } = this.#followed;
+    const ref = await askRemote(store.context, remote, names, label, limits, signal);
+    const key = `${ref.name} ${ref.id} ${trust}`;
+    if (this.#settled?.key === key) return this.#settled.snapshot;
+    const refusal = this.#refused.get(key);
+    if (refusal !== undefined) throw refusal;
+    const notes = failures.map(({ message }) => `passed over: ${message}`);
     try {
-      const snapshot = await this.#bring(remote, signal);
-      this.#known = { remote, outcome: snapshot };
+      const several = this.#remotes.length > 1;
+      const snapshot = await intake.take({ remote, ref, rewind, several, notes }, signal);
+      this.#settled = { key, snapshot };
+      if (await store.isScattered()) this.#collectGarbageLater(store);
       return snapshot;
     } catch (error) {
-      if (error instanceof OmniError && error.class === 'stall') this.#known = { remote, outcome: error };
+      if (error instanceof OmniError && LASTING.has(error.code)) this.#refuse(key, error);
       throw error;
     }
   }
 
-  async #bring(remote: RemoteRef, signal: AbortSignal): Promise<Snapshot> {
-    const name = localName(remote.name);
-    const local = await this.#objects.read(name);
-    if (local?.id !== remote.id) {
-      const packs = await transfer(this.#context, this.#url, remote, this.#options.limits, signal);
-      if (packs > GC_PACKS) this.#collectGarbageLater();
-    }
-    const commit = await this.#objects.read(`${name}^{commit}`);
-    if (commit === undefined) throw damaged('cache', this.#context.origin, `${remote.name} leads to no commit`);
-    return this.#snapshot(commit, signal);
+  #refuse(key: string, error: OmniError): void {
+    if (this.#refused.size >= REFUSALS_KEPT) this.#refused.clear();
+    this.#refused.set(key, error);
   }
 
   /** A damaged cache is fetched anew, once: nobody at a robot can run git fsck. Kept until the new one is complete. */
-  async #healed(error: unknown, signal: AbortSignal): Promise<Snapshot> {
+  async #healed(error: unknown, rewind: boolean, signal: AbortSignal): Promise<Snapshot> {
     if (!(error instanceof OmniError) || error.code !== 'source-cache-damaged') throw error;
-    const { folder } = this.#context;
-    const aside = `${folder}.damaged`;
-    this.#reset();
-    await rm(aside, { recursive: true, force: true });
-    await rename(folder, aside);
+    const { store } = await this.#open();
+    this.#settled = undefined;
+    const settle = await store.setAside();
     try {
-      const snapshot = await this.#fetchOnce(signal);
-      await rm(aside, { recursive: true, force: true });
+      const snapshot = await this.#fetchOnce(rewind, signal);
+      await settle(false);
       return snapshot;
     } catch (again) {
-      this.#reset();
-      await rm(folder, { recursive: true, force: true });
-      await rename(aside, folder);
+      this.#settled = undefined;
+      await settle(true);
       throw again;
     }
   }
 
-  #reset(): void {
-    this.#objects.close();
-    this.#known = undefined;
-    this.#opened = false;
-    this.#damaged = false;
-  }
-
-  async #open(): Promise<void> {
-    if (this.#opened) return;
-    await openCache(this.#context.folder);
-    this.#opened = true;
-  }
-
-  /** Many small packs slow every read. Runs behind the fetch that noticed; the next fetch waits for it. */
-  #collectGarbageLater(): void {
-    const collect = () =>
-      runGit(this.#context, {
-        args: ['gc', '--quiet'],
-        timeoutMs: GC_TIMEOUT_MS,
-        maxOutputBytes: 1024 * 1024,
-        signal: this.#stopping.signal,
-      });
+  /** Runs behind the fetch that noticed; the next fetch waits for it. */
+  #collectGarbageLater(store: GitStore): void {
     // A failure costs speed only, and the next fetch tries again.
-    void this.#exclusively(collect).catch(() => removeLeftovers(this.#context.folder));
+    void this.#exclusively(() => store.collectGarbage(this.#stopping.signal)).catch(() => undefined);
   }
 
-  #snapshot(commit: GitObject, signal: AbortSignal, ref = this.#options.ref): Promise<Snapshot> {
-    return readSnapshot({
-      context: this.#context,
-      objects: this.#objects,
-      commit,
-      path: this.#path,
-      ref: ref.replace(/^refs\/(heads|tags)\//, ''),
-      limits: this.#options.limits,
-      signal,
-      onDamage: () => {
-        this.#damaged = true;
-      },
-    });
+  /** `main~1` where main is what is followed; else whatever git takes it for. */
+  async #resolve(store: GitStore, rev: string): Promise<GitObject | undefined> {
+    const [, name = rev, suffix = ''] = /^(.+?)([~^@].*)?$/.exec(rev) ?? [];
+    const { names, label } = this.#followed;
+    const followed = name === label || name === this.#options.ref;
+    for (const spec of followed ? names.map((full) => shelved('accepted', full)) : [name]) {
+      const commit = await store.commitAt(`${spec}${suffix}`);
+      if (commit !== undefined) return commit;
+    }
+    return undefined;
+  }
+
+  /** Part of a history that passed every check once: what was transferred and refused lies in the same cache. */
+  async #wasAccepted(store: GitStore, commit: GitObject, signal: AbortSignal): Promise<boolean> {
+    for (const shelf of ['accepted', 'former'] as const) {
+      for (const name of this.#followed.names) {
+        const tip = await store.commitAt(shelved(shelf, name));
+        if (tip === undefined) continue;
+        const found = await relation(store.context, store.objects, commit.id, tip.id, signal);
+        if (found === 'same' || found === 'successor') return true;
+      }
+    }
+    return false;
   }
 }
 
-function settled(outcome: Snapshot | OmniError): Snapshot {
-  if (outcome instanceof OmniError) throw outcome;
-  return outcome;
+/** Fully qualified names that `ref` may mean, best first. A branch must not pass for the signed tag that is asked for. */
+function candidates(ref: string, tagsOnly: boolean): readonly string[] {
+  if (tagsOnly && ref.startsWith('refs/heads/')) {
+    throw sourceInvalid(`verify.tag asks for a signed tag, but ${ref} is a branch`, 'Name a tag as the ref.');
+  }
+  if (ref.startsWith('refs/')) return [ref];
+  return tagsOnly ? [`refs/tags/${ref}`] : [`refs/heads/${ref}`, `refs/tags/${ref}`];
 }

@@ -8,6 +8,8 @@ export interface SourceLimits {
   readonly files: number;
   /** A repository's whole cache, history included; of a directory, the sum of its manifests. */
   readonly totalBytes: number;
+  /** Memory of any one git process: what a remote sends may be made to unpack without end. */
+  readonly memoryBytes: number;
   /** Asking the remote what its ref points at. */
   readonly pollTimeoutMs: number;
   /** Transferring what changed. */
@@ -18,6 +20,7 @@ export const defaultLimits: SourceLimits = {
   fileBytes: 4 * 1024 * 1024,
   files: 100_000,
   totalBytes: 256 * 1024 * 1024,
+  memoryBytes: 512 * 1024 * 1024,
   pollTimeoutMs: 10_000,
   fetchTimeoutMs: 120_000,
 };

@@ -15,7 +15,7 @@ export interface GitRepository {
 /** A checkout (or bare repository) on this machine, for `omni diff --rev`. `folder` may be any folder inside it. */
 export function openGitRepository(folder: string): GitRepository {
   const context = checkoutContext(folder);
-  const objects = new ObjectReader(context);
+  const objects = new ObjectReader(context, defaultLimits.fileBytes);
   return {
     async readRevision(rev, path, signal) {
       checkRev(rev);

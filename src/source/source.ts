@@ -62,6 +62,8 @@ export interface Source {
   reachable(signal: AbortSignal): Promise<void>;
   /** Asks sooner than the poll would, a little later than now: a hint, worth what whoever gave it is worth. Rate-limited. */
   nudge?(): void;
+  /** The next fetch may leave the history that was accepted so far: a person looked at why it was rewound. */
+  acceptRewind?(): void;
   /** Which commit wrote this line of `file` (as `Position.file`, 1-based line) at a revision; undefined: nobody can tell. */
   blame?(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined>;
   /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */

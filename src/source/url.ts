@@ -65,6 +65,16 @@ export function parseSourceUrl(text: string): SourceUrl {
   return { kind: 'directory', path: text, display: text };
 }
 
+/** Name or address out of a checked git URL, without user, port and brackets; undefined for `file`. */
+export function hostOf(url: string): string | undefined {
+  if (url.startsWith('file:')) return undefined;
+  const scheme = SCHEME.exec(url)?.[0];
+  if (scheme === undefined) return SCP_LIKE.exec(url)?.[2]?.replace(/^\[|\]$/g, '');
+  const [authority = ''] = url.slice(scheme.length).split('/', 1);
+  const host = authority.slice(authority.lastIndexOf('@') + 1).replace(/:[0-9]{1,5}$/, '');
+  return host.replace(/^\[|\]$/g, '');
+}
+
 function gitUrl(scheme: string, text: string): SourceUrl {
   if (!GIT_SCHEMES.has(scheme)) {
     throw sourceInvalid(`the source's scheme "${scheme}" is not supported`, 'Use https, http, ssh, git or file.');
@@ -99,7 +109,9 @@ function checkAuthority(scheme: string, authority: string): void {
   if (user !== undefined && (scheme !== 'ssh' || user.includes(':'))) {
     throw sourceInvalid(
       "the source's URL holds a user name or password, which every process of this host could read",
-      scheme === 'ssh' ? 'Leave the password out and use an ssh key.' : 'Leave it out; use ssh with a deploy key.',
+      scheme === 'ssh'
+        ? 'Leave the password out and use an ssh key.'
+        : 'Leave it out; put a token into a file, or use ssh with a deploy key.',
     );
   }
   if (user !== undefined && !USER.test(user)) {

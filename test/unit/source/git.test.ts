@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -34,7 +35,7 @@ let caches = 0;
 function open(url: string, options: Partial<GitSourceOptions> = {}): Source {
   caches += 1;
   return openGitSource({
-    url,
+    remotes: [{ url }],
     ref: 'main',
     path: '',
     intervalMs: 30_000,
@@ -44,6 +45,12 @@ function open(url: string, options: Partial<GitSourceOptions> = {}): Source {
     clock: systemClock,
     ...options,
   });
+}
+
+/** The one bare repository below a cache folder. */
+function cacheIn(cacheDir: string): string {
+  const [name] = readdirSync(cacheDir).filter((entry) => /^[0-9a-f]{32}$/.test(entry));
+  return join(cacheDir, name ?? 'no cache');
 }
 
 async function texts(snapshot: Snapshot | undefined): Promise<Record<string, string>> {
@@ -87,16 +94,6 @@ describe('following a remote over git://', () => {
     expect(two.revision.id).toBe(second);
     expect(two.files[1]?.blob).toBe(one.files[1]?.blob);
     expect((await texts(two))['fleet/a.yaml']).toBe('a: 2\n');
-  });
-
-  it('follows a rewritten branch', async () => {
-    const repository = lab.repository('rewritten');
-    repository.write('a.yaml', '1').commit('one');
-    const source = open(`${daemon}/rewritten`);
-    await source.fetch(signal);
-    repository.write('a.yaml', '2').git('add', '-A');
-    repository.git('commit', '--quiet', '--amend', '-m', 'other');
-    expect((await source.fetch(signal)).revision.subject).toBe('other');
   });
 
   it('reads lightweight and annotated tags, and prefers the branch of the same name', async () => {
@@ -180,9 +177,10 @@ describe('following a remote over git://', () => {
     const cacheDir = join(lab.root, 'cache-hooks');
     const source = open(`${daemon}/hooks`, { cacheDir });
     await source.fetch(signal);
-    const cache = join(cacheDir, readdirSync(cacheDir)[0] ?? '');
+    const cache = cacheIn(cacheDir);
     expect(existsSync(join(cache, 'hooks'))).toBe(false);
-    const hooks = lab.folder(join('cache-hooks', readdirSync(cacheDir)[0] ?? '', 'hooks'));
+    const hooks = join(cache, 'hooks');
+    mkdirSync(hooks);
     const marker = join(lab.root, 'hook-ran');
     for (const hook of ['reference-transaction', 'post-update', 'pre-auto-gc']) {
       writeFileSync(join(hooks, hook), `#!/bin/sh\ntouch '${marker}'\n`);
@@ -225,7 +223,7 @@ describe('offline', () => {
     const cacheDir = join(lab.root, `cache-${damage}`);
     const url = repository.url;
     await open(url, { cacheDir }).fetch(signal);
-    const cache = join(cacheDir, readdirSync(cacheDir)[0] ?? '');
+    const cache = cacheIn(cacheDir);
     for (const name of readdirSync(join(cache, 'objects', 'pack'))) {
       const pack = join(cache, 'objects', 'pack', name);
       chmodSync(pack, 0o600);
@@ -239,7 +237,7 @@ describe('offline', () => {
     const snapshot = await source.fetch(signal);
     expect(snapshot.revision.id).toBe(id);
     expect(await texts(snapshot)).toEqual({ 'a.yaml': '1' });
-    expect(readdirSync(cacheDir)).toHaveLength(1);
+    expect(readdirSync(cacheDir).filter((name) => name.includes('damaged'))).toEqual([]);
   });
 
   it('polls a remote that is away ever more slowly, and one that answers at its interval', async () => {
@@ -277,7 +275,7 @@ describe('offline', () => {
     repository.write('a.yaml', noise).commit('one');
     const cacheDir = join(lab.root, 'cache-rotten');
     await open(repository.url, { cacheDir }).fetch(signal);
-    const packs = join(cacheDir, readdirSync(cacheDir)[0] ?? '', 'objects', 'pack');
+    const packs = join(cacheIn(cacheDir), 'objects', 'pack');
     const pack = join(packs, readdirSync(packs).find((name) => name.endsWith('.pack')) ?? '');
     chmodSync(pack, 0o600);
     const bytes = readFileSync(pack);
@@ -292,7 +290,7 @@ describe('offline', () => {
   it('says that git is missing', async () => {
     const path = process.env.PATH;
     const bin = lab.folder('bin');
-    symlinkSync('/usr/bin/timeout', join(bin, 'timeout'));
+    for (const tool of ['timeout', 'prlimit']) symlinkSync(`/usr/bin/${tool}`, join(bin, tool));
     try {
       process.env.PATH = bin;
       const error = await failure(open('https://nowhere.invalid/x.git').fetch(signal));
@@ -307,8 +305,8 @@ describe('offline', () => {
     repository.write('a.yaml', '1').commit('one');
     const cacheDir = join(lab.root, 'cache-locked');
     await open(`${daemon}/locked`, { cacheDir }).fetch(signal);
-    const cache = join(cacheDir, readdirSync(cacheDir)[0] ?? '');
-    writeFileSync(join(cache, 'refs', 'omni', 'heads', 'main.lock'), '');
+    const cache = cacheIn(cacheDir);
+    writeFileSync(join(cache, 'refs', 'omni', 'accepted', 'heads', 'main.lock'), '');
     const second = repository.write('a.yaml', '2').commit('two');
     expect((await open(`${daemon}/locked`, { cacheDir }).fetch(signal)).revision.id).toBe(second);
   });

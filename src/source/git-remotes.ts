@@ -1,0 +1,114 @@
+import { OmniError } from '../errors.ts';
+import type { Clock } from './clock.ts';
+import { DISTRUST } from './git-trust-errors.ts';
+import { hasControlCharacter, hostOf, parseSourceUrl, sourceInvalid } from './url.ts';
+
+/** One place to fetch a repository from. Files are read at each use, so that keys and tokens can be exchanged. */
+export interface RemoteOptions {
+  readonly url: string;
+  /** For ssh: this key alone is offered; absent: what root's ssh configuration says. */
+  readonly sshKeyFile?: string;
+  /** For ssh: this file alone says which host keys are right; absent: root's and the system's. */
+  readonly knownHostsFile?: string;
+  /** For https: one line, mode 0600 or stricter; sent as the password. */
+  readonly tokenFile?: string;
+  /** Goes with the token; `git` where it does not matter to the server. */
+  readonly username?: string;
+  /** For https: PEM certificates that the server's must lead to, in place of the system's. */
+  readonly caFile?: string;
+}
+
+export interface Remote extends RemoteOptions {
+  /** Lower case; `ssh` for scp-like addresses. */
+  readonly scheme: string;
+  /** For people and records; holds no credentials. */
+  readonly display: string;
+  /** Name or address, without port and brackets; undefined for `file`. */
+  readonly host: string | undefined;
+}
+
+/** Checks what can be checked without looking at a file. Throws `source-invalid`. */
+export function parseRemote(options: RemoteOptions): Remote {
+  const parsed = parseSourceUrl(options.url);
+  if (parsed.kind !== 'git') throw sourceInvalid(`${options.url} is not a git URL`, 'Use an https or ssh URL.');
+  const scheme = /^([a-z]+):\/\//.exec(parsed.url)?.[1] ?? 'ssh';
+  const { sshKeyFile, knownHostsFile, tokenFile, username, caFile } = options;
+  if (scheme !== 'ssh' && (sshKeyFile !== undefined || knownHostsFile !== undefined)) {
+    throw sourceInvalid(`${parsed.display} is given an ssh key or known hosts, but is no ssh URL`, 'Use an ssh URL.');
+  }
+  if (scheme !== 'https' && (tokenFile !== undefined || caFile !== undefined)) {
+    const why = scheme === 'http' ? ', and http would show a token to everybody on the way' : '';
+    throw sourceInvalid(
+      `${parsed.display} is given a token or CA file, but is no https URL${why}`,
+      'Use an https URL.',
+    );
+  }
+  if (username !== undefined && (tokenFile === undefined || username === '' || hasControlCharacter(username))) {
+    throw sourceInvalid(`the user name for ${parsed.display} is not usable`, 'Give it together with a token file.');
+  }
+  for (const file of [sshKeyFile, knownHostsFile, tokenFile, caFile]) if (file !== undefined) checkFile(file);
+  return { ...options, url: parsed.url, scheme, display: parsed.display, host: hostOf(parsed.url) };
+}
+
+/** Paths end up in a command line for a shell and in ssh's own syntax: what either would expand is refused. */
+function checkFile(path: string): void {
+  if (path.startsWith('/') && !hasControlCharacter(path) && !/["'%$`\\]/.test(path)) return;
+  throw sourceInvalid(
+    `"${path.slice(0, 80)}" cannot be used as the path of a key or token file`,
+    'Give an absolute path without quotes, "%", "$" and backslashes.',
+  );
+}
+
+const SET_BACK_MS = 300_000;
+
+/** Remotes in the order of the configuration, but for those that failed within five minutes: they are asked last. */
+export class RemoteOrder {
+  readonly #remotes: readonly Remote[];
+  readonly #clock: Clock;
+  readonly #failedAt = new Map<string, number>();
+
+  constructor(remotes: readonly Remote[], clock: Clock) {
+    this.#remotes = remotes;
+    this.#clock = clock;
+  }
+
+  list(): readonly Remote[] {
+    const now = this.#clock.now();
+    const setBack = (remote: Remote) => {
+      const since = now - (this.#failedAt.get(remote.url) ?? Number.NEGATIVE_INFINITY);
+      return since >= 0 && since < SET_BACK_MS;
+    };
+    return [...this.#remotes.filter((remote) => !setBack(remote)), ...this.#remotes.filter(setBack)];
+  }
+
+  answered(remote: Remote): void {
+    this.#failedAt.delete(remote.url);
+  }
+
+  failed(remote: Remote): void {
+    this.#failedAt.set(remote.url, this.#clock.now());
+  }
+}
+
+/**
+ * One error for failures of all remotes, in words of each. What accuses a remote outranks what may pass by itself, and
+ * that outranks what stays until somebody acts on it. `failures` holds at least one.
+ */
+export function joinFailures(failures: readonly OmniError[]): OmniError {
+  const [first] = failures;
+  if (first === undefined) throw new TypeError('no failures to join');
+  if (failures.length === 1) return first;
+  const {
+    code,
+    class: errorClass,
+    exitCode,
+    fix,
+  } = failures.find((error) => DISTRUST.has(error.code)) ?? failures.find((error) => error.class === 'retry') ?? first;
+  const messages = failures.map(({ message }) => message).join('; ');
+  return new OmniError(`none of ${failures.length} remotes gives a revision that can be used: ${messages}`, {
+    code,
+    class: errorClass,
+    exitCode,
+    ...(fix === undefined ? {} : { fix }),
+  });
+}
