@@ -1,4 +1,4 @@
-/** Full buckets are forgotten when there are more than this. */
+/** Full buckets are forgotten when there are more than this, and twice as many as were left the last time. */
 const KEPT = 4_096;
 
 /**
@@ -10,6 +10,7 @@ export class TokenBuckets<K> {
   readonly #burst: number;
   readonly #now: () => number;
   readonly #fullAtMs = new Map<K, number>();
+  #crowded = KEPT;
 
   /** `now`: milliseconds of a clock that never jumps. */
   constructor(options: { readonly perSecond: number; readonly burst: number; readonly now: () => number }) {
@@ -18,12 +19,17 @@ export class TokenBuckets<K> {
     this.#now = options.now;
   }
 
+  /** Buckets that are not known to be full. */
+  get size(): number {
+    return this.#fullAtMs.size;
+  }
+
   /** Takes a token; false: there is none. */
   take(key: K): boolean {
     if (this.waitMs(key) > 0) return false;
     const nowMs = this.#now();
     this.#fullAtMs.set(key, Math.max(this.#fullAtMs.get(key) ?? nowMs, nowMs) + this.#intervalMs);
-    if (this.#fullAtMs.size > KEPT) this.#forgetFull(nowMs);
+    if (this.#fullAtMs.size > this.#crowded) this.#forgetFull(nowMs);
     return true;
   }
 
@@ -36,5 +42,6 @@ export class TokenBuckets<K> {
 
   #forgetFull(nowMs: number): void {
     for (const [key, fullAtMs] of this.#fullAtMs) if (fullAtMs <= nowMs) this.#fullAtMs.delete(key);
+    this.#crowded = Math.max(KEPT, 2 * this.#fullAtMs.size);
   }
 }

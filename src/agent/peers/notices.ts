@@ -40,7 +40,7 @@ export class Notices {
   #cancelRound: (() => void) | undefined;
 
   constructor(options: NoticesOptions) {
-    const { now } = options.clock;
+    const now = (): number => options.clock.now();
     this.#options = options;
     this.#telling = new TokenBuckets({ ...TELLING, now });
     this.#asking = new TokenBuckets({ ...ASKING, now });

@@ -67,6 +67,13 @@ export class FakeNode {
     if (this.config !== undefined) await this.start(this.config);
   }
 
+  /** Has another address as well, as a node behind a port forwarding does. */
+  alsoAt(address: string): Endpoint {
+    const other = endpoint(address);
+    this.network.listen(other, this.#receive);
+    return other;
+  }
+
   /** Changes the underlay address, as a robot does that roams. */
   move(address: string): void {
     this.network.silence(this.at);
