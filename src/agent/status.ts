@@ -73,7 +73,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   });
 }
 
-function contactOf({ state, lastHandshakeMs, unanswered }: PeerSessionStatus): Contact {
+export function contactOf({ state, lastHandshakeMs, unanswered }: PeerSessionStatus): Contact {
   const last = lastHandshakeMs === undefined ? {} : { lastHandshakeMs };
   if (unanswered === undefined) return { state, ...last };
   const { to, ...tries } = unanswered;
