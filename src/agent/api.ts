@@ -22,7 +22,7 @@ import type { LineOrigin, Revision } from '../source/source.ts';
  *   POST /v1/release    {}            RolloutReport
  *   POST /v1/suspend    { reason }    RolloutReport
  *   POST /v1/resume     {}            RolloutReport
- *   GET  /v1/why?q=TEXT               WhyReport[]     404 `not-found` where nothing of that name is known
+ *   GET  /v1/why?q=TEXT               WhyReport[]     404 `nothing-known`
  *   GET  /v1/events?watch=1&since=N   Event per line (NDJSON); without watch the backlog only
  *   GET  /metrics                     the same as on --metrics
  *

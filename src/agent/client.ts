@@ -41,7 +41,7 @@ export interface AgentClient {
   release(): Promise<Json<RolloutReport>>;
   suspend(request: { readonly reason: string }): Promise<Json<RolloutReport>>;
   resume(): Promise<Json<RolloutReport>>;
-  /** Rejects with `not-found` where nothing of that name is known. */
+  /** Rejects with `nothing-known`, whose fix names what may have been meant. */
   why(query: string): Promise<Json<readonly WhyReport[]>>;
   /** The backlog after `since`, then, with `watch`, what happens until `signal`. Ends when the agent does. */
   events(options: {
