@@ -7,6 +7,7 @@ import { mac1Key } from '../session/hash.ts';
 import { type Identity, readIdentity, readPsk } from '../session/identity.ts';
 import { SessionManager } from '../session/manager.ts';
 import type { Source } from '../source/source.ts';
+import { ClusterSecret } from './cluster-secret.ts';
 import type { AgentConfig } from './config.ts';
 import { EndpointResolver, systemLookup } from './dns.ts';
 import { createEngine } from './engine.ts';
@@ -18,8 +19,10 @@ import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
 import { openSource } from './open-source.ts';
 import type { Parts } from './parts.ts';
+import { Peers } from './peers/peers.ts';
 import { checkPort, refusal } from './preflight.ts';
 import { routesOf } from './routes.ts';
+import { SealingWatch } from './sealing.ts';
 import { serveControl } from './server.ts';
 import { SessionShell } from './session-shell.ts';
 
@@ -50,7 +53,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   if (config.teardown) return teardown(config, log, signal);
   const identity = readIdentity(config.identity);
   const psk = readPsk(config.pskFile);
-  const source = openSource(config);
+  const source = openSource(config, identity.publicKeyBytes);
   const stops: Stops = [];
   try {
     stops.push(await lockStateDir(config.stateDir));
@@ -121,6 +124,7 @@ class Agent {
     this.#log = log;
     const events = new EventLog(clock.wall);
     const fleets = new Fleets();
+    const sealing = new SealingWatch(events, log);
     const { publicKey } = identity;
     this.#resolver = new EndpointResolver({
       lookup: systemLookup,
@@ -137,7 +141,11 @@ class Agent {
         log(event.type === 'Warning' ? 'warn' : 'info', event.message, { reason: event.reason, object: event.object });
         events.record(event);
       },
-      onApplied: (sessions) => this.#parts.sessions.apply(sessions),
+      onApplied: (sessions, revision) => {
+        this.#parts.sessions.apply(sessions);
+        const fleet = fleets.at(revision)?.fleet;
+        if (fleet !== undefined && sessions !== undefined) sealing.look(fleet, sessions.cluster);
+      },
       onPass: (pass) => this.#passed(pass),
     });
     const manager = new SessionManager({
@@ -149,8 +157,18 @@ class Agent {
       resolve: async (host) => this.#resolver.resolve(host),
       onEvent: (event) => this.#parts.sessions.onEvent(event),
     });
+    const secret = new ClusterSecret({
+      identity,
+      fallback: psk,
+      setPsks: (psks) => manager.setPsks(psks),
+      setMac1Keys: (keys) => dataPlane.sessions.setMac1Keys(keys),
+    });
     const sessions = new SessionShell({
-      configure: (sessionConfig) => manager.configure(sessionConfig),
+      configure: async (sessionConfig) => {
+        const unreadable = await secret.follow(sessionConfig);
+        await manager.configure(sessionConfig);
+        return unreadable;
+      },
       events,
       log,
       after: clock.setTimer,
@@ -176,6 +194,7 @@ class Agent {
       reconciler,
       dataPlane,
       manager,
+      peers: new Peers({ dataPlane, source, clock, random: Math.random, log }),
       sessions,
       events,
     };
@@ -196,7 +215,7 @@ class Agent {
   }
 
   async #start(life: AbortSignal, stops: Stops): Promise<void> {
-    const { config, reconciler, manager, follower, sessions, source } = this.#parts;
+    const { config, reconciler, manager, peers, follower, sessions, source } = this.#parts;
     if (config.metrics !== undefined) stops.push(await serveMetrics(config.metrics, this.#metrics));
     const control = await serveControl(config.socket, routesOf(this.#parts, this.#metrics), this.#log);
     stops.push(() => control.close());
@@ -208,12 +227,15 @@ class Agent {
     this.#fresh = !(await reconciler.start(life)).adopted;
     this.#log('info', `agent ${config.version} runs`, { source: source.description, pid: process.pid });
     await follower.boot(life); // what was in force last, before any network
+    peers.start();
+    stops.push(() => peers.stop());
     stops.push(follower.start(life));
   }
 
   /** A new valid fleet. */
   async #take(offer: Offer): Promise<void> {
-    const { fleets, publicKey, reconciler } = this.#parts;
+    const { fleets, publicKey, peers, reconciler } = this.#parts;
+    peers.learned(offer.revision.id);
     const port = portOf(offer.fleet, publicKey);
     if (!this.#offered && port !== undefined) await this.#requirePort(port);
     this.#offered = true;

@@ -49,7 +49,7 @@ function obstacleOf(
   }
   if (sessions === undefined) return undefined;
   return {
-    reason: reasonOf(sessions.error.code),
+    reason: sessions.reason ?? reasonOf(sessions.error.code),
     message: withFix(sessions.error),
     sinceMs: sessions.sinceMs,
     observedRevision: reconcile[0]?.observedRevision ?? '',

@@ -1,13 +1,14 @@
 import { OmniError } from '../errors.ts';
 import type { PublicKey } from '../manifest/model.ts';
 import type { SessionConfig } from '../reconcile/desired.ts';
-import type { ManagerEvent, SessionManager } from '../session/manager.ts';
+import type { ManagerEvent } from '../session/manager.ts';
 import type { EventLog } from './events.ts';
 import { messageOf } from './lock.ts';
 import type { Log } from './log.ts';
 
 export interface SessionShellOptions {
-  readonly configure: SessionManager['configure'];
+  /** Resolves with what is not as the revision says although its sessions are: a key that this node cannot read. */
+  readonly configure: (config: SessionConfig | undefined) => Promise<OmniError | undefined>;
   readonly events: EventLog;
   readonly log: Log;
   readonly after: (delayMs: number, run: () => void) => () => void;
@@ -18,6 +19,8 @@ export interface SessionShellOptions {
 export interface SessionProblem {
   readonly error: OmniError;
   readonly sinceMs: number;
+  /** PascalCase, of the event and the conditions; absent: they are named after the error. */
+  readonly reason?: 'SecretUnreadable';
 }
 
 const RETRY_MS = 1_000;
@@ -30,6 +33,9 @@ export class SessionShell {
   #problem: SessionProblem | undefined;
   #lastError = '';
   #cancelRetry: (() => void) | undefined;
+  /** One revision at a time, in order; the last one is retried. */
+  #applying: Promise<void> = Promise.resolve();
+  #turn = 0;
 
   constructor(options: SessionShellOptions) {
     this.#options = options;
@@ -43,18 +49,23 @@ export class SessionShell {
   apply(config: SessionConfig | undefined): void {
     this.#cancelRetry?.();
     for (const peer of this.#reachable.keys()) if (config?.peers.has(peer) !== true) this.#reachable.delete(peer);
-    this.#options.configure(config).then(
-      () => {
-        this.#problem = undefined;
-      },
-      (cause: unknown) => {
-        this.#failed(cause);
-        this.#cancelRetry = this.#options.after(RETRY_MS, () => this.apply(config));
-      },
-    );
+    const turn = ++this.#turn;
+    this.#applying = this.#applying.then(() => this.#configure(config, turn));
+  }
+
+  async #configure(config: SessionConfig | undefined, turn: number): Promise<void> {
+    try {
+      const unreadable = await this.#options.configure(config);
+      if (unreadable === undefined) this.#problem = undefined;
+      else this.#failed(unreadable, 'SecretUnreadable');
+    } catch (cause) {
+      this.#failed(cause);
+      if (turn === this.#turn) this.#cancelRetry = this.#options.after(RETRY_MS, () => this.apply(config));
+    }
   }
 
   stop(): void {
+    this.#turn++;
     this.#cancelRetry?.();
   }
 
@@ -84,7 +95,7 @@ export class SessionShell {
     });
   }
 
-  #failed(cause: unknown): void {
+  #failed(cause: unknown, reason?: SessionProblem['reason']): void {
     const { events, log, now } = this.#options;
     const error =
       cause instanceof OmniError
@@ -95,9 +106,15 @@ export class SessionShell {
             cause,
           });
     const same = this.#problem?.error.message === error.message;
-    this.#problem = { error, sinceMs: same ? (this.#problem?.sinceMs ?? now()) : now() };
+    const sinceMs = same ? (this.#problem?.sinceMs ?? now()) : now();
+    this.#problem = { error, sinceMs, ...(reason === undefined ? {} : { reason }) };
     if (same) return;
     log('error', error.message, error.fix === undefined ? {} : { fix: error.fix });
-    events.record({ type: 'Warning', reason: 'SessionsNotConfigured', object: 'node', message: error.message });
+    events.record({
+      type: 'Warning',
+      reason: reason ?? 'SessionsNotConfigured',
+      object: 'node',
+      message: error.message,
+    });
   }
 }

@@ -34,6 +34,9 @@ export interface SessionConfig {
   readonly handshakeTimeoutMs: number;
   readonly newSessionsPerSecondPerSource: number;
   readonly peers: ReadonlyMap<PublicKey, PeerIntent>;
+  /** The cluster's keys, sealed, as the manifest has them. */
+  readonly psk?: string;
+  readonly nextPsk?: string;
 }
 
 /**
@@ -109,6 +112,8 @@ function sessionsOf(fleet: Fleet, share: Share): SessionConfig {
     ...cluster.sessions,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
     peers: LayeredMap.of(peers),
+    ...(cluster.psk === undefined ? {} : { psk: cluster.psk }),
+    ...(cluster.nextPsk === undefined ? {} : { nextPsk: cluster.nextPsk }),
   };
 }
 

@@ -105,6 +105,9 @@ describe('conditionsOf', () => {
       lastTransitionTime: '1970-01-01T00:00:00.007Z',
     });
     const error = new OmniError('in use', { code: 'port-in-use', class: 'stall' });
+    expect(
+      shown(conditionsOf([ready], fetched, { error, sinceMs: 1, reason: 'SecretUnreadable' })).slice(0, 2),
+    ).toEqual(['Ready=False SecretUnreadable', 'Stalled=True SecretUnreadable']);
     expect(shown(conditionsOf([ready], fetched, { error, sinceMs: 1 }))).toEqual([
       'Ready=False PortInUse',
       'Stalled=True PortInUse',
@@ -155,6 +158,7 @@ describe('SessionShell', () => {
       configure: async () => {
         calls += 1;
         if (refuse) throw new OmniError('in use', { code: 'port-in-use', class: 'stall' });
+        return undefined;
       },
       events,
       log: () => undefined,
@@ -176,5 +180,68 @@ describe('SessionShell', () => {
     expect(shell.problem).toBeUndefined();
     clock.advance(60_000);
     expect(calls).toBe(3);
+  });
+
+  it('says what is not as the revision has it, and does not try again by itself', async () => {
+    const clock = new ManualClock();
+    const events = new EventLog(() => clock.now());
+    let unreadable: OmniError | undefined = new OmniError('not for us', { code: 'psk-damaged', class: 'stall' });
+    let calls = 0;
+    const shell = new SessionShell({
+      configure: async () => {
+        calls += 1;
+        return unreadable;
+      },
+      events,
+      log: () => undefined,
+      after: (delayMs, run) => clock.after(delayMs, run),
+      now: () => clock.now(),
+    });
+    const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+    shell.apply(undefined);
+    shell.apply(undefined);
+    await settle();
+    clock.advance(60_000);
+    await settle();
+    expect(calls).toBe(2);
+    expect(shell.problem).toMatchObject({ error: { code: 'psk-damaged' }, reason: 'SecretUnreadable' });
+    expect(events.after(0).map(({ type, reason }) => `${type} ${reason}`)).toEqual(['Warning SecretUnreadable']);
+    unreadable = undefined;
+    shell.apply(undefined);
+    await settle();
+    expect(shell.problem).toBeUndefined();
+  });
+
+  it('configures revisions in their order, however long one takes, and tries only the last one again', async () => {
+    const clock = new ManualClock();
+    const seen: string[] = [];
+    const started: (() => void)[] = [];
+    const shell = new SessionShell({
+      configure: async (config) => {
+        seen.push(config?.cluster ?? 'none');
+        await new Promise<void>((resolve) => started.push(resolve));
+        throw new OmniError('in use', { code: 'port-in-use', class: 'stall' });
+      },
+      events: new EventLog(() => clock.now()),
+      log: () => undefined,
+      after: (delayMs, run) => clock.after(delayMs, run),
+      now: () => clock.now(),
+    });
+    const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+    const timers = { rekeyAfterMs: 1, lifetimeMs: 2, handshakeTimeoutMs: 1, newSessionsPerSecondPerSource: 1 };
+    const config = { cluster: 'first', interface: 'omni0', port: 1, ...timers, peers: new Map() };
+    shell.apply(config);
+    shell.apply({ ...config, cluster: 'second' });
+    await settle();
+    expect(seen).toEqual(['first']);
+    started.shift()?.();
+    await settle();
+    expect(seen).toEqual(['first', 'second']);
+    started.shift()?.();
+    await settle();
+    clock.advance(1_000);
+    await settle();
+    expect(seen).toEqual(['first', 'second', 'second']);
+    shell.stop();
   });
 });
