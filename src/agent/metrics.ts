@@ -3,12 +3,13 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ExitCode, OmniError } from '../errors.ts';
 import { messageOf } from './lock.ts';
 import type { Parts } from './parts.ts';
+import type { MessageCounts } from './peers/mailbox.ts';
 import { closeServer } from './server.ts';
 
 /** Seconds: a pass over one changed row takes a millisecond, a cold start with 10,000 peers two seconds. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-const LABELS = ['reason', 'op', 'class', 'revision', 'version'];
+const LABELS = ['reason', 'op', 'class', 'revision', 'version', 'type', 'direction'];
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | bigint];
 
@@ -31,6 +32,11 @@ export function createMetrics(parts: () => Parts): Metrics {
     registry.registerMetric(readGauge(name, help, read));
   packetMetrics(parts, counter);
   sessionMetrics(parts, counter, gauge);
+  counter(
+    'omni_messages_total',
+    "Messages between agents; those received in vain by type 'malformed' and 'over-limit'.",
+    () => messageSamples(parts().peers.counts()),
+  );
   reconcileMetrics(parts, counter, gauge);
   sourceMetrics(parts, gauge);
   const duration = new Histogram({
@@ -106,6 +112,12 @@ function sourceMetrics(parts: () => Parts, gauge: AddGauge): void {
     return lastFetchMs === undefined ? [] : [[{}, lastFetchMs / 1000]];
   });
   gauge('omni_build_info', 'Version of the agent; always 1.', () => [[{ version: parts().config.version }, 1]]);
+}
+
+function messageSamples({ rx, tx, malformed, overLimit }: MessageCounts): readonly Sample[] {
+  const of = (direction: string, counts: Readonly<Record<string, number>>) =>
+    Object.entries(counts).map(([type, value]): Sample => [{ type, direction }, value]);
+  return [...of('rx', { ...rx, malformed, 'over-limit': overLimit }), ...of('tx', tx)];
 }
 
 function one(value: number | bigint): readonly Sample[] {

@@ -7,6 +7,7 @@ import type { AgentConfig } from './config.ts';
 import type { EventLog } from './events.ts';
 import type { Fleets } from './fleets.ts';
 import type { Follower } from './follower.ts';
+import type { Peers } from './peers/peers.ts';
 import type { SessionShell } from './session-shell.ts';
 
 /** A running agent's parts, as status, metrics and the control API see them. */
@@ -22,6 +23,7 @@ export interface Parts {
   readonly reconciler: Reconciler;
   readonly dataPlane: DataPlane;
   readonly manager: SessionManager;
+  readonly peers: Peers;
   readonly sessions: SessionShell;
   readonly events: EventLog;
 }
