@@ -1,4 +1,6 @@
 import type { PruneLimit } from '../reconcile/guards.ts';
+import type { RemoteOptions } from '../source/git-remotes.ts';
+import type { VerifyOptions } from '../source/git-verify.ts';
 import type { SourceLimits } from '../source/limits.ts';
 import type { BusyHook } from './busy.ts';
 import type { LogLevel } from './log.ts';
@@ -7,32 +9,7 @@ import type { Window } from './windows.ts';
 /** A folder of manifests, or remotes of one git repository that are tried in turn. */
 export type SourceConfig =
   | { readonly kind: 'directory'; readonly path: string }
-  | { readonly kind: 'git'; readonly remotes: readonly RemoteConfig[] };
-
-/** What a git remote is reached with. Files are read anew for each use: keys may be exchanged under a running agent. */
-export interface RemoteConfig {
-  readonly url: string;
-  /** For `ssh` URLs. */
-  readonly sshKeyFile?: string;
-  readonly knownHostsFile?: string;
-  /** For `https` URLs: the password is in it, the user name is `username`. */
-  readonly tokenFile?: string;
-  readonly username?: string;
-  /** PEM, in place of the system's authorities. */
-  readonly caFile?: string;
-}
-
-/** Whose signatures a commit or tag needs. At least one of the files is given where anything is asked for. */
-export interface VerifyConfig {
-  /** `head`: the commit that the ref names; `every`: all since the last accepted one too. */
-  readonly commits: 'off' | 'head' | 'every';
-  /** The ref is a tag, and the tag itself is signed. */
-  readonly tag: boolean;
-  /** ssh-keygen(1), ALLOWED SIGNERS. */
-  readonly allowedSignersFile?: string;
-  /** ASCII armor. */
-  readonly openpgpKeysFile?: string;
-}
+  | { readonly kind: 'git'; readonly remotes: readonly RemoteOptions[] };
 
 export interface WebhookConfig {
   /** `host:port`, IPv6 in brackets. */
@@ -50,7 +27,7 @@ export interface AgentConfig {
   readonly path: string;
   readonly intervalMs: number;
   /** Absent: signatures are not looked at. */
-  readonly verify?: VerifyConfig;
+  readonly verify?: VerifyOptions;
   /** Calls by a git server, to look now. */
   readonly webhook?: WebhookConfig;
   /** A revision that takes more away waits for a human (`parsePruneLimit`); absent: `DEFAULT_PRUNE_LIMIT`. */

@@ -318,6 +318,10 @@ export interface AgentConfigDocument {
          */
         allowedSignersFile?: string;
         /**
+         * ssh keys that are trusted no more, whatever stands above: public keys, or a KRL (ssh-keygen(1)).
+         */
+        revokedKeysFile?: string;
+        /**
          * OpenPGP public keys that are trusted, ASCII armor, as `gpg --export --armor` prints them.
          */
         openpgpKeysFile?: string;
@@ -525,9 +529,9 @@ export interface RuleParameters {
   'config-kind': 'actual';
   'config-flag': 'key' | 'setting';
   'config-either': 'where' | 'count' | 'choices' | 'advice';
-  'remote-url-invalid': 'where' | 'problem' | 'advice';
-  'remote-duplicate': 'where';
-  'remote-credential': 'where' | 'wanted';
+  'remote-invalid': 'problem' | 'advice';
+  'remote-duplicate': never;
+  'source-invalid': 'problem' | 'advice';
   'verify-keys': never;
   'verify-directory': never;
   'webhook-directory': never;

@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { applyConfigFile } from '../../../src/cli/config-file.ts';
+import { describe, expect, it } from 'vitest';
 import { reportError } from '../../../src/cli/errors.ts';
 import type { Io } from '../../../src/cli/io.ts';
-import { durationFlag, Flag } from '../../../src/cli/options.ts';
+import { Flag } from '../../../src/cli/options.ts';
 import { createProgram } from '../../../src/cli/program.ts';
 import { renderReference } from '../../../src/cli/reference.ts';
 import { createStyle } from '../../../src/cli/style.ts';
@@ -165,57 +163,6 @@ describe('errors', () => {
 
   it('show control characters instead of sending them to the terminal', () => {
     expect(report(new OmniError('a\x1b[2Jb', { code: 'x', class: 'bug' })).text).toBe('error: a\\u{1b}[2Jb\n');
-  });
-});
-
-describe('the configuration file of the agent', () => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'omni-cli-config-'));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
-
-  async function configured(text: string, argv: readonly string[] = []): Promise<Record<string, unknown>> {
-    const path = join(folder, 'agent.yaml');
-    await writeFile(path, text);
-    const command = new Command('agent')
-      .addOption(new Flag('--source <url>', ''))
-      .addOption(new Flag('--state-dir <dir>', '', { default: '/var/lib/omni' }))
-      .addOption(new Flag('--engine <engine>', '', { choices: ['kernel', 'memory'] }))
-      .addOption(durationFlag('--interval <duration>', '', '30s'))
-      .addOption(new Flag('--teardown', ''))
-      .exitOverride();
-    command.parse(argv, { from: 'user' });
-    await applyConfigFile(command, path, true);
-    return command.opts();
-  }
-
-  it('sets flags by their names, below what was typed', async () => {
-    const text = 'source: https://a\nstate-dir: /x\ninterval: 5s\n';
-    expect(await configured(text)).toMatchObject({ source: 'https://a', stateDir: '/x', interval: 5_000 });
-    expect(await configured(text, ['--state-dir', '/y'])).toMatchObject({ stateDir: '/y' });
-    expect(await configured('')).toEqual({ stateDir: '/var/lib/omni', interval: 30_000 });
-  });
-
-  it.each([
-    ['souce: x', /no setting 'souce'/],
-    ['teardown: true', /no setting 'teardown'/],
-    ['engine: quantum', /Allowed choices are kernel, memory/],
-    ['interval: 30', /no unit/],
-    ['source: { a: b }', /source is no text/],
-    ['- a', /not a mapping/],
-    ['a: [', /no YAML/],
-    ['a: &a x\nsource: *a', /no YAML/],
-  ])('refuses %j', async (text, message) => {
-    await expect(configured(text)).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(message) });
-  });
-
-  it('may be absent, unless somebody named it', async () => {
-    const command = new Command('agent').addOption(new Flag('--source <url>', ''));
-    await applyConfigFile(command, join(folder, 'absent.yaml'), false);
-    expect(command.opts()).toEqual({});
-    await expect(applyConfigFile(command, join(folder, 'absent.yaml'), true)).rejects.toMatchObject({ exitCode: 2 });
-    expect(await omni(['agent', '--config', '/nowhere.yaml'])).toMatchObject({ code: 2 });
   });
 });
 
