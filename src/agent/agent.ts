@@ -20,7 +20,6 @@ import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
 import { openSource } from './open-source.ts';
 import type { Parts } from './parts.ts';
 import { Peers } from './peers/peers.ts';
-import { Peers } from './peers/peers.ts';
 import { checkPort, refusal } from './preflight.ts';
 import { routesOf } from './routes.ts';
 import { SealingWatch } from './sealing.ts';
@@ -228,8 +227,6 @@ class Agent {
     this.#fresh = !(await reconciler.start(life)).adopted;
     this.#log('info', `agent ${config.version} runs`, { source: source.description, pid: process.pid });
     await follower.boot(life); // what was in force last, before any network
-    peers.start();
-    stops.push(() => peers.stop());
     peers.start();
     stops.push(() => peers.stop());
     stops.push(follower.start(life));
