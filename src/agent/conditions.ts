@@ -66,6 +66,7 @@ function obstructed(reconcile: readonly ReconcileCondition[], { sinceMs, ...verd
   return [
     { type: 'Ready', status: 'False', lastTransitionTime: transition('Ready', 'False'), ...verdict },
     { type: 'Stalled', status: 'True', lastTransitionTime: transition('Stalled', 'True'), ...verdict },
+    ...reconcile.filter(({ type }) => type === 'Drifted' || type === 'Contested'),
   ];
 }
 

@@ -9,7 +9,7 @@ import { closeServer } from './server.ts';
 /** Seconds: a pass over one changed row takes a millisecond, a cold start with 10,000 peers two seconds. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-const LABELS = ['reason', 'op', 'class', 'revision', 'version', 'type', 'direction'];
+const LABELS = ['reason', 'op', 'kind', 'class', 'revision', 'version', 'type', 'direction'];
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | bigint];
 
@@ -95,6 +95,15 @@ function reconcileMetrics(parts: () => Parts, counter: AddCounter, gauge: AddGau
   counter('omni_reconcile_errors_total', 'Changes that failed, by class.', () => byLabel('class', stats().errors));
   counter('omni_reconcile_drift_healed_total', 'Rows set right that no commit had changed.', () =>
     one(stats().driftHealed),
+  );
+  counter('omni_drift_total', 'Rows that no commit had changed and that were found different, by kind of row.', () =>
+    byLabel('kind', stats().drift),
+  );
+  gauge('omni_contested_rows', 'Rows left alone because something else keeps changing them.', () =>
+    one(stats().contestedRows),
+  );
+  gauge('omni_drifted_rows', 'Rows left as they are because the cluster says mode: report.', () =>
+    one(stats().driftedRows),
   );
   counter('omni_reconcile_writes_total', 'Writes to kernel objects.', () => one(parts().dataPlane.writes));
   gauge('omni_reconcile_pending_rows', 'Rows not verified yet, or known not to be as desired.', () =>

@@ -6,6 +6,7 @@ import type { Parts } from './parts.ts';
 import { parseApplyRequest, parseDiffRequest, parseSince } from './requests.ts';
 import type { Call, Handler, Reply, Routes } from './server.ts';
 import { objectsOf, statusOf } from './status.ts';
+import { whyOf } from './why.ts';
 
 /** A client that reads more slowly than things happen is cut off here rather than remembered for ever. */
 const MAX_BEHIND = 10_000;
@@ -21,6 +22,7 @@ export function routesOf(parts: Parts, metrics: Metrics): Routes {
     ['GET /v1/objects', json(() => objectsOf(parts))],
     ['GET /v1/sessions', json(() => parts.dataPlane.sessions.list())],
     ['GET /v1/rows', json(() => parts.reconciler.rows())],
+    ['GET /v1/why', json(({ query, signal }) => whyOf(parts, query.get('q') ?? '', signal))],
     ['POST /v1/diff', json(({ body, signal }) => operations.diff(parseDiffRequest(body), signal))],
     ['POST /v1/apply', json(({ body, signal }) => operations.apply(parseApplyRequest(body), signal))],
     ['POST /v1/reconcile', json(({ signal }) => operations.reconcile(signal))],

@@ -17,33 +17,32 @@ const MAX_QUERY = 200;
 /** Things that one question can mean; a person asks again more precisely. */
 const MAX_SUBJECTS = 20;
 
-type WhyParts = Pick<Parts, 'reconciler' | 'dataPlane' | 'manager' | 'fleets' | 'source' | 'publicKey'>;
-type Rollout = Pick<RolloutReport, 'waiting' | 'revoked'>;
+export interface WhyParts
+  extends Pick<Parts, 'reconciler' | 'dataPlane' | 'manager' | 'fleets' | 'source' | 'publicKey'> {
+  /** Which revision waits and why, and which keys stay out; absent: none. */
+  readonly rollout?: { report(): Pick<RolloutReport, 'waiting' | 'revoked'> };
+}
 
 /**
  * From something that the kernel holds, or ought to, back to who asked for it. `query`: an object, a VIP address, a MAC, a
  * session's id, a row's key, a public key or the beginning of one. Throws `nothing-known` (404).
  */
-export async function whyOf(
-  parts: WhyParts,
-  rollout: Rollout,
-  query: string,
-  signal: AbortSignal,
-): Promise<readonly WhyReport[]> {
+export async function whyOf(parts: WhyParts, query: string, signal: AbortSignal): Promise<readonly WhyReport[]> {
   const asked = query.trim();
   if (asked === '' || asked.length > MAX_QUERY) throw badRequest(`q is not a text of 1 to ${MAX_QUERY} characters`);
   const [sessions, peers] = await Promise.all([parts.dataPlane.sessions.list(), parts.manager.status()]);
   const view = parts.reconciler.view();
   const { fleets, labels } = fleetsOf(parts);
-  const known: Known = { view, fleets, sessions, revoked: rollout.revoked.map(({ publicKey }) => publicKey) };
+  const { waiting, revoked = [] } = parts.rollout?.report() ?? {};
+  const known: Known = { view, fleets, sessions, revoked: revoked.map(({ publicKey }) => publicKey) };
   const subjects = find(asked, known).slice(0, MAX_SUBJECTS);
   if (subjects.length === 0) throw nothingKnown(asked, suggestion(asked, known));
   const about: Circumstances = {
     self: parts.publicKey,
     labels,
-    revocations: rollout.revoked,
+    revocations: revoked,
     contacts: new Map(peers.map((each): [PublicKey, Contact] => [each.peer, contactOf(each)])),
-    ...(rollout.waiting && { waiting: `${rollout.waiting.reason}: ${rollout.waiting.message}` }),
+    ...(waiting && { waiting: `${waiting.reason}: ${waiting.message}` }),
   };
   // All that is read of the live view is read before anything is waited for.
   const found = subjects.map((subject) => {

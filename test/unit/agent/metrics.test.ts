@@ -42,12 +42,15 @@ describe('metrics', () => {
       'omni_reconcile_errors_total',
       'omni_reconcile_drift_healed_total',
       'omni_reconcile_writes_total',
+      'omni_drift_total',
     ]) {
       expect(text).toContain(`# TYPE ${name} counter\n`);
     }
     for (const name of [
       'omni_sessions_active',
       'omni_reconcile_pending_rows',
+      'omni_contested_rows',
+      'omni_drifted_rows',
       'omni_revision_info',
       'omni_source_last_success_timestamp_seconds',
       'omni_build_info',
@@ -56,6 +59,7 @@ describe('metrics', () => {
     }
     expect(text).toContain('# TYPE omni_reconcile_duration_seconds histogram\n');
     expect(text).toContain('omni_drops_total{reason="replay"} 0\n');
+    expect(text).toContain('omni_drift_total{kind="address"} 0\n');
     expect(text).toContain('omni_build_info{version="0.0.0-test"} 1\n');
   });
 
