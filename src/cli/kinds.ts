@@ -36,6 +36,12 @@ export function parseObjectRef(text: string): ObjectRef {
   return `${singular(kind)}/${text.slice(slash + 1)}`;
 }
 
+/** What events speak of: an object, `node`, `source`, or a row of the data path as `omni get rows` has it. */
+export function parseSubject(text: string): string {
+  if (text === 'node' || text === 'source' || /^(?:link|address|route|fdb|neighbour)\/./.test(text)) return text;
+  return parseObjectRef(text);
+}
+
 export function singular(kind: ObjectKind): 'peer' | 'vip' | 'cluster' {
   return kind === 'peers' ? 'peer' : kind === 'vips' ? 'vip' : 'cluster';
 }

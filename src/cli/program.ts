@@ -23,6 +23,8 @@ import { statusCommand } from './verbs/status.ts';
 import { suspendCommand } from './verbs/suspend.ts';
 import { validateCommand } from './verbs/validate.ts';
 import { versionCommand } from './verbs/version.ts';
+import { waitCommand } from './verbs/wait.ts';
+import { whyCommand } from './verbs/why.ts';
 
 const EPILOGUE = `
 Every flag has a variable: --state-dir is OMNI_STATE_DIR. The flag beats it.
@@ -59,6 +61,8 @@ export function createProgram(cli: Cli): Command {
     describeCommand(cli),
     statusCommand(cli),
     eventsCommand(cli),
+    whyCommand(cli),
+    waitCommand(cli),
     reconcileCommand(cli),
     historyCommand(cli),
     confirmCommand(cli),

@@ -48,6 +48,8 @@ One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is sh
 | \`describe\` | \`Peer\`, \`VIP\`, \`Cluster\` | as \`get KIND NAME\`, with \`sessions\`, \`rows\`, \`events\` |
 | \`status\` | \`Status\` | \`Status\` |
 | \`events\` | \`EventList\` | \`items\`; with \`-w\` one \`Event\` per line, without an envelope |
+| \`get KIND -w\` | | per line \`type\` (\`ADDED\`, \`MODIFIED\`, \`DELETED\`) and \`object\`, as \`get KIND NAME\` has it; sessions and rows as in their lists |
+| \`why\` | \`WhyList\` | \`items\`: \`WhyReport\` |
 | \`doctor\` | \`DoctorReport\` | \`healthy\`; \`findings\`: \`check\`, \`status\` (\`ok\`, \`warning\`, \`failure\`, \`unknown\`), \`message\`, \`fix\` |
 | \`version\` | \`Version\` | \`client\`: \`version\`, \`node\`, \`platform\`; \`agent\`: \`version\`, \`pid\`, or \`agentError\` |`;
 

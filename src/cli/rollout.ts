@@ -15,14 +15,17 @@ export async function revisionId(client: AgentClient, text: string): Promise<str
 export function resolveRevision(text: string, known: readonly RevisionView[]): string {
   const exact = known.find(({ id, label }) => id === text || label === text);
   if (exact !== undefined) return exact.id;
-  const begins = ({ id, label }: RevisionView): boolean =>
-    shortRevision(label) === text ||
-    (text.length >= LEAST_PREFIX && (id.startsWith(text) || digest(id).startsWith(text) || label.startsWith(text)));
-  const ids = [...new Set(known.filter(begins).map(({ id }) => id))];
+  const ids = [...new Set(known.filter((revision) => isNamed(revision, text)).map(({ id }) => id))];
   if (ids.length > 1) {
     throw usageError(`'${text}' is the beginning of several revisions`, `Name one of them: ${ids.join(', ')}.`);
   }
   return ids[0] ?? text;
+}
+
+/** By its id, its label, the beginning of either, or as it is printed. */
+export function isNamed({ id, label }: RevisionView, text: string): boolean {
+  if (id === text || shortRevision(label) === text) return true;
+  return text.length >= LEAST_PREFIX && [id, digest(id), label].some((name) => name.startsWith(text));
 }
 
 function digest(id: string): string {

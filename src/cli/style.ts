@@ -11,6 +11,10 @@ interface Symbols {
   readonly wait: string;
   readonly ellipsis: string;
   readonly arrow: string;
+  /** Of a tree, three columns each: before a branch, before the last, beside what lies below either. */
+  readonly branch: string;
+  readonly lastBranch: string;
+  readonly trunk: string;
 }
 
 export interface Style {
@@ -21,8 +25,30 @@ export interface Style {
   encode(text: string): string;
 }
 
-const UNICODE: Symbols = { ok: '✔', warn: '⚠', fail: '✗', action: '►', wait: '◎', ellipsis: '…', arrow: '→' };
-const ASCII: Symbols = { ok: '+', warn: '!', fail: 'x', action: '>', wait: '*', ellipsis: '...', arrow: '->' };
+const UNICODE: Symbols = {
+  ok: '✔',
+  warn: '⚠',
+  fail: '✗',
+  action: '►',
+  wait: '◎',
+  ellipsis: '…',
+  arrow: '→',
+  branch: '├─ ',
+  lastBranch: '└─ ',
+  trunk: '│  ',
+};
+const ASCII: Symbols = {
+  ok: '+',
+  warn: '!',
+  fail: 'x',
+  action: '>',
+  wait: '*',
+  ellipsis: '...',
+  arrow: '->',
+  branch: '|- ',
+  lastBranch: '`- ',
+  trunk: '|  ',
+};
 
 const SGR: Readonly<Record<Tone, number>> = {
   good: 32,

@@ -43,7 +43,7 @@ export function nameOf(subject: Subject): string {
     case 'row':
       return subject.key;
     case 'session':
-      return `session/${subject.session.localId}`;
+      return `session/${subject.session.localId.toString(16).padStart(16, '0')}`;
     case 'key':
       return `key/${subject.publicKey}`;
   }

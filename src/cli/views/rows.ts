@@ -14,7 +14,8 @@ export interface RowsView {
 export interface RowPair {
   readonly key: string;
   readonly row: Row;
-  readonly state: 'in-sync' | 'missing' | 'different' | 'unexpected';
+  /** `gone`: neither wanted nor there any more; only for whoever watches. */
+  readonly state: 'in-sync' | 'missing' | 'different' | 'unexpected' | 'gone';
   readonly desired?: Row;
   readonly observed?: Row;
   readonly origin?: Json<DesiredRow>['origin'];

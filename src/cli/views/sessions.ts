@@ -4,7 +4,8 @@ import { humanBytes, humanCount, humanSpan } from '../format.ts';
 import type { Cell, Column } from '../table.ts';
 import type { PeerNames } from './changes.ts';
 
-export type SessionView = Json<SessionState>;
+/** `ended`: it is shown once more, for whoever watches. */
+export type SessionView = Json<SessionState> & { readonly ended?: true };
 
 interface SessionColumn extends Column {
   readonly wide?: boolean;
@@ -42,7 +43,8 @@ export function sessionName(id: string): string {
 }
 
 /** Which of a peer's slots it is: sending goes out on `current` alone. */
-export function stateOf(session: SessionView): 'current' | 'unconfirmed' | 'previous' {
+export function stateOf(session: SessionView): 'current' | 'unconfirmed' | 'previous' | 'ended' {
+  if (session.ended) return 'ended';
   if (session.current) return 'current';
   return session.unconfirmed ? 'unconfirmed' : 'previous';
 }

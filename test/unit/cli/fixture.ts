@@ -300,6 +300,46 @@ export const EVENTS: readonly Event[] = [
   },
 ];
 
+const DAY = 86_400;
+
+export const WHY: readonly WhyReport[] = [
+  {
+    subject: `peer/omni0/${keyOf(2)}`,
+    rows: [
+      {
+        key: `peer/omni0/${keyOf(2)}`,
+        text: 'peer/omni0/robot-2 at 198.51.100.9:40001',
+        state: 'verified',
+        verifiedAt: ago(3),
+      },
+      {
+        key: 'fdb/omni0/0e:71:7d:5c:a9:17',
+        text: 'fdb/omni0/0e:71:7d:5c:a9:17 -> robot-2',
+        state: 'failed',
+        message: 'bpf(BPF_MAP_UPDATE_ELEM) failed with E2BIG (errno 7), and will be tried again in 4 s',
+      },
+      { key: 'route/omni0/10.77.0.0/16', text: '', state: 'pending', verifiedAt: ago(40) },
+      { key: 'address/omni0/10.99.0.9', text: 'address/omni0/10.99.0.9', state: 'undesired' },
+    ],
+    sessions: [session(2)],
+    objects: [
+      {
+        object: 'peer/robot-2',
+        position: place,
+        commit: {
+          id: REVISION.id,
+          subject: 'fleet: add robot-2 to the warehouse, now that its battery has come',
+          author: 'Ada Lovelace',
+          time: ago(3 * DAY),
+        },
+      },
+      { object: 'cluster/warehouse', position: { file: 'warehouse.yaml', line: 1, column: 1 } },
+    ],
+    revision: REVISION,
+    notes: [`${REVISION.label} waits: Held: mission 12`],
+  },
+];
+
 /** What the fixture's node, robot-1, wants and has: a forwarding row is gone, the peer has roamed, a route is left over. */
 async function rowsView(): Promise<{ desired: readonly DesiredRow[]; observed: readonly ObservedRow[] }> {
   const fleet = await fleetOf(manifests([1, 2]));
