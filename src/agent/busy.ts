@@ -50,7 +50,7 @@ export async function askBusy(hook: BusyHook): Promise<BusyAnswer> {
   }
 }
 
-/** Why it is busy; undefined: free. Whatever the command started is gone afterwards. */
+/** Why it is busy; undefined: free. The command's process group is gone afterwards. */
 function run([program = '', ...args]: readonly string[], timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     // A group of its own: it is ended with its children.
@@ -61,23 +61,29 @@ function run([program = '', ...args]: readonly string[], timeoutMs: number): Pro
       detached: true,
     });
     const answer = new Answer();
+    let ended: { readonly code: number | null; readonly signal: string | null } | undefined;
+    const settle = (): void => {
+      clearTimeout(timer);
+      child.stdout.destroy();
+      if (ended === undefined) reject(new Error(`${program} takes longer than ${timeoutMs} ms`));
+      else if (ended.signal !== null) reject(new Error(`${program} was ended by ${ended.signal}`));
+      else resolve(ended.code === 0 ? undefined : reasonOf(answer.line()));
+    };
     const timer = setTimeout(() => {
-      reject(new Error(`${program} takes longer than ${timeoutMs} ms`));
-      endGroup(child.pid);
+      // What left the group may hold stdout open: then the answer is there all the same.
+      settle();
+      if (ended === undefined) endGroup(child.pid);
     }, timeoutMs);
     child.on('error', (error) => {
       clearTimeout(timer);
       reject(error);
     });
     child.stdout.on('data', (chunk: Buffer) => answer.add(chunk));
-    child.on('exit', () => {
-      clearTimeout(timer);
-      endGroup(child.pid); // who holds stdout open goes, so that it closes
+    child.on('exit', (code, signal) => {
+      ended = { code, signal };
+      endGroup(child.pid);
     });
-    child.on('close', (code, signal) => {
-      if (signal !== null) reject(new Error(`${program} was ended by ${signal}`));
-      else resolve(code === 0 ? undefined : reasonOf(answer.line()));
-    });
+    child.on('close', settle);
   });
 }
 

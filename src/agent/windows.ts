@@ -80,11 +80,26 @@ function openingOf(window: Window, nowMs: number): number | undefined {
 }
 
 /**
- * The first moment after now at which the wall clock shows `wallMs`, if the window opens then. What the zone is off
- * UTC by a day before and a day after are all it can be off between; an opening inside a skipped hour comes at its end.
+ * The first moment after now at which the wall clock shows `wallMs`, or has skipped it, if the window is open then.
+ * What the zone is off UTC a day before and a day after are all that it can be off between.
  */
 function firstOpen(window: Window, wallMs: number, nowMs: number): number | undefined {
-  const offsets = [-DAY_MS, DAY_MS].map((shift) => wallClock(window.timeZone, wallMs + shift) - (wallMs + shift));
-  const moments = offsets.map((offset) => wallMs - offset).sort((a, b) => a - b);
+  const { timeZone } = window;
+  const offsets = [-DAY_MS, DAY_MS].map((shift) => wallClock(timeZone, wallMs + shift) - (wallMs + shift));
+  const [early = 0, late = 0] = offsets.map((offset) => wallMs - offset).sort((a, b) => a - b);
+  const skipped = wallClock(timeZone, early) < wallMs && wallClock(timeZone, late) > wallMs;
+  const moments = skipped ? [firstNotBefore(timeZone, wallMs, early, late)] : [early, late];
   return moments.find((moment) => moment > nowMs && isOpen(window, moment));
+}
+
+/** The first whole minute after `before`, and at most `until`, at which the wall clock shows `wallMs` or later. */
+function firstNotBefore(timeZone: string, wallMs: number, before: number, until: number): number {
+  let low = before;
+  let high = until;
+  while (high - low > MINUTE_MS) {
+    const middle = low + Math.floor((high - low) / MINUTE_MS / 2) * MINUTE_MS;
+    if (wallClock(timeZone, middle) < wallMs) low = middle;
+    else high = middle;
+  }
+  return high;
 }
