@@ -4,6 +4,8 @@ import type { ObjectReport } from '../reconcile/status.ts';
 import type { Contact, ObjectStatus } from './api.ts';
 
 export interface ObjectSources {
+  /** This node's key. */
+  readonly self: PublicKey;
   readonly reports: readonly ObjectReport[];
   /** The fleet that a report's revision names; undefined if it is not known any more. */
   readonly fleetAt: (revision: string) => Fleet | undefined;
@@ -53,7 +55,10 @@ function peer(report: ObjectReport, fleet: Fleet, name: string, sources: ObjectS
   const vips = object.clusters.flatMap((each) => [...(fleet.vipsOfPeer.get(`${each}/${name}`) ?? [])]);
   const addresses = vips.flatMap((each) => fleet.vips.get(each)?.address ?? []);
   const session = sources.currentSessions.get(object.publicKey);
-  const described = status(report, object, {
+  // Its rows are those of its VIPs and its cluster: there is none to itself, which must not read as if it were forgotten.
+  const self = object.publicKey === sources.self || object.nextPublicKey === sources.self;
+  const told = self && report.reason === 'NoRows' ? { ...report, message: 'this node' } : report;
+  const described = status(told, object, {
     publicKey: object.publicKey,
     clusters: object.clusters.join(', '),
     endpoints: object.endpoints.map(endpointText).join(', '),

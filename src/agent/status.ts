@@ -57,7 +57,7 @@ function sourceStatus({ source, follower }: Parts): Status['source'] {
 
 /** Every object of this node's cluster. */
 export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> {
-  const { reconciler, dataPlane, manager, fleets } = parts;
+  const { publicKey, reconciler, dataPlane, manager, fleets } = parts;
   const [sessions, peers] = await Promise.all([dataPlane.sessions.list(), manager.status()]);
   const currentSessions = new Map<PublicKey, SessionState>();
   for (const session of sessions) if (session.current) currentSessions.set(session.peer, session);
@@ -65,6 +65,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   for (const { peer, endpoint } of peers) if (endpoint !== undefined) endpoints.set(peer, endpointText(endpoint));
   const contacts = new Map(peers.map((each) => [each.peer, contactOf(each)]));
   return objectStatuses({
+    self: publicKey,
     reports: reconciler.objects(),
     fleetAt: (label) => fleets.at(label)?.fleet,
     currentSessions,

@@ -3,7 +3,6 @@ import { connectAgent } from '../../agent/client.ts';
 import { ExitCode, OmniError } from '../../errors.ts';
 import { formatDuration } from '../../manifest/duration.ts';
 import { type AgentOptions, agentSocket } from '../agent.ts';
-import { usageError } from '../errors.ts';
 import { checkGoal, type Goal, type Judgement, judge, parseGoal, type Reading } from '../goal.ts';
 import { parseObjectRef } from '../kinds.ts';
 import { durationFlag, Flag, Operand, socketFlag } from '../options.ts';
@@ -11,7 +10,7 @@ import { readAgain } from '../polling.ts';
 import { type Cli, handleVerb, type Invocation } from '../verb.ts';
 
 interface WaitOptions extends AgentOptions {
-  readonly for?: string;
+  readonly for: string;
 }
 
 /** For one look; the agent may be busy. */
@@ -37,8 +36,8 @@ export function waitCommand(cli: Cli): Command {
 
 async function wait(invocation: Invocation<WaitOptions>): Promise<number> {
   const { io, options, args, out, progress } = invocation;
-  const goal = parseGoal(options.for ?? '');
-  const pending = new Set((args.length === 0 ? ['node'] : args).map((text) => targetOf(text)));
+  const goal = parseGoal(options.for);
+  const pending = new Set((args.length === 0 ? ['node'] : args).map(targetOf));
   for (const target of pending) checkGoal(goal, target);
   const deadlineMs = io.now() + options.timeout;
   const polling = { io, progress, signal: io.signal, patient: true, deadlineMs };
@@ -62,7 +61,6 @@ async function wait(invocation: Invocation<WaitOptions>): Promise<number> {
 }
 
 function targetOf(text: string): string {
-  if (text === '') throw usageError('an object without a name', 'Write kind/name, for example peer/robot-17.');
   return text === 'node' ? text : parseObjectRef(text);
 }
 
