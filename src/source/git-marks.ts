@@ -63,11 +63,6 @@ export class Marks {
     return this.#record.cache;
   }
 
-  /** Of sources that were followed before. */
-  get otherCaches(): readonly string[] {
-    return this.#others.map(({ cache }) => cache);
-  }
-
   accepted(ref: string): string | undefined {
     return Object.hasOwn(this.#record.accepted, ref) ? this.#record.accepted[ref] : undefined;
   }

@@ -38,6 +38,8 @@ export function claimOf(object: { readonly type: string; readonly data: Buffer }
   return key === undefined ? { format } : { format, key };
 }
 
+const NOT_OVER_THIS = 'it does not belong to what it is attached to';
+
 /** The value of `gpgsig`, its continuation lines unfolded. */
 function header(headers: string): string | undefined {
   const match = /(?:^|\n)gpgsig (.*(?:\n .*)*)/.exec(headers);
@@ -76,16 +78,21 @@ function sshVerdict(key: string, { status, stderr }: GitEnd): Verdict {
   if (refused !== null) {
     return { kind: 'bad', key, reason: `its key ${refused[1]}${refused[1]?.endsWith('namespace') ? ' "git"' : ''}` };
   }
-  if (/key .*revoked|revoked key/i.test(stderr)) return { kind: 'bad', key, reason: 'its key was revoked' };
   if (/^No principal matched\.$/m.test(stderr) && /^Good "git" signature with /m.test(stderr)) {
     return { kind: 'unknown', key };
   }
-  return { kind: 'bad', key, reason: `it does not belong to what it is attached to (${firstLine(stderr)})` };
+  if (/incorrect signature/.test(stderr)) return { kind: 'bad', key, reason: NOT_OVER_THIS };
+  // What ssh-keygen says of a revoked key does not get through git.
+  return {
+    kind: 'bad',
+    key,
+    reason: `ssh-keygen refuses it, as it does where the key was revoked (${firstLine(stderr)})`,
+  };
 }
 
 /** GnuPG's status lines (doc/DETAILS, "General status codes"), with what each means for us. */
 const OPENPGP_REASONS: readonly [string, string][] = [
-  ['BADSIG', 'it does not belong to what it is attached to'],
+  ['BADSIG', NOT_OVER_THIS],
   ['REVKEYSIG', 'its key was revoked'],
   ['EXPKEYSIG', 'its key has expired'],
   ['EXPSIG', 'it has expired'],

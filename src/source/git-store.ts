@@ -1,4 +1,4 @@
-import { rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheExists, measureCache, openCache, removeLeftovers } from './git-cache.ts';
 import { unwritable } from './git-errors.ts';
@@ -36,6 +36,7 @@ export class GitStore {
   readonly #limits: SourceLimits;
   #ready = false;
   #damaged = false;
+  #alone = false;
 
   private constructor(cacheDir: string, marks: Marks, origin: string, limits: SourceLimits) {
     this.marks = marks;
@@ -97,7 +98,17 @@ export class GitStore {
     await this.marks.accept(label, commit);
     const before = await this.ref('accepted', name);
     if (before?.id !== object.id) await this.#point('accepted', name, object.id, signal);
-    for (const other of this.marks.otherCaches) await rm(join(this.#cacheDir, other), { recursive: true, force: true });
+    await this.#removeOthers();
+  }
+
+  /** Caches of sources that are followed no more, or that a mistyped URL left; once, for none can come up meanwhile. */
+  async #removeOthers(): Promise<void> {
+    if (this.#alone) return;
+    for (const name of await readdir(this.#cacheDir)) {
+      if (!/^[0-9a-f]{32}(\.damaged)?$/.test(name) || name === this.marks.cache) continue;
+      await rm(join(this.#cacheDir, name), { recursive: true, force: true });
+    }
+    this.#alone = true;
   }
 
   /** Keeps what was accepted readable although the history leaves it. */

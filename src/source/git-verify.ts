@@ -45,16 +45,17 @@ const REMEMBERED = 8_192;
 export class Verifier {
   readonly #options: VerifyOptions;
   readonly #context: GitContext;
+  readonly #asking: GitContext;
   readonly #objects: ObjectReader;
   readonly #signers: Signers;
   readonly #good = new Map<string, Signature>();
   #stamp: string | undefined;
 
   constructor(options: VerifyOptions, context: GitContext, objects: ObjectReader, gnupgHome: string) {
-    checkOptions(options);
     this.#options = options;
     this.#signers = new Signers(options, gnupgHome);
-    this.#context = verifyContext(context, options, gnupgHome);
+    this.#context = context;
+    this.#asking = verifyContext(context, options, gnupgHome);
     this.#objects = objects;
   }
 
@@ -125,7 +126,7 @@ export class Verifier {
   }
 
   #ask(object: GitObject, signal: AbortSignal): Promise<GitEnd> {
-    return inspectGit(this.#context, {
+    return inspectGit(this.#asking, {
       args: [object.type === 'tag' ? 'verify-tag' : 'verify-commit', '--raw', object.id],
       timeoutMs: TIMEOUT_MS,
       maxOutputBytes: OUTPUT_BYTES,
@@ -135,7 +136,7 @@ export class Verifier {
 }
 
 /** Throws `source-invalid` for options that would verify nothing, or could never accept anything. */
-function checkOptions({ commits, tag, allowedSignersFile, openpgpKeysFile }: VerifyOptions): void {
+export function checkVerifyOptions({ commits, tag, allowedSignersFile, openpgpKeysFile }: VerifyOptions): void {
   if (commits === 'off' && !tag) {
     throw sourceInvalid(
       'verify asks for nothing',

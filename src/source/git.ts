@@ -12,7 +12,7 @@ import { askRemote, pingRemote } from './git-remote.ts';
 import { joinFailures, parseRemote, type Remote, type RemoteOptions, RemoteOrder } from './git-remotes.ts';
 import { GitStore, shelved } from './git-store.ts';
 import { notAccepted } from './git-trust-errors.ts';
-import { Verifier, type VerifyOptions } from './git-verify.ts';
+import { checkVerifyOptions, Verifier, type VerifyOptions } from './git-verify.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
 import type { LineOrigin, Snapshot, Source } from './source.ts';
@@ -86,6 +86,7 @@ class GitSource implements Source {
   constructor(options: GitSourceOptions) {
     const { path, limits, verify } = options;
     const ref = checkRef(options.ref);
+    if (verify !== undefined) checkVerifyOptions(verify);
     this.#options = options;
     this.#remotes = options.remotes.map(parseRemote);
     const [first] = this.#remotes;

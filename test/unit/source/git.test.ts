@@ -15,12 +15,10 @@ import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OmniError } from '../../../src/errors.ts';
-import { systemClock } from '../../../src/source/clock.ts';
-import { type GitSourceOptions, openGitSource } from '../../../src/source/git.ts';
+import type { GitSourceOptions } from '../../../src/source/git.ts';
 import { defaultLimits } from '../../../src/source/limits.ts';
-import type { Snapshot, Source } from '../../../src/source/source.ts';
-import { freePort, Lab, ManualClock } from './lab.ts';
+import type { Source } from '../../../src/source/source.ts';
+import { cacheIn, failure, freePort, Lab, ManualClock, texts } from './lab.ts';
 
 const lab = new Lab();
 let daemon: string;
@@ -30,42 +28,9 @@ beforeAll(async () => {
 afterAll(() => lab.close());
 
 const signal = new AbortController().signal;
-let caches = 0;
 
 function open(url: string, options: Partial<GitSourceOptions> = {}): Source {
-  caches += 1;
-  return openGitSource({
-    remotes: [{ url }],
-    ref: 'main',
-    path: '',
-    intervalMs: 30_000,
-    cacheDir: join(lab.root, `cache-${caches}`),
-    limits: defaultLimits,
-    random: () => 0.5,
-    clock: systemClock,
-    ...options,
-  });
-}
-
-/** The one bare repository below a cache folder. */
-function cacheIn(cacheDir: string): string {
-  const [name] = readdirSync(cacheDir).filter((entry) => /^[0-9a-f]{32}$/.test(entry));
-  return join(cacheDir, name ?? 'no cache');
-}
-
-async function texts(snapshot: Snapshot | undefined): Promise<Record<string, string>> {
-  const result: Record<string, string> = {};
-  for (const file of snapshot?.files ?? []) result[file.path] = Buffer.from(await file.read()).toString('utf8');
-  return result;
-}
-
-async function failure(promise: Promise<unknown>): Promise<OmniError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof OmniError)) throw new Error(`expected an OmniError, got ${String(error)}`);
-  return error;
+  return lab.source({ remotes: [{ url }], ...options });
 }
 
 describe('following a remote over git://', () => {

@@ -1,15 +1,20 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Clock } from '../../../src/source/clock.ts';
+import { OmniError } from '../../../src/errors.ts';
+import { type Clock, systemClock } from '../../../src/source/clock.ts';
+import { type GitSourceOptions, openGitSource } from '../../../src/source/git.ts';
+import { defaultLimits } from '../../../src/source/limits.ts';
+import type { Snapshot, Source } from '../../../src/source/source.ts';
 
 /** Folders, repositories and servers of one test file; `close` removes them all. */
 export class Lab {
   readonly root = mkdtempSync(join(tmpdir(), 'omni-source-'));
   readonly #children: ChildProcess[] = [];
+  #caches = 0;
   readonly #servers: { server: Server; sockets: Set<Socket> }[] = [];
 
   folder(name: string): string {
@@ -21,6 +26,21 @@ export class Lab {
   /** A repository with a work tree on branch main. */
   repository(name: string): Repository {
     return new Repository(this.folder(name));
+  }
+
+  /** Follows `main` with a cache of its own, but for what `options` say. */
+  source(options: Pick<GitSourceOptions, 'remotes'> & Partial<GitSourceOptions>): Source {
+    this.#caches += 1;
+    return openGitSource({
+      ref: 'main',
+      path: '',
+      intervalMs: 30_000,
+      cacheDir: join(this.root, `cache-${this.#caches}`),
+      limits: defaultLimits,
+      random: () => 0.5,
+      clock: systemClock,
+      ...options,
+    });
   }
 
   /** `git daemon` on a free port of loopback that serves everything below the lab; resolves with its base URL. */
@@ -73,6 +93,27 @@ export class Lab {
   }
 }
 
+/** The one bare repository below a cache folder. */
+export function cacheIn(cacheDir: string): string {
+  const [name] = readdirSync(cacheDir).filter((entry) => /^[0-9a-f]{32}$/.test(entry));
+  return join(cacheDir, name ?? 'no cache');
+}
+
+export async function texts(snapshot: Snapshot | undefined): Promise<Record<string, string>> {
+  const result: Record<string, string> = {};
+  for (const file of snapshot?.files ?? []) result[file.path] = Buffer.from(await file.read()).toString('utf8');
+  return result;
+}
+
+export async function failure(promise: Promise<unknown>): Promise<OmniError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof OmniError)) throw new Error(`expected an OmniError, got ${String(error)}`);
+  return error;
+}
+
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
@@ -107,10 +148,10 @@ export class Repository {
     return this;
   }
 
-  /** Commits everything in the work tree; returns the commit's id. */
-  commit(subject: string): string {
+  /** Commits everything in the work tree; returns the commit's id. `-S` and the like go into `options`. */
+  commit(subject: string, ...options: string[]): string {
     this.git('add', '--all');
-    this.git('commit', '--quiet', '--allow-empty', '-m', subject);
+    this.git('commit', '--quiet', '--allow-empty', '-m', subject, ...options);
     return this.git('rev-parse', 'HEAD');
   }
 }
