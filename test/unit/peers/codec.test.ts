@@ -31,6 +31,13 @@ test.each(known)('%s is written and read as the protocol page shows', (type, vec
   expect(decodeMessage(bytesOf(vector.bytes))).toEqual(message);
 });
 
+test('the excerpt in docs/protocol.md is of these vectors', () => {
+  const page = readFileSync(new URL('../../../docs/protocol.md', import.meta.url), 'utf8');
+  const [, section = ''] = /^## 10\. Messages between agents\n(.*?)^## /ms.exec(page) ?? [];
+  const [, excerpt = ''] = /```json\n(.*?)```/s.exec(section) ?? [];
+  expect(JSON.parse(excerpt)).toEqual({ 'echo-request': vectors['echo-request'], notice: vectors.notice });
+});
+
 test.each(known)('%s of which anything is missing is none', (_type, { bytes }) => {
   const whole = bytesOf(bytes);
   const least = bytes.startsWith('0103') ? whole.length : ECHO_MIN_BYTES;
