@@ -1,0 +1,141 @@
+import type { PublicKey } from '../../manifest/model.ts';
+import { clusterOf, type Side } from '../block.ts';
+import type { PeerIntent } from '../desired.ts';
+import type { RowKey } from '../rows.ts';
+import { splitRef } from '../share.ts';
+import type { Baseline } from './model.ts';
+import type { Probe } from './probe.ts';
+
+/** Beyond this many live peers a sample is asked. */
+const MAX_PEERS = 16;
+
+export interface Selection {
+  /** To be tried before the revision: those that pass are its baseline. */
+  readonly tried: readonly Probe[];
+  /** In the baseline without being tried: an earlier revision may have broken them already, or they tell of the new one alone. */
+  readonly assumed: readonly Probe[];
+  /** Ids of those that the revision touches one by one. */
+  readonly required: readonly string[];
+}
+
+export interface SelectionInput {
+  readonly before: Side | undefined;
+  readonly after: Side;
+  /** Rows that become different. */
+  readonly touched: ReadonlySet<RowKey> | 'all';
+  /** Peers with a session that frames can use. */
+  readonly live: readonly PublicKey[];
+  /** `answered`: it did so a moment ago. */
+  readonly source: 'none' | 'ask' | 'answered';
+  /** Of a revision that did not get its verdict. */
+  readonly carried: Baseline | undefined;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** What a revision is judged by. Pure but for `random`. */
+export function selectProbes(input: SelectionInput): Selection {
+  const { after, source, carried } = input;
+  const peers = after.state.sessions?.peers ?? new Map<PublicKey, PeerIntent>();
+  const touched = touchedPeers(input);
+  const live = input.live.flatMap((key) => peers.get(key) ?? []);
+  const asked = sample(live, touched, input.random);
+  const endpoints = live.flatMap((intent) => (hintsChanged(input, intent) ? endpointProbe(intent) : []));
+  const declared = declaredProbes(after);
+  const all = new Map([...asked.map(peerProbe), ...declared, sourceProbe].map((probe) => [probe.id, probe]));
+  if (source === 'none') all.delete('source');
+
+  const assumed = new Map(endpoints.map((probe) => [probe.id, probe]));
+  if (source === 'answered') assumed.set('source', sourceProbe);
+  for (const probe of probesNamed(carried?.ids ?? [], after, source !== 'none')) assumed.set(probe.id, probe);
+  const tried = [...all.values()].filter(({ id }) => !assumed.has(id));
+  const required = [
+    ...asked.filter(({ name }) => touched.has(name)).map(({ name }) => `peer/${name}`),
+    ...endpoints.map(({ id }) => id),
+  ];
+  return { tried, assumed: [...assumed.values()], required: [...new Set([...required, ...(carried?.required ?? [])])] };
+}
+
+/** As it was before an agent ended, as far as the revision still has what it tries. */
+export function resumedBaseline(
+  ids: readonly string[],
+  input: Pick<SelectionInput, 'before' | 'after' | 'touched'>,
+): Baseline {
+  const present = probesNamed(ids, input.after, true).map(({ id }) => id);
+  const touched = touchedPeers(input);
+  const required = present.filter((id) => id.startsWith('endpoint/') || touched.has(id.slice('peer/'.length)));
+  return { ids: present, required };
+}
+
+const sourceProbe: Probe = { kind: 'source', id: 'source' };
+
+/** Probes by their ids, as far as the fleet still has what they try. */
+export function probesNamed(ids: readonly string[], { fleet, state }: Side, hasSource: boolean): readonly Probe[] {
+  const declared = new Map(declaredProbes({ fleet, state }).map((probe) => [probe.id, probe]));
+  return ids.flatMap((id): readonly Probe[] => {
+    if (id === 'source') return hasSource ? [sourceProbe] : [];
+    const [kind, name] = [id.slice(0, id.indexOf('/')), id.slice(id.indexOf('/') + 1)];
+    if (kind === 'declared') return [declared.get(id) ?? []].flat();
+    const key = fleet.peers.get(name)?.publicKey;
+    const intent = key && state.sessions?.peers.get(key);
+    if (!intent) return [];
+    return kind === 'peer' ? [peerProbe(intent)] : endpointProbe(intent);
+  });
+}
+
+function peerProbe({ name, publicKey }: PeerIntent): Probe {
+  return { kind: 'peer', id: `peer/${name}`, peer: publicKey, name };
+}
+
+function endpointProbe({ name, publicKey, endpoints: hints }: PeerIntent): readonly Probe[] {
+  return hints.length === 0 ? [] : [{ kind: 'endpoint', id: `endpoint/${name}`, peer: publicKey, name, hints }];
+}
+
+function declaredProbes(side: Side): readonly Probe[] {
+  const declared = clusterOf(side)?.probation.probes ?? [];
+  return declared.map((probe) => ({ kind: 'declared', id: `declared/${probe.name}`, probe }));
+}
+
+/** Names of the peers whose own rows, or whose VIPs', become different. */
+function touchedPeers({
+  before,
+  after,
+  touched,
+}: Pick<SelectionInput, 'before' | 'after' | 'touched'>): ReadonlySet<string> {
+  const names = new Set<string>();
+  if (touched === 'all') return names;
+  for (const key of touched) {
+    for (const side of [before, after]) {
+      const object = side?.state.rows.get(key)?.origin.object;
+      if (side === undefined || object === undefined) continue;
+      const [kind, name] = splitRef(object);
+      if (kind === 'peer') names.add(name);
+      const owner = kind === 'vip' ? side.fleet.vips.get(name)?.peer : undefined;
+      if (owner !== undefined) names.add(owner);
+    }
+  }
+  return names;
+}
+
+function hintsChanged({ before }: SelectionInput, { publicKey, endpoints }: PeerIntent): boolean {
+  const old = before?.state.sessions?.peers.get(publicKey);
+  if (old === undefined || old.endpoints === endpoints) return false;
+  return JSON.stringify(old.endpoints) !== JSON.stringify(endpoints);
+}
+
+/** All, or those that the revision touches and then others by chance. */
+function sample(
+  live: readonly PeerIntent[],
+  touched: ReadonlySet<string>,
+  random: () => number,
+): readonly PeerIntent[] {
+  if (live.length <= MAX_PEERS) return live;
+  const first = live.filter(({ name }) => touched.has(name));
+  const rest = live.filter(({ name }) => !touched.has(name));
+  for (let at = 0; at < Math.min(MAX_PEERS, rest.length); at += 1) {
+    const other = at + Math.floor(random() * (rest.length - at));
+    const [a, b] = [rest[at], rest[other]];
+    if (a !== undefined && b !== undefined) [rest[at], rest[other]] = [b, a];
+  }
+  return [...first, ...rest].slice(0, MAX_PEERS);
+}

@@ -1,0 +1,156 @@
+import { quarantineOf, withHistory, withLastKnownGood, withQuarantine, withRevoked, withTrial } from './bookkeeping.ts';
+import { judge } from './judge.ts';
+import {
+  type Baseline,
+  type Draft,
+  decide,
+  type Facts,
+  type Intent,
+  type LiveTrial,
+  type RolloutState,
+  resultOf,
+  save,
+  say,
+  timeText,
+  type UnmetRow,
+  update,
+} from './model.ts';
+import type { HistoryEntry, QuarantineReason, RevisionInfo } from './record.ts';
+import { beginReverting } from './reverting.ts';
+
+/** A probe that failed is tried again so soon. */
+const RETRY_MS = 500;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** A trial that begins now. */
+export function trialOf(
+  draft: Draft,
+  revision: RevisionInfo,
+  intent: Intent,
+  facts: Facts,
+  baseline: Baseline,
+): LiveTrial {
+  return {
+    revision,
+    intent,
+    facts,
+    baseline,
+    startedAt: timeText(draft),
+    startedMs: draft.nowMs,
+    deadlineMs: draft.nowMs + facts.confirmWithinMs,
+    results: Object.fromEntries(baseline.ids.map((id) => [id, { state: 'pending' }])),
+    unmet: undefined,
+    running: [],
+    retryAtMs: NEVER,
+  };
+}
+
+/** A pass got through over the rows of the trial. The first one starts the probes. */
+export function rowsSeen(draft: Draft, trial: LiveTrial, unmet: readonly UnmetRow[]): void {
+  update(draft, { trial: { ...trial, unmet } });
+  if (trial.unmet === undefined) tryProbes(draft);
+  decideTrial(draft);
+}
+
+export function probesSeen(draft: Draft, trial: LiveTrial, results: ReadonlyMap<string, string | undefined>): void {
+  const seen = Object.fromEntries([...results].map(([id, message]) => [id, resultOf(message)]));
+  const failed = Object.values(seen).some(({ state }) => state === 'failing');
+  update(draft, {
+    trial: {
+      ...trial,
+      results: { ...trial.results, ...seen },
+      running: trial.running.filter((id) => !results.has(id)),
+      retryAtMs: failed ? Math.min(trial.retryAtMs, draft.nowMs + RETRY_MS) : trial.retryAtMs,
+    },
+  });
+  decideTrial(draft);
+}
+
+/** Tries every probe that has not passed and is not being tried. */
+export function tryProbes(draft: Draft): void {
+  const { trial } = draft.state;
+  if (trial === undefined) return;
+  const ids = trial.baseline.ids.filter((id) => trial.results[id]?.state !== 'passed' && !trial.running.includes(id));
+  update(draft, { trial: { ...trial, running: [...trial.running, ...ids], retryAtMs: NEVER } });
+  if (ids.length > 0) draft.effects.push({ type: 'probe', ids });
+}
+
+/** Ends the trial once it has shown enough. */
+export function decideTrial(draft: Draft): void {
+  const { trial, record } = draft.state;
+  const judgement = trial && judge(trial, record.lastKnownGood !== undefined, draft.nowMs);
+  if (trial === undefined || judgement === undefined) return;
+  if (judgement.kind === 'good') promote(draft, judgement.message);
+  else if (judgement.kind === 'bad') failTrial(draft, judgement.reason, judgement.message);
+  else update(draft, { trial: { ...trial, deadlineMs: draft.nowMs + trial.facts.confirmWithinMs } });
+}
+
+/** The revision is trusted from here on. */
+export function promote(draft: Draft, message: string): void {
+  const { trial, record, candidate } = draft.state;
+  if (trial === undefined) return;
+  const { revision, intent } = trial;
+  const before = record.lastKnownGood;
+  const now = timeText(draft);
+  update(draft, { trial: undefined });
+  draft.effects.push({ type: 'stop-probing' });
+  save(draft, (old) => {
+    let next = withHistory(withTrial(old, undefined), {
+      ...entryOf(draft, trial, message),
+      outcome: intent === 'return' ? 'chosen' : 'good',
+    });
+    if (intent === 'return' && before !== undefined && before.id !== revision.id) {
+      const { since: _, ...present } = before;
+      const why = `${revision.label} was chosen in its place`;
+      next = withQuarantine(next, { revision: present, reason: 'RolledBackByHand', message: why, at: now });
+    }
+    // What it has again is let in, and what it lacks it cannot let in; only keys that a newer one cuts stay barred.
+    const newer = candidate?.revision.label;
+    const kept = next.revoked.filter((key) => intent === 'return' || key.revision === newer);
+    return withLastKnownGood({ ...next, revoked: kept }, revision, now);
+  });
+  say(draft, 'Normal', 'RevisionConfirmed', `${revision.label} is the last known good revision: ${message}`);
+  decide(draft, revision.id, { outcome: 'good', reason: 'RevisionConfirmed', message });
+}
+
+/** Back to the last known good revision, or to nothing where there is none. */
+export function failTrial(draft: Draft, reason: QuarantineReason, message: string): void {
+  const { trial } = draft.state;
+  if (trial === undefined) return;
+  const { revision, intent, facts, baseline } = trial;
+  save(draft, (old) => {
+    const at = timeText(draft);
+    const quarantined = withQuarantine(withTrial(old, undefined), { revision, reason, message, at });
+    return withRevoked(
+      withHistory(quarantined, { ...entryOf(draft, trial, message), outcome: 'rolled-back' }),
+      facts.revokes,
+    );
+  });
+  update(draft, { trial: undefined });
+  say(draft, 'Warning', reason, `${revision.label} is taken back: ${message}`);
+  beginReverting(draft, { revision, reason, message, baseline });
+  if (draft.state.candidate === undefined && intent === 'follow') {
+    update(draft, {
+      candidate: { revision, intent, obstacle: undefined, stage: quarantinedStage(draft.state, revision.id) },
+    });
+  }
+}
+
+/** Why a quarantined revision is not tried. */
+export function quarantinedStage(
+  { record }: Pick<RolloutState, 'record'>,
+  id: string,
+): { readonly at: 'refused'; readonly reason: string; readonly message: string; readonly since: string } {
+  const entry = quarantineOf(record, id);
+  const message = `${entry?.reason ?? ''}: ${entry?.message ?? ''}`;
+  return { at: 'refused', reason: 'RevisionQuarantined', message, since: entry?.at ?? '' };
+}
+
+/** A newer revision came first. */
+export function preemptedEntry(draft: Draft, trial: LiveTrial, by: string): HistoryEntry {
+  return { ...entryOf(draft, trial, `${by} came before its verdict`), outcome: 'preempted' };
+}
+
+function entryOf(draft: Draft, { revision, startedMs }: LiveTrial, message: string): Omit<HistoryEntry, 'outcome'> {
+  return { revision, message, at: timeText(draft), tookMs: Math.round(draft.nowMs - startedMs) };
+}
