@@ -112,9 +112,9 @@ describe('a question', () => {
   it('may name a session by either id, decimal or hexadecimal', async () => {
     const { why, lab } = await node();
     await session(lab, 0xfeed_beefn);
-    for (const query of ['4276993775', 'feedbeef', '0xFEEDBEEF', '0xfeedbef0', 'session/4276993775']) {
+    for (const query of ['4276993775', 'feedbeef', '0xFEEDBEEF', '0xfeedbef0', 'session/00000000feedbeef']) {
       const report = one(await why(query));
-      expect(report.subject).toBe('session/4276993775');
+      expect(report.subject).toBe('session/00000000feedbeef');
       expect(report.sessions).toMatchObject([{ localId: 0xfeed_beefn, peer: keyOf(2) }]);
       expect(report.objects.map(({ object }) => object)).toEqual(['peer/robot-2', 'vip/vip-2', 'cluster/warehouse']);
     }
