@@ -1,5 +1,6 @@
 import type { Fleet, ManifestFile } from '../manifest/model.ts';
-import type { NodeImpact } from '../reconcile/impact.ts';
+import type { NodeImpact } from '../reconcile/impact/node.ts';
+import type { Impact } from '../reconcile/impact.ts';
 import type { Revision, Snapshot } from '../source/source.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
@@ -8,13 +9,14 @@ import type { Selector } from './selector.ts';
 import { type ManifestChange, manifestChanges } from './views/manifests.ts';
 
 /** What one commit does that another did not. */
-export interface RevisionComparison {
+export interface RevisionComparison extends Omit<Impact, 'nodes' | 'objects'> {
   readonly from: Revision;
   readonly to: Revision;
   readonly before: Fleet;
   readonly after: Fleet;
   readonly manifests: readonly ManifestChange[];
-  readonly nodes: readonly NodeImpact[];
+  /** Those that were asked for and have something to do or to say. */
+  readonly nodes: readonly { readonly impact: NodeImpact; readonly operations: number }[];
 }
 
 interface ComparisonRequest {
@@ -36,9 +38,10 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
   const { path, node, selector, signal } = request;
   const { from, to } = parseRange(request.range);
   // Loaded when called, as in manifests.ts.
-  const [{ createFleetReader }, { impact }, { openGitRepository }] = await Promise.all([
+  const [{ createFleetReader }, { checkNode, impact }, { operationsOf }, { openGitRepository }] = await Promise.all([
     import('../manifest/load.ts'),
     import('../reconcile/impact.ts'),
+    import('../reconcile/impact/node.ts'),
     import('../source/repository.ts'),
   ]);
   const repository = openGitRepository(request.repo);
@@ -57,14 +60,18 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
       );
     const before = await read(older);
     const after = await read(newer);
-    const { objects, nodes } = impact(before, after, node);
+    if (node !== undefined) checkNode(node, before, after);
+    const isChosen = (name: string): boolean =>
+      (node === undefined || name === node) && (selector === undefined || isSelected(name, selector, before, after));
+    const { objects, nodes, ...effects } = impact(before, after, isChosen);
     return {
+      ...effects,
       from: older.revision,
       to: newer.revision,
       before,
       after,
       manifests: manifestChanges(before, after, objects),
-      nodes: nodes.filter((one) => selector === undefined || isSelected(one.node, selector, before, after)),
+      nodes: nodes.map((one) => ({ impact: one, operations: operationsOf(one) })),
     };
   } finally {
     repository.close();

@@ -4,7 +4,7 @@ import type { CycleReport, Failure } from './cycle.ts';
 import type { Cause } from './dataplane.ts';
 import { Dirty } from './dirty.ts';
 import { describeDrift } from './events.ts';
-import type { NameOf } from './plan.ts';
+import type { NameOf } from './names.ts';
 import { type Change, type RowKey, rowOf } from './rows.ts';
 
 /** A difference between desired and observed that no commit asked for. */

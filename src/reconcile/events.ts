@@ -2,7 +2,8 @@ import type { Cause } from './dataplane.ts';
 import type { Drift, DriftReport } from './drift.ts';
 import type { Settlement } from './ledger.ts';
 import { needsHelp, reasonOf } from './ledger.ts';
-import { fieldText, type NameOf, nameOfRow, valueText } from './plan.ts';
+import { type NameOf, nameOfRow } from './names.ts';
+import { fieldText, valueText } from './plan.ts';
 import { type Change, rowOf } from './rows.ts';
 
 /** What the loop has to say; the agent numbers and dates it. */

@@ -6,7 +6,7 @@ import { type CycleReport, type Failure, failureOf } from './cycle.ts';
 import type { Cause } from './dataplane.ts';
 import { DriftBook, type DriftReport, isLeft, LEFT } from './drift.ts';
 import { driftEvents, type ReconcileEvent, settlementEvents } from './events.ts';
-import { namesOf } from './impact.ts';
+import { namesOf } from './names.ts';
 import { Ledger, needsHelp } from './ledger.ts';
 import { type Change, type ObservedRow, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { newStats, type ReconcileStats } from './stats.ts';

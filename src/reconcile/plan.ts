@@ -1,3 +1,5 @@
+import type { PublicKey } from '../manifest/model.ts';
+import { type NameOf, nameOfRow } from './names.ts';
 import type { Change, Plan, Row, RowKind } from './rows.ts';
 
 /**
@@ -33,9 +35,6 @@ function stageOf(change: Change, leaving: ReadonlySet<string>): number {
   return leaving.has(change.from.interface) ? 1 + reversed : 10 + reversed;
 }
 
-/** A row's name for a public key: `robot-17`, or a fingerprint. */
-export type NameOf = (publicKey: string) => string;
-
 /** One line per change, in order: `+ fdb/omni0/02:… -> robot-17`. Plain text; no line break at the end. */
 export function renderPlan(steps: Plan, nameOf: NameOf): string {
   return steps.map((change) => describeChange(change, nameOf)).join('\n');
@@ -56,24 +55,8 @@ function describeChange(change: Change, nameOf: NameOf): string {
   }
 }
 
-/** `peer/omni0/robot-17`; like the row's key, with names where the key has public keys. */
-export function nameOfRow(row: Row, nameOf: NameOf): string {
-  switch (row.kind) {
-    case 'link':
-      return `link/${row.interface}`;
-    case 'address':
-    case 'neighbour':
-      return `${row.kind}/${row.interface}/${row.address}`;
-    case 'route':
-      return `route/${row.interface}/${row.destination}`;
-    case 'peer':
-      return `peer/${row.interface}/${nameOf(row.publicKey)}`;
-    case 'fdb':
-      return `fdb/${row.interface}/${row.mac}`;
-  }
-}
-
-function describeRow(row: Row, nameOf: NameOf): string {
+/** A row on one line: its name, and what it says. */
+export function describeRow(row: Row, nameOf: NameOf): string {
   const value = valueText(row, nameOf);
   return value === '' ? nameOfRow(row, nameOf) : `${nameOfRow(row, nameOf)} ${value}`;
 }
@@ -99,5 +82,5 @@ export function valueText(row: Row, nameOf: NameOf): string {
 export function fieldText(row: Row, field: string, nameOf: NameOf): string {
   const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
   if (value === undefined) return '(none)';
-  return field === 'publicKey' ? nameOf(String(value)) : String(value);
+  return field === 'publicKey' ? nameOf(value as PublicKey) : String(value);
 }

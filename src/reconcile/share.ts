@@ -61,7 +61,7 @@ function severalClusters(self: Peer): OmniError {
 }
 
 /** The objects that can give this node rows: its cluster, the cluster's peers and their VIPs. */
-export function* objectsOf(fleet: Fleet, { cluster }: Share): Generator<ObjectRef> {
+export function* objectsOf(fleet: Fleet, { cluster }: Pick<Share, 'cluster'>): Generator<ObjectRef> {
   const name = cluster.metadata.name;
   yield `cluster/${name}`;
   for (const peer of fleet.peersOfCluster.get(name) ?? []) {

@@ -8,13 +8,18 @@ import type {
   IpAddress,
   MacAddress,
   ObjectRef,
+  Peer,
   PublicKey,
 } from '../../src/manifest/model.ts';
 import { type DesiredState, desiredState, type NodeView, updateDesired } from '../../src/reconcile/desired.ts';
 import { diff } from '../../src/reconcile/diff.ts';
 import { foldEndpoints } from '../../src/reconcile/fold.ts';
+import { guard } from '../../src/reconcile/guards.ts';
+import { peersCut } from '../../src/reconcile/impact/cuts.ts';
+import { changesOf, countSessionsCut, sessionsCutOf } from '../../src/reconcile/impact/node.ts';
 import { impact } from '../../src/reconcile/impact.ts';
 import { LayeredMap } from '../../src/reconcile/layered.ts';
+import { namesOf } from '../../src/reconcile/names.ts';
 import { plan } from '../../src/reconcile/plan.ts';
 import { type DesiredRow, type ObservedRow, type Row, type RowKey, rowKey, sameRow } from '../../src/reconcile/rows.ts';
 import { verify } from '../../src/reconcile/verify.ts';
@@ -267,35 +272,98 @@ describe('desired state', () => {
     );
   });
 
-  it('differs by what `impact` announced', () => {
+  it('differs by what `impact` announced, sessions included', () => {
     fc.assert(
-      fc.property(edits, ({ put, remove }) => {
-        const before = fleetOf(
-          cluster(),
-          cluster({ name: 'office', interface: 'omni1' }),
-          ...[1, 2, 3].flatMap((n) => [peer(n), vip(n)]),
-        );
-        const after = withoutDangling(
-          edit(
-            before,
-            put,
-            remove.map(([kind, n]): ObjectRef => `${kind}${n}` as ObjectRef),
-          ).fleet,
-        ).fleet;
-        const resolve = (host: string) => host as IpAddress;
-        for (const [name, { publicKey }] of after.peers) {
-          const was = before.peers.get(name)?.publicKey ?? publicKey;
-          const from = desiredState(before, { publicKey: was, resolve });
-          const to = desiredState(after, { publicKey, resolve });
-          if (!to.member) continue;
-          const expected = plan(diff(to.rows, from.rows));
-          expect(impact(before, after, name).nodes[0]?.changes).toEqual(expected);
+      fc.property(edits, edits, (first, second) => {
+        const before = edited(base, first);
+        const after = edited(before, second);
+        const found = impact(before, after);
+        const cuts = new Set<string>();
+        for (const [name, peer] of after.peers) {
+          const was = before.peers.get(name) ?? peer;
+          const from = desiredState(before, { publicKey: was.publicKey, resolve: verbatim });
+          const to = desiredState(after, { publicKey: peer.publicKey, resolve: verbatim });
+          const one = found.nodes.find(({ node }) => node === name);
+          const expected = to.member ? plan(diff(to.rows, from.rows)) : [];
+          expect([name, one === undefined ? [] : changesOf(one)]).toEqual([name, expected]);
+          const talksTo = () => from.sessions?.peers.keys() ?? [];
+          const cut = peersCut(expected, talksTo, namesOf(before));
+          expect([name, one === undefined ? [] : [...sessionsCutOf(one, before)].sort()]).toEqual([name, cut]);
+          expect(one === undefined ? 0 : countSessionsCut(one)).toBe(cut.length);
+          for (const other of cut) if (before.peers.has(name)) cuts.add([name, other].sort().join());
         }
+        expect(found.sessionsCut).toBe(cuts.size);
+        const chosen = impact(before, after, (name) => name === 'robot-2').sessionsCut;
+        expect(chosen).toBe([...cuts].filter((pair) => pair.split(',').includes('robot-2')).length);
       }),
       { numRuns: 300 },
     );
   });
+
+  it('has the ways that `impact` does not call lost', () => {
+    fc.assert(
+      fc.property(edits, edits, (first, second) => {
+        const before = edited(base, first);
+        const after = edited(before, second);
+        const lost = new Set<string>();
+        for (const { nodes, peers } of impact(before, after).pathLosses) {
+          for (const node of nodes) for (const peer of peers) if (peer !== node) lost.add(`${node} ${peer}`);
+        }
+        const expected = new Set<string>();
+        for (const name of after.peers.keys()) {
+          const [was, is] = [meets(before, name), meets(after, name, before)];
+          for (const peer of (is && was) ?? []) if (!is?.has(peer)) expected.add(`${name} ${peer}`);
+        }
+        expect([...lost].sort()).toEqual([...expected].sort());
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('is never refused where nothing changed', () => {
+    fc.assert(
+      fc.property(edits, fc.subarray(['10.77.0.2', '192.0.2.1', '2001:db8::1'] as IpAddress[]), (first, addresses) => {
+        const fleet = edited(base, first);
+        const copy = edit(fleet, []).fleet;
+        for (const { publicKey } of fleet.peers.values()) {
+          const [before, after] = [fleet, copy].map((fleet) => ({
+            fleet,
+            state: desiredState(fleet, { publicKey, resolve: verbatim }),
+          }));
+          if (after === undefined) throw new Error('no copy');
+          expect(guard(before, after, STRICT, addresses)).toBeUndefined();
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
 });
+
+const STRICT = { pruneLimit: { objects: 0, percent: 0 }, allowPrune: false, allowPartition: false };
+const base = fleetOf(
+  cluster(),
+  cluster({ name: 'office', interface: 'omni1' }),
+  ...[1, 2, 3].flatMap((n) => [peer(n), vip(n)]),
+);
+const verbatim = (host: string) => host as IpAddress;
+
+function edited(fleet: Fleet, { put, remove }: { put: FleetObject[]; remove: [string, number][] }): Fleet {
+  const refs = remove.map(([kind, n]): ObjectRef => `${kind}${n}` as ObjectRef);
+  return withoutDangling(edit(fleet, put, refs).fleet).fleet;
+}
+
+/** Peers that a node talks to of which, or of itself, a manifest tells where to find it; undefined: it carries nothing. */
+function meets(fleet: Fleet, name: string, earlier?: Fleet): Set<string> | undefined {
+  const self = fleet.peers.get(name);
+  const { sessions } = self === undefined ? {} : desiredState(fleet, { publicKey: self.publicKey, resolve: verbatim });
+  if (self === undefined || sessions === undefined) return undefined;
+  const home = earlier?.peers.get(name)?.clusters[0];
+  const left = home === sessions.cluster ? earlier?.clusters.get(home)?.port : undefined;
+  const isFound = ({ endpoints }: Pick<Peer, 'endpoints'>) =>
+    endpoints.some(({ port }) => left === undefined || left === sessions.port || port !== left);
+  const found = [...sessions.peers.values()].filter((peer) => isFound(peer) || isFound(self));
+  return new Set(found.map((peer) => peer.name));
+}
 
 it('a layered map is a map', () => {
   const changes = fc.array(fc.tuple(fc.integer({ min: 0, max: 150 }), fc.option(fc.integer(), { nil: undefined })), {

@@ -7,13 +7,12 @@ import { shortRevision } from '../format.ts';
 import { fileSetOf, readManifests } from '../manifests.ts';
 import { addManifestFlags, Flag, type ManifestOptions, outputFlag, selectorFlag } from '../options.ts';
 import type { OutputFormat } from '../output.ts';
-import { compareRevisions, type RevisionComparison } from '../revisions.ts';
+import { compareRevisions } from '../revisions.ts';
 import type { Selector } from '../selector.ts';
 import { plural } from '../text.ts';
 import { type Cli, handleVerb, type Invocation } from '../verb.ts';
-import { fleetNames } from '../views/fleet.ts';
-import { groupLines, groupNodes, impactLines } from '../views/impact.ts';
-import { manifestLines } from '../views/manifests.ts';
+import { comparisonDocument, comparisonText } from '../views/comparison.ts';
+import { planLines } from '../views/plan.ts';
 
 interface DiffOptions extends AgentOptions, ManifestOptions {
   readonly output: Extract<OutputFormat, 'table' | 'wide' | 'json' | 'yaml'>;
@@ -72,7 +71,7 @@ async function diffNode(invocation: Invocation<DiffOptions>): Promise<number> {
   } else if (changed) {
     const names = peerNames(await client.objects(), report.peers);
     const layout = { names, style: out.style, width: output === 'wide' ? undefined : out.width, whole: true };
-    out.write(`${impactLines(report, layout).join('\n')}\n`);
+    out.write(`${planLines(report, layout).join('\n')}\n`);
     const cut = plural(report.sessionsCut.length, 'session');
     out.write(`${plural(report.changes.length, 'operation')}, ${cut} cut\n`);
   } else {
@@ -99,56 +98,15 @@ async function diffRevisions({ io, options, out, progress }: Invocation<DiffOpti
   const changed = comparison.manifests.length > 0;
   const { output } = options;
   if (output === 'json' || output === 'yaml') {
-    const { from, to, manifests, nodes } = comparison;
-    out.document(output, 'Diff', { from, to, manifests, nodes, summary: { changed, ...summaryOf(comparison) } });
+    out.document(output, 'Diff', comparisonDocument(comparison, node !== undefined));
   } else if (changed) {
-    out.write(`${renderComparison(comparison, options, out)}\n`);
+    const whole = output === 'wide' || node !== undefined;
+    const width = output === 'wide' ? undefined : out.width;
+    out.write(`${comparisonText(comparison, { style: out.style, width, whole })}\n`);
   } else {
     out.write(
       `no difference between ${shortRevision(comparison.from.label)} and ${shortRevision(comparison.to.label)}\n`,
     );
   }
   return changed ? ExitCode.failed : ExitCode.ok;
-}
-
-function renderComparison(
-  comparison: RevisionComparison,
-  options: DiffOptions,
-  out: Invocation<DiffOptions>['out'],
-): string {
-  const { style } = out;
-  const { from, to, manifests, nodes } = comparison;
-  const whole = options.output === 'wide' || options.node !== undefined;
-  const width = options.output === 'wide' ? undefined : out.width;
-  const layout = { names: fleetNames(comparison.before, comparison.after), style, width, whole };
-  const arrow = `${shortRevision(from.label)} ${style.symbols.arrow} ${shortRevision(to.label)}`;
-  const heading = `${plural(manifests.length, 'manifest')} changed, ${arrow}`;
-  const groups = groupNodes(nodes, layout).map((group) => groupLines(group, layout).join('\n'));
-  const summary = summaryOf(comparison);
-  const counts = `${summary.added} added, ${summary.changedManifests} changed, ${summary.removed} removed`;
-  const effect = `${plural(summary.operations, 'operation')} on ${plural(summary.nodes, 'node')}`;
-  return [
-    [style.paint('bold', heading), ...manifestLines(manifests, layout)].join('\n'),
-    ...groups,
-    `${counts}; ${effect}; ${plural(summary.sessionsCut, 'session')} cut`,
-  ].join('\n\n');
-}
-
-function summaryOf({ manifests, nodes }: RevisionComparison): {
-  readonly added: number;
-  readonly changedManifests: number;
-  readonly removed: number;
-  readonly nodes: number;
-  readonly operations: number;
-  readonly sessionsCut: number;
-} {
-  const count = (op: string): number => manifests.filter((manifest) => manifest.op === op).length;
-  return {
-    added: count('added'),
-    changedManifests: count('changed'),
-    removed: count('removed'),
-    nodes: nodes.filter((node) => node.changes.length > 0).length,
-    operations: nodes.reduce((sum, node) => sum + node.changes.length, 0),
-    sessionsCut: nodes.reduce((sum, node) => sum + node.sessionsCut.length, 0),
-  };
 }

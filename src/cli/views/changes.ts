@@ -1,5 +1,6 @@
 import { fingerprint, macOf } from '../../manifest/keys.ts';
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
+import { nameOfRow } from '../../reconcile/names.ts';
 import type { Change, Row } from '../../reconcile/rows.ts';
 import type { Style, Tone } from '../style.ts';
 import { displayWidth, padEnd } from '../text.ts';
@@ -50,23 +51,6 @@ export function changeWords(change: Change, names: PeerNames, style: Style): str
   }
 }
 
-/** A row's key as people see it: a peer's public key is shortened to its fingerprint. */
-export function rowName(row: Row): string {
-  switch (row.kind) {
-    case 'link':
-      return `link/${row.interface}`;
-    case 'address':
-    case 'neighbour':
-      return `${row.kind}/${row.interface}/${row.address}`;
-    case 'route':
-      return `route/${row.interface}/${row.destination}`;
-    case 'peer':
-      return `peer/${row.interface}/${fingerprint(row.publicKey)}`;
-    case 'fdb':
-      return `fdb/${row.interface}/${row.mac}`;
-  }
-}
-
 export function rowOf(change: Change): Row {
   return change.op === 'delete' ? change.from : change.to;
 }
@@ -81,7 +65,7 @@ export function changeLines(
   const entries = changes.map((change) => ({
     ...SIGN[change.op],
     words: changeWords(change, names, style),
-    row: rowName(rowOf(change)),
+    row: nameOfRow(rowOf(change), fingerprint),
   }));
   const signWidth = entries.some(({ sign }) => sign.length > 1) ? 3 : 1;
   const widest = Math.max(0, ...entries.map(({ words }) => displayWidth(words)));

@@ -1,135 +1,170 @@
-import type { NodeImpact } from '../../reconcile/impact.ts';
-import type { Change, RowKind } from '../../reconcile/rows.ts';
+import type { Fleet } from '../../manifest/model.ts';
+import type { Common } from '../../reconcile/impact/common.ts';
+import {
+  changesOf,
+  countSessionsCut,
+  type NodeImpact,
+  operationsOf,
+  sessionsCutOf,
+} from '../../reconcile/impact/node.ts';
+import type { Change } from '../../reconcile/rows.ts';
 import type { Style } from '../style.ts';
-import { byName, oneLine, plural, wrap } from '../text.ts';
-import { changeLines, changeWords, OPERATIONS, type PeerNames, rowOf, signOf } from './changes.ts';
+import { byName, oneLine, plural } from '../text.ts';
+import { changeWords } from './changes.ts';
+import {
+  COLLAPSE_ABOVE,
+  type Counts,
+  countChanges,
+  linesOfCounts,
+  type NodePlan,
+  nameList,
+  noteLines,
+  type PlanLayout,
+  planLines,
+} from './plan.ts';
 
 /** Nodes that do the same. */
 export interface NodeGroup {
   readonly nodes: readonly string[];
   /** Of the first of them. */
   readonly impact: NodeImpact;
-  /** They do the same to different rows (each to all others, say): only the counts are common. */
-  readonly alike: boolean;
+  /**
+   * `whole`: each does exactly this. `alike`: they do the same to different rows (each to all others, say), and only the
+   * counts are common. `common`: what they have in common, in full. `own`: what comes on top of that.
+   */
+  readonly form: 'whole' | 'alike' | 'common' | 'own';
 }
 
-interface ImpactLayout {
-  readonly names: PeerNames;
-  readonly style: Style;
-  readonly width: number | undefined;
-  /** Every operation, however many. */
-  readonly whole: boolean;
+export interface ImpactLayout extends PlanLayout {
+  readonly before: Fleet;
 }
-
-const COLLAPSE_ABOVE = 12;
 
 /**
  * Groups nodes by what they do, the largest group first: a fleet of a thousand robots reads like one of three.
- * Long plans count as the same if they do as much of each kind.
+ * Long plans count as the same if they do as much of each kind; with `whole`, what they have in common is told once.
  */
 export function groupNodes(impacts: readonly NodeImpact[], layout: ImpactLayout): NodeGroup[] {
-  const groups = new Map<string, { nodes: string[]; impact: NodeImpact; long: boolean }>();
-  for (const impact of [...impacts].sort((a, b) => byName(a.node, b.node))) {
-    const long = !layout.whole && impact.changes.length > COLLAPSE_ABOVE;
-    const deeds = long
-      ? [countLines(impact.changes, layout.style), impact.sessionsCut.length]
-      : [
-          impact.changes.map((change) => [change.key, changeWords(change, layout.names, layout.style)]),
-          impact.sessionsCut,
-        ];
-    const signature = JSON.stringify([deeds, impact.note]);
+  const sorted = [...impacts].sort((a, b) => byName(a.node, b.node));
+  const told = layout.whole ? toldOnce(sorted) : new Map<Common, NodeImpact[]>();
+  const groups = new Map<string, { nodes: string[]; impact: NodeImpact; form: NodeGroup['form'] }>();
+  const signatures = new Signatures(layout);
+  for (const impact of sorted) {
+    const isTold = impact.common !== undefined && told.has(impact.common) && isLong(impact);
+    if (isTold && impact.own.length === 0 && impact.except.size === 0 && impact.note === undefined) continue;
+    const form = isTold ? 'own' : isLong(impact) && !layout.whole ? 'alike' : 'whole';
+    const signature = `${form} ${signatures.of(impact, form)}`;
     const group = groups.get(signature);
-    if (group === undefined) groups.set(signature, { nodes: [impact.node], impact, long });
+    if (group === undefined) groups.set(signature, { nodes: [impact.node], impact, form });
     else group.nodes.push(impact.node);
   }
-  return [...groups.values()]
-    .map(({ nodes, impact, long }) => ({ nodes, impact, alike: long && nodes.length > 1 }))
-    .sort((a, b) => b.nodes.length - a.nodes.length);
-}
-
-const NAMED_NODES = 6;
-const LIST_WIDTH = 80;
-
-export function groupLines({ nodes, impact, alike }: NodeGroup, layout: ImpactLayout): string[] {
-  const { style } = layout;
-  const heading =
-    nodes.length === 1 ? (nodes[0] ?? '') : `${plural(nodes.length, 'node')}: ${nameList(nodes, NAMED_NODES, style)}`;
-  const title = style.paint('bold', oneLine(heading));
-  if (!alike) return [title, ...impactLines(impact, layout)];
-  const cut = impact.sessionsCut.length;
-  return [
-    title,
-    ...countLines(impact.changes, style).map((line) => `  ${line}`),
-    ...(cut === 0 ? [] : [`  ${style.paint('remove', 'sessions cut:')} ${plural(cut, 'session')} on each`]),
-    ...noteLines(impact.note, layout),
-  ];
-}
-
-/** A node's operations, its sessions cut and its note, indented by two. */
-export function impactLines(
-  impact: Pick<NodeImpact, 'changes' | 'sessionsCut' | 'note'>,
-  layout: ImpactLayout,
-): string[] {
-  const { style } = layout;
-  const lines = operationLines(impact.changes, layout);
-  if (impact.sessionsCut.length > 0) {
-    const names = [...impact.sessionsCut].sort(byName);
-    const cut = layout.whole ? names.join(', ') : nameList(names, NAMED_NODES, style);
-    lines.push(`  ${style.paint('remove', 'sessions cut:')} ${oneLine(cut)}`);
-  }
-  return [...lines, ...noteLines(impact.note, layout)];
-}
-
-function noteLines(note: string | undefined, { style, width }: ImpactLayout): string[] {
-  if (note === undefined) return [];
-  const [first = '', ...rest] = wrap(oneLine(note), Math.max(40, (width ?? LIST_WIDTH) - 4));
-  return [`  ${style.paint('warn', style.symbols.warn)} ${first}`, ...rest.map((line) => `    ${line}`)];
-}
-
-const SHOWN_PER_KIND = 4;
-const KIND_WORDS: Readonly<Record<RowKind, readonly [string, string]>> = {
-  link: ['interface', 'interfaces'],
-  peer: ['peer', 'peers'],
-  fdb: ['forwarding entry', 'forwarding entries'],
-  neighbour: ['neighbour', 'neighbours'],
-  address: ['address', 'addresses'],
-  route: ['route', 'routes'],
-};
-
-/** `+ 1 interface, 998 peers, …`: a line per kind of operation. */
-function countLines(changes: readonly Change[], style: Style, more = ''): string[] {
-  return OPERATIONS.flatMap((op) => {
-    const counts = new Map<RowKind, number>();
-    for (const change of changes) {
-      if (change.op === op) counts.set(rowOf(change).kind, (counts.get(rowOf(change).kind) ?? 0) + 1);
-    }
-    const words = Object.entries(KIND_WORDS).flatMap(([kind, names]) => {
-      const count = counts.get(kind as RowKind) ?? 0;
-      return count === 0 ? [] : [plural(count, `${more}${names[0]}`, `${more}${names[1]}`)];
-    });
-    return words.length === 0 ? [] : [`${signOf(op, style)} ${words.join(', ')}`];
+  const common = [...told.values()].flatMap((members): NodeGroup[] => {
+    const [impact] = members;
+    return impact === undefined ? [] : [{ nodes: members.map(({ node }) => node), impact, form: 'common' }];
   });
+  const rest = [...groups.values()].map((group) =>
+    group.form === 'alike' && group.nodes.length === 1 ? { ...group, form: 'whole' as const } : group,
+  );
+  return [...common, ...rest.sort((a, b) => b.nodes.length - a.nodes.length)];
 }
 
-/** All operations, or, of a long plan, the first few of each kind and how many more there are. */
-function operationLines(changes: readonly Change[], layout: ImpactLayout): string[] {
-  const options = { style: layout.style, width: layout.width, indent: '  ' };
-  if (layout.whole || changes.length <= COLLAPSE_ABOVE) return changeLines(changes, layout.names, options);
-  const shown: Change[] = [];
-  const hidden: Change[] = [];
-  const seen = new Map<string, number>();
-  for (const change of changes) {
-    const group = `${change.op} ${rowOf(change).kind}`;
-    const count = seen.get(group) ?? 0;
-    seen.set(group, count + 1);
-    (count < SHOWN_PER_KIND ? shown : hidden).push(change);
+function isLong(impact: NodeImpact): boolean {
+  return operationsOf(impact) > COLLAPSE_ABOVE;
+}
+
+/** Long lists of changes that several nodes share. */
+function toldOnce(impacts: readonly NodeImpact[]): Map<Common, NodeImpact[]> {
+  const members = new Map<Common, NodeImpact[]>();
+  for (const impact of impacts) {
+    if (impact.common === undefined || !isLong(impact)) continue;
+    const list = members.get(impact.common) ?? [];
+    members.set(impact.common, list);
+    list.push(impact);
   }
-  const more = countLines(hidden, layout.style, 'more ').map((line) => `  ${line}`);
-  const hint = more.length === 0 ? [] : [layout.style.paint('dim', '  (-o wide shows all)')];
-  return [...changeLines(shown, layout.names, options), ...more, ...hint];
+  for (const [common, { length }] of members) if (length < 2) members.delete(common);
+  return members;
 }
 
-function nameList(names: readonly string[], limit: number, style: Style): string {
-  if (names.length <= limit) return names.join(', ');
-  return `${names.slice(0, limit - 1).join(', ')}, ${style.symbols.ellipsis} ${names.at(-1) ?? ''}`;
+/** Texts that are equal for nodes that read the same. */
+class Signatures {
+  readonly #layout: ImpactLayout;
+  readonly #ofCommon = new Map<Common, string>();
+
+  constructor(layout: ImpactLayout) {
+    this.#layout = layout;
+  }
+
+  of(impact: NodeImpact, form: NodeGroup['form']): string {
+    const rest = [impact.note, impact.renamedFrom !== undefined];
+    if (form === 'own') return JSON.stringify([this.#words(impact.own), [...impact.except], rest]);
+    if (form === 'alike')
+      return JSON.stringify([countLines(impact, this.#layout.style), countSessionsCut(impact), rest]);
+    const { common, own, except } = impact;
+    if (common === undefined || own.length > 0 || except.size > 0) return JSON.stringify([this.#plan(impact), rest]);
+    const known = this.#ofCommon.get(common) ?? JSON.stringify([this.#plan(impact), rest]);
+    this.#ofCommon.set(common, known);
+    return known;
+  }
+
+  #plan(impact: NodeImpact): unknown {
+    return [this.#words(changesOf(impact)), [...sessionsCutOf(impact, this.#layout.before)].sort()];
+  }
+
+  #words(changes: readonly Change[]): unknown {
+    return changes.map((change) => [change.key, changeWords(change, this.#layout.names, this.#layout.style)]);
+  }
+}
+
+export function groupLines({ nodes, impact, form }: NodeGroup, layout: ImpactLayout): string[] {
+  const { style } = layout;
+  const heading = nodes.length === 1 ? (nodes[0] ?? '') : `${plural(nodes.length, 'node')}: ${nameList(nodes, style)}`;
+  const title = style.paint('bold', oneLine(heading));
+  const notes = [...renameLines(nodes, impact), ...noteLines(impact.note, layout)];
+  switch (form) {
+    case 'whole':
+      return [title, ...planLines(planOf(impact, layout.before), layout), ...renameLines(nodes, impact)];
+    case 'common': {
+      const changes = impact.common?.changes ?? [];
+      const text = 'each does this, but for what is about itself:';
+      return [title, `  ${text}`, ...planLines({ changes, sessionsCut: [] }, layout)];
+    }
+    case 'own': {
+      const { own, except } = impact;
+      const without = except.size === 0 ? [] : [`  as above, but for ${plural(except.size, 'row')} about itself, and:`];
+      return [title, ...without, ...planLines({ changes: own, sessionsCut: [] }, layout), ...notes];
+    }
+    case 'alike': {
+      const cut = countSessionsCut(impact);
+      return [
+        title,
+        ...countLines(impact, style).map((line) => `  ${line}`),
+        ...(cut === 0 ? [] : [`  ${style.paint('remove', 'sessions cut:')} ${plural(cut, 'session')} on each`]),
+        ...notes,
+      ];
+    }
+  }
+}
+
+function planOf(impact: NodeImpact, before: Fleet): NodePlan {
+  const { note } = impact;
+  const sessionsCut = sessionsCutOf(impact, before);
+  return { changes: changesOf(impact), sessionsCut, ...(note === undefined ? {} : { note }) };
+}
+
+function renameLines(nodes: readonly string[], { renamedFrom }: NodeImpact): string[] {
+  if (renamedFrom === undefined) return [];
+  return [nodes.length === 1 ? `  renamed from ${oneLine(renamedFrom)}` : '  renamed'];
+}
+
+const commonCounts = new WeakMap<Common, Counts>();
+
+function countsOf({ common, except, own }: NodeImpact): Counts {
+  if (common === undefined) return new Map();
+  const known = commonCounts.get(common) ?? countChanges(common.changes);
+  commonCounts.set(common, known);
+  const excepted = [...except].flatMap((key) => common.byKey.get(key) ?? []);
+  return countChanges(own, countChanges(excepted, new Map(known), -1));
+}
+
+function countLines(impact: NodeImpact, style: Style): string[] {
+  return linesOfCounts(countsOf(impact), style);
 }

@@ -1,7 +1,7 @@
 import { formatDuration } from '../../manifest/duration.ts';
 import { formatEndpoint } from '../../manifest/endpoint.ts';
 import type { Fleet, FleetObject, ObjectRef, Position } from '../../manifest/model.ts';
-import type { ObjectChanges } from '../../reconcile/impact.ts';
+import type { ObjectChanges } from '../../reconcile/impact/objects.ts';
 import type { Style } from '../style.ts';
 import { byName, displayWidth, oneLine, padEnd } from '../text.ts';
 import { place } from './objects.ts';
@@ -43,7 +43,9 @@ function objectIn(fleet: Fleet, ref: ObjectRef): FleetObject | undefined {
 /** Leaves that differ, by their paths: `metadata.labels.site`. Lists are compared as wholes. */
 function changedFields(from: unknown, to: unknown, path = ''): ManifestChange['fields'] {
   if (!isRecord(from) || !isRecord(to)) {
-    return JSON.stringify(from) === JSON.stringify(to) ? [] : [{ field: path, from, to }];
+    if (JSON.stringify(from) === JSON.stringify(to)) return [];
+    const shown = SEALED_FIELDS.has(path) ? sealedValue : (value: unknown) => value;
+    return [{ field: path, from: shown(from), to: shown(to) }];
   }
   const names = new Set([...Object.keys(from), ...Object.keys(to)]);
   return [...names]
@@ -87,6 +89,8 @@ export function manifestLines(
 }
 
 function fieldWords({ field, from, to }: ManifestChange['fields'][number], style: Style): string {
+  if (SEALED_FIELDS.has(field))
+    return `${field} ${SEALED} ${from === undefined ? 'set' : to === undefined ? 'taken out' : 'changed'}`;
   // The model counts milliseconds; manifests and people say 2m.
   const isDuration = /Ms$/.test(field);
   const text = (value: unknown): string =>

@@ -1,8 +1,10 @@
 import type { Json } from '../../agent/api.ts';
+import { fingerprint } from '../../manifest/keys.ts';
+import { nameOfRow } from '../../reconcile/names.ts';
 import type { DesiredRow, ObservedRow, Row } from '../../reconcile/rows.ts';
 import { changedFields, rowKey, sameRow } from '../../reconcile/rows.ts';
 import type { Cell, Column } from '../table.ts';
-import { type PeerNames, rowName } from './changes.ts';
+import type { PeerNames } from './changes.ts';
 import { place } from './objects.ts';
 
 export interface RowsView {
@@ -47,7 +49,7 @@ export function rowTable(
   if (context.columns === 'wide') columns.push({ header: 'DECLARED AT' });
   const rows = pairs.map((pair): Cell[] => {
     const cells: Cell[] = [
-      rowName(pair.row),
+      nameOfRow(pair.row, fingerprint),
       { text: pair.state, tone: pair.state === 'in-sync' ? 'good' : 'warn' },
       rowValue(pair, names),
     ];

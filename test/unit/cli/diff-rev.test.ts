@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { displayWidth } from '../../../src/cli/text.ts';
-import { CLUSTER, manifests, robot } from './fixture.ts';
+import { CLUSTER, keyOf, manifests, robot } from './fixture.ts';
 import { type Outcome, omni, type RunOptions } from './run.ts';
 
 /* `omni diff --rev` on a real repository: tags name the states of a fleet. */
@@ -103,9 +103,36 @@ describe('diff --rev', () => {
         position: { file: 'fleet/robot-3.yaml', line: 1, column: 1 },
       }),
     );
+    expect(report.common).toMatchObject([
+      { id: 0, fromCluster: 'warehouse', toCluster: 'warehouse', sessionsCut: { count: 1, names: ['robot-2'] } },
+    ]);
+    const [{ changes }] = report.common;
+    expect(changes.map(({ op }: { op: string }) => op)).toEqual(['delete', 'update', 'delete', 'delete']);
     const one = report.nodes.find((node: { node: string }) => node.node === 'robot-1');
-    expect(one.sessionsCut).toEqual(['robot-2']);
+    expect(one).toEqual({
+      node: 'robot-1',
+      common: 0,
+      except: [],
+      changes: [],
+      sessionsCut: { count: 1, every: false },
+    });
+    const moved = report.nodes.find((node: { node: string }) => node.node === 'robot-3');
+    expect(moved).toMatchObject({ common: 0, except: [`peer/omni0/${keyOf(3)}`], changes: [] });
+    expect(report).toMatchObject({
+      pathLosses: [{ nodes: ['robot-1', 'robot-3', 'robot-4'], peers: ['robot-2'], isolated: false }],
+      refusals: [],
+      addresses: [{ cluster: 'warehouse', address: '10.77.0.2', from: 'robot-2' }],
+      keys: [],
+    });
+  });
+
+  it('as JSON, one node: its whole list', async () => {
+    const report = JSON.parse((await diff('four..moved', ['-o', 'json', '--node', 'robot-1'])).stdout);
+    expect(report.common).toEqual([]);
+    const [one] = report.nodes;
+    expect(one.changes).toHaveLength(4);
     expect(one.changes).toContainEqual(expect.objectContaining({ op: 'update', fields: ['endpoint'] }));
+    expect(one.sessionsCut).toEqual({ count: 1, every: false, names: ['robot-2'] });
   });
 
   it('works from a folder below, with --path, and fits a narrow terminal', async () => {

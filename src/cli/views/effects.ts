@@ -1,0 +1,113 @@
+import type { AddressChange, KeyChange } from '../../reconcile/impact/blast.ts';
+import type { PathLoss } from '../../reconcile/impact/paths.ts';
+import type { Refusal } from '../../reconcile/impact/refusals.ts';
+import type { RevisionComparison } from '../revisions.ts';
+import { byName, plural } from '../text.ts';
+
+/** How a name, an address or a key is written. */
+export type Code = (text: string) => string;
+
+export interface Effect {
+  /** `bad`: a human must act or a node is cut off; `warn`: somebody loses something. */
+  readonly tone: 'bad' | 'warn' | 'plain';
+  readonly text: string;
+  /** In the words of a node. */
+  readonly detail?: string;
+}
+
+/** What a reviewer must not miss, worst first; what single nodes do is told elsewhere. */
+export function effectsOf(comparison: RevisionComparison, code: Code): Effect[] {
+  const { refusals, pathLosses, addresses, keys } = comparison;
+  return [
+    ...refusals.map((refusal) => refusalEffect(refusal, code)),
+    ...pathLosses
+      .map((loss) => lossEffect(loss, code))
+      .sort((a, b) => Number(b.tone === 'bad') - Number(a.tone === 'bad')),
+    ...addresses.flatMap((change) => addressEffect(change, code)),
+    ...keys.map((change) => keyEffect(change, code)),
+  ];
+}
+
+function refusalEffect({ reason, message, node, nodes }: Refusal, code: Code): Effect {
+  const text = `${nodesText(nodes, code)} would not take this over without a human: ${reason}`;
+  return { tone: 'bad', text, detail: nodes.length === 1 ? message : `${node}: ${message}` };
+}
+
+function lossEffect({ nodes, peers, isolated }: PathLoss, code: Code): Effect {
+  const who = nodesText(nodes, code);
+  const [loses, are] = nodes.length === 1 ? ['loses', 'is'] : ['lose', 'are'];
+  const others = nodes.some((node) => peers.includes(node)) ? 'each other and ' : '';
+  const lost = peers.filter((peer) => !nodes.includes(peer));
+  const whom = lost.length === 0 ? 'each other' : `${others}${listText(lost, code)}`;
+  return isolated
+    ? { tone: 'bad', text: `${who} ${are} cut off from every peer: ${loses} ${whom}` }
+    : { tone: 'warn', text: `${who} ${loses} ${whom}` };
+}
+
+function addressEffect({ cluster, address, from, to }: AddressChange, code: Code): Effect[] {
+  if (from === undefined || to === undefined) return [];
+  return [{ tone: 'warn', text: `${code(address)} of ${code(cluster)} moves from ${code(from)} to ${code(to)}` }];
+}
+
+function keyEffect({ peer, change, from, to }: KeyChange, code: Code): Effect {
+  const who = peer === undefined ? 'a key of no peer' : code(peer);
+  const [old, next] = [code(from ?? 'none'), code(to ?? 'none')];
+  switch (change) {
+    case 'replaced':
+      return { tone: 'warn', text: `${who} has another key, ${next} in place of ${old}: its sessions end` };
+    case 'promoted':
+      return { tone: 'plain', text: `${who} goes over to its next key, ${next}, from ${old}` };
+    case 'announced':
+      return { tone: 'plain', text: `${who} may use a next key, ${next}` };
+    case 'withdrawn':
+      return { tone: 'plain', text: `${who} may not use the next key ${old} any more` };
+    case 'revoked':
+      return { tone: 'warn', text: `${who} is revoked: no rollback lets ${old} back in` };
+    case 'readmitted':
+      return { tone: 'warn', text: `${who} is revoked no more: ${next} may be used again` };
+  }
+}
+
+/** The outcome in a few words, worst first: `2 nodes lose a peer`, `14 nodes change`, `1 session cut`. */
+export function headlinesOf(comparison: RevisionComparison): string[] {
+  const { refusals, pathLosses, nodes, sessionsCut, addresses, keys } = comparison;
+  const count = (names: Iterable<string>) => new Set(names).size;
+  const some = (many: number, words: (count: string) => string): string[] =>
+    many === 0 ? [] : [words(plural(many, 'node'))];
+  const isolated = count(pathLosses.flatMap((loss) => (loss.isolated ? loss.nodes : [])));
+  const losing = count(pathLosses.flatMap((loss) => (loss.isolated ? [] : loss.nodes)));
+  const moved = addresses.filter(({ from, to }) => from !== undefined && to !== undefined).length;
+  const verb = (many: number, one: string, several: string) => (many === 1 ? one : several);
+  const refusing = count(refusals.flatMap((refusal) => refusal.nodes));
+  const changing = nodes.filter((node) => node.operations > 0).length;
+  const left = nodes.filter(({ impact }) => impact.note !== undefined).length;
+  const touched = (change: KeyChange['change']) => keys.filter((key) => key.change === change).length;
+  return [
+    ...some(refusing, (n) => `${n} would wait for a human`),
+    ...some(isolated, (n) => `${n} ${verb(isolated, 'is', 'are')} cut off from every peer`),
+    ...some(losing, (n) => `${n} ${verb(losing, 'loses', 'lose')} a peer`),
+    ...some(left, (n) => `${n} ${verb(left, 'keeps', 'keep')} what ${verb(left, 'it has', 'they have')}`),
+    changing === 0
+      ? 'no node has anything to do'
+      : `${plural(changing, 'node')} ${verb(changing, 'changes', 'change')}`,
+    `${plural(sessionsCut, 'session')} cut`,
+    ...(moved === 0 ? [] : [`${plural(moved, 'address', 'addresses')} ${verb(moved, 'moves', 'move')}`]),
+    ...(touched('replaced') === 0 ? [] : [`${plural(touched('replaced'), 'key')} replaced`]),
+    ...(touched('revoked') === 0 ? [] : [`${plural(touched('revoked'), 'key')} revoked`]),
+  ];
+}
+
+const NAMED = 6;
+
+function nodesText(names: readonly string[], code: Code): string {
+  return names.length === 1 ? code(names[0] ?? '') : `${plural(names.length, 'node')} (${listText(names, code)})`;
+}
+
+function listText(names: readonly string[], code: Code): string {
+  const sorted = [...names].sort(byName);
+  if (sorted.length <= NAMED) return sorted.map(code).join(', ');
+  return `${sorted
+    .slice(0, NAMED - 1)
+    .map(code)
+    .join(', ')} and ${sorted.length - NAMED + 1} more`;
+}

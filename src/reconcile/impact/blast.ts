@@ -1,0 +1,81 @@
+import { fingerprint } from '../../manifest/keys.ts';
+import type { Fleet, IpAddress, ObjectRef, PublicKey, Vip } from '../../manifest/model.ts';
+import { splitRef } from '../share.ts';
+import { type NodeChange, successor } from './nodes.ts';
+import type { ObjectChanges } from './objects.ts';
+
+/** An address that comes, goes, or is at another peer. */
+export interface AddressChange {
+  readonly cluster: string;
+  readonly address: IpAddress;
+  /** Names of the peers that hold it. */
+  readonly from?: string;
+  readonly to?: string;
+}
+
+/** What becomes of a key. Keys as fingerprints. */
+export interface KeyChange {
+  /** Of the later fleet; for one that is gone, of the earlier; absent: no Peer has the key. */
+  readonly peer?: string;
+  /**
+   * `replaced`: sessions under the old key end. `announced`, `withdrawn`: `nextPublicKey`. `promoted`: the announced key
+   * took over. `revoked`, `readmitted`: `revokedKeys`.
+   */
+  readonly change: 'replaced' | 'announced' | 'withdrawn' | 'promoted' | 'revoked' | 'readmitted';
+  readonly from?: string;
+  readonly to?: string;
+}
+
+export function addressChanges(before: Fleet, after: Fleet, objects: ObjectChanges): AddressChange[] {
+  const holders = (fleet: Fleet, refs: readonly ObjectRef[]): Map<string, Vip> => {
+    const vips = new Map<string, Vip>();
+    for (const ref of refs) {
+      const [kind, name] = splitRef(ref);
+      const vip = kind === 'vip' ? fleet.vips.get(name) : undefined;
+      if (vip !== undefined) vips.set(`${vip.cluster} ${vip.address}`, vip);
+    }
+    return vips;
+  };
+  const was = holders(before, [...objects.changed, ...objects.removed]);
+  const is = holders(after, [...objects.changed, ...objects.added]);
+  return [...new Set([...was.keys(), ...is.keys()])].sort().flatMap((key): AddressChange[] => {
+    const [old, now] = [was.get(key), is.get(key)];
+    const vip = now ?? old;
+    if (vip === undefined) return [];
+    const holder = old && before.peers.get(old.peer);
+    if (holder !== undefined && now !== undefined && successor(after, holder) === now.peer) return [];
+    const { cluster, address } = vip;
+    return [{ cluster, address, ...(old && { from: old.peer }), ...(now && { to: now.peer }) }];
+  });
+}
+
+export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChange[]): KeyChange[] {
+  const found: KeyChange[] = [];
+  for (const { node, was, is } of nodes) {
+    if (was === undefined || is === undefined) continue;
+    if (was.publicKey !== is.publicKey) {
+      const change = was.nextPublicKey === is.publicKey ? 'promoted' : 'replaced';
+      found.push({ peer: node, change, from: fingerprint(was.publicKey), to: fingerprint(is.publicKey) });
+    }
+    const [old, next] = [was.nextPublicKey, is.nextPublicKey];
+    if (old === next) continue;
+    if (next !== undefined) found.push({ peer: node, change: 'announced', to: fingerprint(next) });
+    else if (old !== undefined && old !== is.publicKey)
+      found.push({ peer: node, change: 'withdrawn', from: fingerprint(old) });
+  }
+  const nameOf = (key: PublicKey) => after.peerByKey.get(key) ?? before.peerByKey.get(key);
+  const named = (key: PublicKey): { readonly peer?: string } => {
+    const peer = nameOf(key);
+    return peer === undefined ? {} : { peer };
+  };
+  for (const name of new Set([...before.clusters.keys(), ...after.clusters.keys()])) {
+    const [old, now] = [before, after].map((fleet) => new Set(fleet.clusters.get(name)?.revokedKeys));
+    for (const key of now ?? []) {
+      if (!old?.has(key)) found.push({ ...named(key), change: 'revoked', from: fingerprint(key) });
+    }
+    for (const key of old ?? []) {
+      if (!now?.has(key)) found.push({ ...named(key), change: 'readmitted', to: fingerprint(key) });
+    }
+  }
+  return found;
+}
