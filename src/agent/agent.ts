@@ -25,6 +25,7 @@ import { routesOf } from './routes.ts';
 import { SealingWatch } from './sealing.ts';
 import { serveControl } from './server.ts';
 import { SessionShell } from './session-shell.ts';
+import { serveWebhook } from './webhook.ts';
 
 /*
  * 1. runAgent: what must hold before anything is touched, then the life of one agent, then its end
@@ -217,6 +218,10 @@ class Agent {
   async #start(life: AbortSignal, stops: Stops): Promise<void> {
     const { config, reconciler, manager, peers, follower, sessions, source } = this.#parts;
     if (config.metrics !== undefined) stops.push(await serveMetrics(config.metrics, this.#metrics));
+    if (config.webhook !== undefined) {
+      const onCall = (): void => source.nudge?.();
+      stops.push(await serveWebhook({ config: config.webhook, onCall, now: clock.now, log: this.#log }));
+    }
     const control = await serveControl(config.socket, routesOf(this.#parts, this.#metrics), this.#log);
     stops.push(() => control.close());
     stops.push(() => manager.stop());

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { ExitCode, OmniError } from '../errors.ts';
+import { listenTcp } from './listen.ts';
 import { messageOf } from './lock.ts';
 import type { Parts } from './parts.ts';
 import type { MessageCounts } from './peers/mailbox.ts';
@@ -171,7 +171,6 @@ function readGauge(name: string, help: string, read: () => readonly Sample[]): G
 
 /** Serves `GET /metrics` on `host:port`. Throws `metrics-unusable`, exit code 2. Returns what ends it. */
 export async function serveMetrics(address: string, metrics: Metrics): Promise<() => Promise<void>> {
-  const { host, port } = parseAddress(address);
   const server = createServer((request, response) => {
     if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
       response.writeHead(404).end();
@@ -184,27 +183,9 @@ export async function serveMetrics(address: string, metrics: Metrics): Promise<(
   });
   server.requestTimeout = 10_000;
   server.maxConnections = 32;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(unusable(address, messageOf(error), error)));
-    server.listen({ host, port }, resolve);
+  await listenTcp(server, address, {
+    what: 'metrics',
+    fix: 'Name a free address with --metrics, as in 127.0.0.1:9586.',
   });
   return () => closeServer(server);
-}
-
-function parseAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port > 65_535) throw unusable(address, 'it is not host:port');
-  return { host, port };
-}
-
-function unusable(address: string, why: string, cause?: unknown): OmniError {
-  return new OmniError(`metrics cannot be served on ${address}: ${why}`, {
-    code: 'metrics-unusable',
-    class: 'stall',
-    exitCode: ExitCode.usage,
-    fix: 'Name a free address with --metrics, as in 127.0.0.1:9586.',
-    cause,
-  });
 }

@@ -9,6 +9,8 @@ import { sourceInvalid } from '../source/url.ts';
 import { AppliedSource } from './applied.ts';
 import type { AgentConfig } from './config.ts';
 
+const NAME_REMOTES = 'Name git remotes, or do without';
+
 /**
  * The source that the configuration names; `publicKey` (the node's, 32 bytes) spreads the polls of a fleet. Throws
  * `source-invalid` for what cannot be one; asks nobody yet.
@@ -16,9 +18,11 @@ import type { AgentConfig } from './config.ts';
 export function openSource(config: AgentConfig, publicKey: Uint8Array): Source {
   const { source, verify } = config;
   const signed = verify !== undefined && (verify.commits !== 'off' || verify.tag);
-  if (signed && source?.kind !== 'git') {
+  if (source?.kind !== 'git') {
     const what = source === undefined ? 'what omni apply hands over' : 'a folder';
-    throw sourceInvalid(`signatures are asked for, and ${what} has none`, 'Name git remotes, or do without verify.');
+    if (signed) throw sourceInvalid(`signatures are asked for, and ${what} has none`, `${NAME_REMOTES} verify.`);
+    if (config.webhook !== undefined)
+      throw sourceInvalid(`a webhook is of no use to ${what}`, `${NAME_REMOTES} webhook.`);
   }
   if (source === undefined) return new AppliedSource(config.stateDir);
   const common = {

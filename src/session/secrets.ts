@@ -57,14 +57,18 @@ export function readSecretFile(
   options: { readonly what: string; readonly missingFix: string; readonly length: number },
 ): Uint8Array {
   const { what, length } = options;
-  const text = readText(path, what, options.missingFix);
+  const text = readSecretText(path, what, options.missingFix);
   const secret = decodeBase64(text.trim());
   if (secret?.length === length) return secret;
   const message = `${path} does not hold a key: one line, the base64 of ${length} bytes, was expected`;
   throw failure(`${what}-invalid`, message, path, 'Restore the file from where it was made.');
 }
 
-function readText(path: string, what: string, missingFix: string): string {
+/**
+ * The first KiB of a file that only its owner may get at. Throws OmniError `<what>-missing`, `<what>-unreadable` or
+ * `<what>-exposed`.
+ */
+export function readSecretText(path: string, what: string, missingFix: string): string {
   let file: number;
   try {
     // O_NONBLOCK: opening a named pipe must not hang the agent.
