@@ -3,6 +3,7 @@ import { ExitCode, OmniError } from '../errors.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
 import { isNamed } from './rollout.ts';
+import { isRefusal } from './verdict.ts';
 import type { ObjectView } from './views/objects.ts';
 import { type StatusView, trialWords } from './views/rollout.ts';
 
@@ -119,11 +120,8 @@ function judgeRevision(wanted: string, status: StatusView | undefined): Judgemen
     return { met: false, short: 'it is on trial', full: `it is on trial: ${trialWords(trial)}` };
   }
   if (waiting !== undefined && isNamed(waiting.revision, wanted)) {
-    return {
-      met: false,
-      short: `it waits (${waiting.reason})`,
-      full: `it waits: ${waiting.reason}: ${waiting.message}`,
-    };
+    const how = isRefusal(waiting.reason) ? 'it is refused' : 'it waits';
+    return { met: false, short: `${how} (${waiting.reason})`, full: `${how}: ${waiting.reason}: ${waiting.message}` };
   }
   const good = lastKnownGood === undefined ? 'there is none' : `it is ${shortRevision(lastKnownGood.label)}`;
   return stated(false, `it is not the last known good revision: ${good}`);

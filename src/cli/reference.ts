@@ -39,7 +39,7 @@ One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is sh
 | \`diff\`, \`diff -f\` | \`NodeDiff\` | \`DiffReport\`, and \`summary\`: \`changed\`, \`operations\` |
 | \`diff --rev\` | \`Diff\` | \`from\`, \`to\`; \`manifests\`: \`op\`, \`object\`, \`position\`, \`fields\`; \`nodes\`: \`node\`, \`changes\`, \`sessionsCut\`, \`note\`; \`summary\`: \`changed\`, \`added\`, \`changedManifests\`, \`removed\`, \`nodes\`, \`operations\`, \`sessionsCut\` |
 | \`apply\`, \`reconcile\`, \`confirm\`, \`retry\`, \`rollback\` | \`ApplyReport\`, \`ReconcileReport\`, \`ConfirmReport\`, \`RetryReport\`, \`RollbackReport\` | \`ApplyReport\` |
-| \`history\` | \`HistoryList\` | \`items\`: \`revision\`, \`outcome\` (\`good\`, \`rolled-back\`, \`preempted\`, \`chosen\`, \`trial\`, \`waiting\`, \`quarantined\`), \`message\`, \`at\`, \`tookMs\`, \`marks\` (\`in-force\`, \`last-known-good\`, \`quarantined\`) |
+| \`history\` | \`HistoryList\` | \`items\`: \`revision\`, \`outcome\` (\`good\`, \`rolled-back\`, \`preempted\`, \`chosen\`, \`trial\`, \`waiting\`, \`refused\`, \`quarantined\`), \`message\`, \`at\`, \`tookMs\`, \`marks\` (\`in-force\`, \`last-known-good\`, \`quarantined\`) |
 | \`hold\`, \`release\`, \`suspend\`, \`resume\` | \`Rollout\` | \`RolloutReport\` |
 | \`get KIND\` | \`PeerList\`, \`VIPList\`, \`ClusterList\`, \`List\` | \`items\`, each as below |
 | \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\`, \`contact\` |

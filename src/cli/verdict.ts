@@ -20,11 +20,12 @@ export function newerConclusion(status: StatusView, preempted: RevisionView): Co
   const { trial, waiting, history, quarantined } = status.rollout;
   if (trial !== undefined) return undefined;
   const ready = status.conditions.some(({ type, status: state }) => type === 'Ready' && state === 'True');
-  if (waiting !== undefined) {
-    const { revision, reason, message } = waiting;
-    return { revision, verdict: { outcome: 'waiting', reason, message }, ready };
-  }
   const [newest] = history;
+  // What was just rolled back is kept out by its quarantine from then on: how it ended says more.
+  if (waiting !== undefined && waiting.revision.id !== newest?.revision.id) {
+    const { revision, reason, message } = waiting;
+    return { revision, verdict: { outcome: isRefusal(reason) ? 'refused' : 'waiting', reason, message }, ready };
+  }
   if (newest === undefined || newest.revision.id === preempted.id || newest.outcome === 'preempted') return undefined;
   const { revision, message } = newest;
   if (newest.outcome !== 'rolled-back')
@@ -105,6 +106,14 @@ const WAITS: Readonly<Record<string, string>> = {
   Held: 'Run `omni release` to let it through.',
   Suspended: 'Run `omni resume` to let it through.',
 };
+
+/** What passes by itself, or when a person says so; every other reason that keeps a revision out is a refusal. */
+const GATES: ReadonlySet<string> = new Set(['Held', 'Suspended', 'OutsideWindow', 'Busy', 'StateNotSaved']);
+
+/** Whether this reason to keep a revision from being tried is a guard's, a quarantine's, or an error in it. */
+export function isRefusal(reason: string): boolean {
+  return !GATES.has(reason);
+}
 
 /** As many digits as the command line takes for a revision. */
 export function shortId(id: string): string {

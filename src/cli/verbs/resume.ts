@@ -13,7 +13,7 @@ interface ResumeOptions extends AgentOptions {
 export function resumeCommand(cli: Cli): Command {
   const command = new Command('resume')
     .summary('End a suspension')
-    .description('Ends what `omni suspend` began.')
+    .description('Ends what `omni suspend` began: this node fetches, adopts and heals again.')
     .addOption(outputFlag(['table', 'json', 'yaml']));
   addAgentFlags(command, '10s');
   return handleVerb<ResumeOptions>(cli, command, async ({ io, options, out, progress }) => {

@@ -12,8 +12,10 @@ interface SuspendOptions extends AgentOptions {
 
 export function suspendCommand(cli: Cli): Command {
   const command = new Command('suspend')
-    .summary('Stop following the source')
-    .description('Stops following the source until `omni resume`. Traffic goes on.')
+    .summary('Stop fetching and healing')
+    .description(
+      'This node neither fetches nor adopts nor heals anything until `omni resume`: whoever works on it by hand is left alone. Traffic goes on.',
+    )
     .addOption(new Flag('--reason <text>', 'why, for whoever meets it', { default: 'suspended by hand' }))
     .addOption(outputFlag(['table', 'json', 'yaml']));
   addAgentFlags(command, '10s');

@@ -1,7 +1,8 @@
 import { ageOf, humanTook, shortDigests, shortRevision } from '../format.ts';
 import type { Tone } from '../style.ts';
 import type { Cell, Column } from '../table.ts';
-import { type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
+import { isRefusal } from '../verdict.ts';
+import { QUARANTINED, type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
 
 export const HISTORY_COLUMNS: readonly Column[] = [
   { header: 'REVISION' },
@@ -14,8 +15,8 @@ export const HISTORY_COLUMNS: readonly Column[] = [
 
 export interface HistoryItem {
   readonly revision: RevisionView;
-  /** As in `HistoryEntry`, or where it stands: `trial`, `waiting`, `quarantined` (and forgotten by the history). */
-  readonly outcome: RolloutView['history'][number]['outcome'] | 'trial' | 'waiting' | 'quarantined';
+  /** As in `HistoryEntry`, or where it stands: `trial`, `waiting`, `refused`, `quarantined` (and forgotten by the history). */
+  readonly outcome: RolloutView['history'][number]['outcome'] | 'trial' | 'waiting' | 'refused' | 'quarantined';
   readonly message: string;
   /** RFC 3339. */
   readonly at?: string;
@@ -29,9 +30,11 @@ export function historyItems({ rollout, revision }: StatusView): readonly Histor
   const { trial, waiting, history, quarantined, lastKnownGood } = rollout;
   const inQuarantine = new Map(quarantined.map((one) => [one.revision.id, one]));
   const entries: Omit<HistoryItem, 'marks'>[] = [];
-  if (waiting !== undefined) {
+  // What is quarantined has its entry below.
+  if (waiting !== undefined && waiting.reason !== QUARANTINED) {
     const { reason, message } = waiting;
-    entries.push({ revision: waiting.revision, outcome: 'waiting', message: `${reason}: ${message}` });
+    const outcome = isRefusal(reason) ? 'refused' : 'waiting';
+    entries.push({ revision: waiting.revision, outcome, message: `${reason}: ${message}` });
   }
   if (trial !== undefined) {
     entries.push({ revision: trial.revision, outcome: 'trial', message: trialWords(trial), at: trial.startedAt });
@@ -61,6 +64,7 @@ const TONES: Readonly<Record<HistoryItem['outcome'], Tone>> = {
   chosen: 'good',
   'rolled-back': 'bad',
   quarantined: 'bad',
+  refused: 'bad',
   preempted: 'dim',
   trial: 'warn',
   waiting: 'warn',

@@ -1,7 +1,11 @@
 import type { Json, RolloutReport, Status } from '../../agent/api.ts';
 import { ageOf, clockTime, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import { plural } from '../text.ts';
+import { isRefusal } from '../verdict.ts';
 import type { Field } from './fields.ts';
+
+/** The reason why a revision that was rolled back is not tried again. */
+export const QUARANTINED = 'RevisionQuarantined';
 
 export type RolloutView = Json<RolloutReport>;
 export type StatusView = Json<Status>;
@@ -59,10 +63,7 @@ export function rolloutFields({ rollout, revision }: StatusView, nowMs: number):
       ? undefined
       : { name: 'Attempted', text: revisionWords(lastAttempted, nowMs), tone: 'warn' },
     warn('On trial', trial && `${shortRevision(trial.revision.label)}: ${trialWords(trial)}`),
-    warn(
-      'Waiting',
-      waiting && `${shortRevision(waiting.revision.label)}: ${waiting.reason}: ${shortDigests(waiting.message)}`,
-    ),
+    waitingField(waiting),
     warn('Held', hold && holdWords(hold, nowMs)),
     warn('Suspended', suspension && `${suspension.reason}; for ${ageOf(suspension.since, nowMs)}`),
     ...shown.map(
@@ -75,6 +76,14 @@ export function rolloutFields({ rollout, revision }: StatusView, nowMs: number):
     more > 0 ? ['Quarantined', `${more} more: omni history`] : undefined,
     revoked.length === 0 ? undefined : ['Revoked', revokedWords(revoked)],
   ];
+}
+
+/** A quarantine has a line of its own. */
+function waitingField(waiting: RolloutView['waiting']): Field {
+  if (waiting === undefined || waiting.reason === QUARANTINED) return undefined;
+  const { revision, reason, message } = waiting;
+  const text = `${shortRevision(revision.label)}: ${reason}: ${shortDigests(message)}`;
+  return isRefusal(reason) ? { name: 'Refused', text, tone: 'bad' } : { name: 'Waiting', text, tone: 'warn' };
 }
 
 function revokedWords(revoked: RolloutView['revoked']): string {
@@ -100,5 +109,6 @@ function lastGoodField(good: RolloutView['lastKnownGood'], applied: RevisionView
 export function nextWords({ trial, waiting }: RolloutView): string | undefined {
   if (trial !== undefined) return `${shortRevision(trial.revision.label)} is tried now`;
   if (waiting === undefined) return undefined;
-  return `${shortRevision(waiting.revision.label)} still waits: ${waiting.reason}: ${waiting.message}`;
+  const verb = isRefusal(waiting.reason) ? 'is refused' : 'still waits';
+  return `${shortRevision(waiting.revision.label)} ${verb}: ${waiting.reason}: ${waiting.message}`;
 }

@@ -64,6 +64,21 @@ describe('status shows the rollout', () => {
     await expect(outcome.stdout).toMatchFileSnapshot(golden('status-held.txt'));
   });
 
+  it('where a guard refuses a revision, and not twice where a quarantine does', async () => {
+    const { trial: _, ...after } = ON_TRIAL;
+    const refused = (reason: string, revision = NEWER): Status => ({
+      ...READY,
+      rollout: { ...after, waiting: { revision, reason, message: 'because' } },
+    });
+    const blocked = await ask(['status'], { status: refused('PruneBlocked') });
+    expect(blocked.stdout).toMatch(/^Refused: +main@sha1:dddddddd: PruneBlocked: because$/m);
+    const history = await ask(['history'], { status: refused('PruneBlocked') });
+    expect(history.stdout).toMatch(/^main@sha1:dddddddd +refused .*PruneBlocked: because$/m);
+    const quarantined = refused('RevisionQuarantined', BAD);
+    expect((await ask(['status'], { status: quarantined })).stdout).not.toMatch(/^(Refused|Waiting):/m);
+    expect((await ask(['history'], { status: quarantined })).stdout).not.toContain('because');
+  });
+
   it('before anything was good', async () => {
     const rollout: RolloutReport = { quarantined: [], history: [], revoked: [] };
     const outcome = await ask(['status'], { status: { ...READY, rollout } });
@@ -159,6 +174,9 @@ describe('the verdict', () => {
   const decided = (outcome: 'good' | 'rolled-back'): Status => ({
     ...(outcome === 'good' ? READY : NOT_READY),
     rollout: {
+      ...(outcome === 'good'
+        ? {}
+        : { waiting: { revision: NEWER, reason: 'RevisionQuarantined', message: 'it was rolled back' } }),
       history: [{ revision: NEWER, outcome, message: 'so it ended', at: REVISION.time, tookMs: 1 }],
       quarantined: [],
       revoked: [],
