@@ -1,3 +1,4 @@
+import { OmniError } from '../errors.ts';
 import { damaged } from './git-errors.ts';
 import { type Relation, relation } from './git-history.ts';
 import type { GitObject } from './git-objects.ts';
@@ -104,10 +105,10 @@ export class GitIntake {
   async #bring({ remote, ref }: Offer, signal: AbortSignal): Promise<GitObject> {
     const store = this.#store;
     const { limits } = this.#followed;
-    for (const shelf of ['accepted', 'incoming'] as const) {
-      const object = await store.ref(shelf, ref.name);
-      if (object?.id === ref.id) return object;
-    }
+    const accepted = await store.ref('accepted', ref.name);
+    if (accepted?.id === ref.id) return accepted;
+    const before = await store.ref('incoming', ref.name).catch(absentIfTooLarge);
+    if (before?.id === ref.id) return before;
     await transfer(store.context, remote, ref, shelved('incoming', ref.name), limits, signal);
     if (!(await store.fits(signal))) {
       await store.dropIncoming(ref.name, signal);
@@ -117,4 +118,10 @@ export class GitIntake {
     if (object === undefined) throw damaged('cache', remote.display, `${ref.name} is missing after the transfer`);
     return object;
   }
+}
+
+/** What was refused for its size lies there until the next transfer replaces it. */
+function absentIfTooLarge(error: unknown): undefined {
+  if (error instanceof OmniError && error.code === 'source-too-large') return undefined;
+  throw error;
 }

@@ -141,6 +141,11 @@ export class Repository {
     return execFileSync('git', args, { cwd: this.folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
   }
 
+  /** A tree of `git ls-tree` lines; returns its id. */
+  mktree(lines: readonly string[]): string {
+    return execFileSync('git', ['mktree'], { cwd: this.folder, encoding: 'utf8', input: lines.join('\n') }).trim();
+  }
+
   write(path: string, content: string | Uint8Array): this {
     const absolute = join(this.folder, path);
     mkdirSync(dirname(absolute), { recursive: true });
