@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { omni } from './run.ts';
 
-/* The bash script in a real bash, with an `omni` on the path that knows two peers. */
+/* The bash script in a real bash, with an `omni` on the path that knows two peers and two revisions. */
 
 let folder: string;
 let script: string;
@@ -15,7 +15,13 @@ beforeAll(async () => {
   writeFileSync(script, (await omni(['completion', 'bash'])).stdout);
   writeFileSync(
     join(folder, 'omni'),
-    '#!/bin/sh\n[ "$1 $2 $3 $4" = "get $2 -o name" ] || exit 1\nprintf "peer/robot-1\\npeer/robot-2\\n"\n',
+    `#!/bin/sh
+case "$*" in
+  "history -o name") printf "450796dd\\n45ffffff\\n" ;;
+  "get $2 -o name") printf "peer/robot-1\\npeer/robot-2\\n" ;;
+  *) exit 1 ;;
+esac
+`,
   );
   chmodSync(join(folder, 'omni'), 0o755);
   mkdirSync(join(folder, 'fleet of mine'));
@@ -79,14 +85,24 @@ describe('bash', () => {
     expect(complete('omni', 'get', '-o', 'json', 'se')).toEqual(['sessions']);
     expect(complete('omni', 'get', 'peers', 'robot-')).toEqual(['robot-1', 'robot-2']);
     expect(complete('omni', 'describe', 'peer/')).toEqual(['peer/robot-1', 'peer/robot-2']);
+    expect(complete('omni', 'why', 'peer/robot-2')).toEqual(['peer/robot-2']);
+    expect(complete('omni', 'wait', '--timeout', '1m', 'peer/')).toEqual(['peer/robot-1', 'peer/robot-2']);
     expect(complete('omni', 'completion', 'z')).toEqual(['zsh']);
+  });
+
+  it('offers revisions and objects that the agent knows, for arguments and for values', () => {
+    expect(complete('omni', 'retry', '')).toEqual(['450796dd', '45ffffff']);
+    expect(complete('omni', 'confirm', '--allow-partition', '45f')).toEqual(['45ffffff']);
+    expect(complete('omni', 'rollback', '--to', '450')).toEqual(['450796dd']);
+    expect(complete('omni', 'events', '--for', '=', 'peer/robot-1')).toEqual(['peer/robot-1']);
   });
 });
 
 describe.each(['zsh', 'fish'])('%s', (shell) => {
   it('has a script that names every verb and flag', async () => {
     const { stdout } = await omni(['completion', shell]);
-    for (const word of ['reconcile', 'completion', 'selector', 'dry-run', 'state-dir']) expect(stdout).toContain(word);
+    for (const word of ['reconcile', 'rollback', 'completion', 'selector', 'dry-run', 'state-dir'])
+      expect(stdout).toContain(word);
   });
 
   const installed = spawnSync(shell, ['-c', 'exit 0']).status === 0;

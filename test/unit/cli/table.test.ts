@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createStyle } from '../../../src/cli/style.ts';
-import { type Cell, type Column, renderTable } from '../../../src/cli/table.ts';
+import { type Cell, type Column, renderTable, tableWriter } from '../../../src/cli/table.ts';
 import { displayWidth } from '../../../src/cli/text.ts';
 
 const columns: readonly Column[] = [
@@ -61,5 +61,15 @@ describe('tables', () => {
     const text = renderTable(columns, rows, { style: ascii, width: 50 });
     expect(text).toContain('kernel r...');
     expect([...text].every((char) => char <= '~')).toBe(true);
+  });
+
+  it('in parts have one head, and no column gets narrower', () => {
+    const write = tableWriter(columns, { style: plain, width: undefined });
+    const parts = [[rows[0]], [rows[1]], [['a', 'True', 'ok', '1s']]] as (readonly (readonly Cell[])[])[];
+    expect(parts.map(write)).toEqual([
+      'NAME      READY  STATUS                 AGE\nrobot-17  True   all rows are in force  5m3s\n',
+      'arm-3     False  peer/omni0: the kernel refused the endpoint, twice  12s\n',
+      'a         True   ok                                                  1s\n',
+    ]);
   });
 });
