@@ -1,6 +1,7 @@
 import type { EndpointHint, Fleet, FleetObject, ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
 import type { ObjectReport } from '../reconcile/status.ts';
+import { countRecipients } from '../secrets/census.ts';
 import type { Contact, ObjectStatus } from './api.ts';
 
 export interface ObjectSources {
@@ -40,7 +41,16 @@ function cluster(report: ObjectReport, fleet: Fleet, name: string): ObjectStatus
     interface: object.interface,
     port: String(object.port),
     peers: String(fleet.peersOfCluster.get(name)?.size ?? 0),
+    psk: sealedText(object.psk),
+    nextPsk: sealedText(object.nextPsk),
   });
+}
+
+/** What is to be known of a sealed key. */
+function sealedText(sealed: string | undefined): string {
+  if (sealed === undefined) return '';
+  const count = countRecipients(sealed) ?? 0;
+  return `sealed for ${count} ${count === 1 ? 'key' : 'keys'}`;
 }
 
 function vip(report: ObjectReport, fleet: Fleet, name: string): ObjectStatus | undefined {

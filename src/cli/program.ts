@@ -16,9 +16,11 @@ import { holdCommand } from './verbs/hold.ts';
 import { initCommand } from './verbs/init.ts';
 import { reconcileCommand } from './verbs/reconcile.ts';
 import { releaseCommand } from './verbs/release.ts';
+import { resealCommand } from './verbs/reseal.ts';
 import { resumeCommand } from './verbs/resume.ts';
 import { retryCommand } from './verbs/retry.ts';
 import { rollbackCommand } from './verbs/rollback.ts';
+import { sealCommand } from './verbs/seal.ts';
 import { statusCommand } from './verbs/status.ts';
 import { suspendCommand } from './verbs/suspend.ts';
 import { validateCommand } from './verbs/validate.ts';
@@ -55,6 +57,8 @@ export function createProgram(cli: Cli): Command {
   for (const command of [
     initCommand(cli),
     validateCommand(cli),
+    sealCommand(cli),
+    resealCommand(cli),
     diffCommand(cli),
     applyCommand(cli),
     getCommand(cli),

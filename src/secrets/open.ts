@@ -1,11 +1,8 @@
 import { armor, Decrypter } from 'age-encryption';
 import { OmniError } from '../errors.ts';
 import type { DhKeyPair } from '../session/dh.ts';
+import { decodePsk } from './psk-text.ts';
 import { NodeIdentity } from './stanza.ts';
-
-const PSK_LEN = 32;
-/** Longer than any key's line, bytes: what is longer is no key, whoever sealed it. */
-const MAX_TEXT_LEN = 128;
 
 /** Where a sealed key stands: what an error names. */
 export interface SealedPlace {
@@ -34,14 +31,6 @@ export async function openPsk(sealed: string, keyPair: DhKeyPair, place: SealedP
   } finally {
     text.fill(0);
   }
-}
-
-/** One canonical base64 text, white space around it aside: `openssl rand -base64 32 | age …` ends with a line break. */
-export function decodePsk(text: Uint8Array): Uint8Array | undefined {
-  if (text.length > MAX_TEXT_LEN) return undefined;
-  const line = Buffer.from(text).toString('latin1').trim();
-  const psk = Buffer.from(line, 'base64');
-  return psk.length === PSK_LEN && psk.toString('base64') === line ? Uint8Array.from(psk) : undefined;
 }
 
 /** As the library says that no identity opened any stanza; a stanza that is none throws something else. */

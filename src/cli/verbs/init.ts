@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, OmniError } from '../../errors.ts';
 import { fingerprint } from '../../manifest/keys.ts';
+import { ageIdentity, ageRecipient } from '../../secrets/recipients.ts';
 import { createIdentity, type Identity, readIdentity, writeIdentity } from '../../session/identity.ts';
 import { usageError } from '../errors.ts';
 import { checkNodeDocuments, type NodeDocuments, renderNodeDocuments } from '../node-documents.ts';
@@ -16,6 +17,7 @@ interface InitOptions extends IdentityOptions {
   readonly endpoint?: readonly string[];
   readonly keepalive?: string;
   readonly labels?: readonly string[];
+  readonly age?: 'recipient' | 'identity';
 }
 
 export function initCommand(cli: Cli): Command {
@@ -38,6 +40,15 @@ export function initCommand(cli: Cli): Command {
     )
     .addOption(new Flag('--keepalive <duration>', 'for nodes behind NAT, as in 25s'))
     .addOption(new Flag('--labels <labels>', 'labels of the Peer, as in site=munich,role=amr', { repeatable: true }))
+    .addOption(
+      new Flag(
+        '--age <form>',
+        'print the key as the age program takes it: to encrypt for this node, or its SECRET one',
+        {
+          choices: ['recipient', 'identity'],
+        },
+      ),
+    )
     .addHelpText(
       'after',
       '\nExample:\n  omni init --name robot-17 --cluster warehouse --address 10.77.0.17 \\\n    > fleet/robot-17.yaml',
@@ -49,6 +60,9 @@ async function init({ io, options, out, progress }: Invocation<InitOptions>): Pr
   const path = resolve(io.cwd, identityPath(options));
   const identity = options.existing ? readIdentity(path) : createIdentity();
   const documents = documentsOf(options, identity);
+  if (documents !== undefined && options.age !== undefined) {
+    throw usageError('--age prints a key, and no documents', 'Leave --name, --cluster and --address away.');
+  }
   // Whatever is wrong with the flags shows before a key is made.
   if (documents !== undefined) await checkNodeDocuments(documents);
   if (!options.existing) {
@@ -56,13 +70,24 @@ async function init({ io, options, out, progress }: Invocation<InitOptions>): Pr
     progress.done(`made ${path}, public key ${fingerprint(identity.publicKey)}`);
   }
   if (documents === undefined) {
-    out.write(`${identity.publicKey}\n`);
+    out.write(`${keyText(identity, options.age)}\n`);
   } else {
     out.write(renderNodeDocuments(documents));
     if (!io.stdout.isTTY) return ExitCode.ok;
     progress.info("commit these documents to the fleet's repository; '> fleet/NAME.yaml' writes them to a file");
   }
   return ExitCode.ok;
+}
+
+function keyText(identity: Identity, form: InitOptions['age']): string {
+  if (form === undefined) return identity.publicKey;
+  if (form === 'recipient') return ageRecipient(identity.publicKey);
+  const seed = identity.seed();
+  try {
+    return ageIdentity(seed);
+  } finally {
+    seed.fill(0);
+  }
 }
 
 function writeNew(path: string, identity: Identity): void {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ExitCode } from '../../errors.ts';
 import { renderDiagnostic } from '../../manifest/diagnostic.ts';
-import type { FleetResult } from '../../manifest/model.ts';
+import type { Diagnostic, FleetResult } from '../../manifest/model.ts';
 import { readFiles } from '../manifests.ts';
 import { addManifestFlags, type ManifestOptions, outputFlag } from '../options.ts';
 import type { OutputFormat } from '../output.ts';
@@ -25,7 +25,8 @@ export function validateCommand(cli: Cli): Command {
 
 async function validate(invocation: Invocation<ValidateOptions>): Promise<number> {
   const { io, options, out } = invocation;
-  const { result } = await readFiles(invocation);
+  const { result: read } = await readFiles(invocation);
+  const result = await withSealingGaps(read);
   const { output } = options;
   if (output === 'json' || output === 'yaml') {
     const { diagnostics } = result;
@@ -36,6 +37,23 @@ async function validate(invocation: Invocation<ValidateOptions>): Promise<number
     if (output === 'table') out.write(`${summary(result)}\n`);
   }
   return result.ok ? ExitCode.ok : ExitCode.usage;
+}
+
+/** A sealed key that does not fit the members is worth a warning: a node that cannot open it is cut off sooner or later. */
+async function withSealingGaps(result: FleetResult): Promise<FleetResult> {
+  if (!result.ok || ![...result.fleet.clusters.values()].some(({ psk, nextPsk }) => psk ?? nextPsk)) return result;
+  // Loaded when called: most fleets have nothing sealed.
+  const { sealingGaps } = await import('../../secrets/census.ts');
+  const warnings = sealingGaps(result.fleet).map(
+    ({ message, fix, position }): Diagnostic => ({
+      severity: 'warning',
+      rule: 'secret-not-sealed-for-all',
+      message,
+      fix,
+      position,
+    }),
+  );
+  return { ...result, diagnostics: [...result.diagnostics, ...warnings] };
 }
 
 function countObjects(result: FleetResult): number {

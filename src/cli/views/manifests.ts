@@ -44,13 +44,21 @@ function objectIn(fleet: Fleet, ref: ObjectRef): FleetObject | undefined {
 function changedFields(from: unknown, to: unknown, path = ''): ManifestChange['fields'] {
   if (!isRecord(from) || !isRecord(to)) {
     if (JSON.stringify(from) === JSON.stringify(to)) return [];
-    const shown = SEALED_FIELDS.has(path) ? sealedValue : (value: unknown) => value;
+    const shown = SEALED_FIELDS.has(path) ? masked : (value: unknown) => value;
     return [{ field: path, from: shown(from), to: shown(to) }];
   }
   const names = new Set([...Object.keys(from), ...Object.keys(to)]);
   return [...names]
     .filter((name) => path !== '' || name !== 'position')
     .flatMap((name) => changedFields(from[name], to[name], path === '' ? name : `${path}.${name}`));
+}
+
+/** Ciphertext is nobody's to read in a review, and long. */
+const SEALED_FIELDS: ReadonlySet<string> = new Set(['psk', 'nextPsk']);
+const SEALED = '(sealed)';
+
+function masked(value: unknown): unknown {
+  return value === undefined ? undefined : SEALED;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
