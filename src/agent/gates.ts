@@ -1,3 +1,4 @@
+import type { GateAnswer, Gates as RolloutGates } from '../reconcile/rollout/gates.ts';
 import { askBusy, type BusyAnswer, type BusyHook } from './busy.ts';
 import { isOpen, nextOpening, type Window } from './windows.ts';
 
@@ -6,16 +7,6 @@ const BUSY_RECHECK_MS = 5_000;
 const BUSY_CACHE_MS = 1_000;
 /** Wall clocks are set: a long wait is cut into short ones. */
 const MAX_WINDOW_WAIT_MS = 600_000;
-
-/** `recheckMs`: ask again then; it may be sooner than the answer changes. */
-export type GateAnswer =
-  | { readonly open: true }
-  | {
-      readonly open: false;
-      readonly reason: 'OutsideWindow' | 'Busy';
-      readonly message: string;
-      readonly recheckMs: number;
-    };
 
 export interface GatesOptions {
   /** None: always open. */
@@ -28,7 +19,7 @@ export interface GatesOptions {
 }
 
 /** Whether a new revision may be adopted now, by the configuration's windows and by what the robot's software says. */
-export class Gates {
+export class Gates implements RolloutGates {
   readonly #options: GatesOptions;
   #asking: Promise<BusyAnswer> | undefined;
   #answered: { readonly atMs: number; readonly answer: BusyAnswer } | undefined;
