@@ -52,7 +52,7 @@ function isUnderWay({ at }: Stage): boolean {
 function forget(draft: Draft, { revision, stage }: Candidate, by: string): void {
   update(draft, { candidate: undefined });
   if (stage.at === 'recording') undoRecording(draft, stage);
-  if (by !== revision.id) decide(draft, revision.id, superseded);
+  if (by !== revision.id && isUnderWay(stage)) decide(draft, revision.id, superseded);
 }
 
 const superseded = {

@@ -9,6 +9,7 @@ import {
   type LiveTrial,
   type RolloutState,
   resultOf,
+  type Stage,
   save,
   say,
   timeText,
@@ -129,18 +130,16 @@ export function failTrial(draft: Draft, reason: QuarantineReason, message: strin
   update(draft, { trial: undefined });
   say(draft, 'Warning', reason, `${revision.label} is taken back: ${message}`);
   beginReverting(draft, { revision, reason, message, baseline });
-  if (draft.state.candidate === undefined && intent === 'follow') {
-    update(draft, {
-      candidate: { revision, intent, obstacle: undefined, stage: quarantinedStage(draft.state, revision.id) },
-    });
-  }
+  if (draft.state.candidate !== undefined || intent !== 'follow') return;
+  const stage = quarantinedStage(draft.state, revision.id);
+  update(draft, { candidate: { revision, intent, stage, obstacle: stage } });
 }
 
 /** Why a quarantined revision is not tried. */
 export function quarantinedStage(
   { record }: Pick<RolloutState, 'record'>,
   id: string,
-): { readonly at: 'refused'; readonly reason: string; readonly message: string; readonly since: string } {
+): Extract<Stage, { readonly at: 'refused' }> {
   const entry = quarantineOf(record, id);
   const message = `${entry?.reason ?? ''}: ${entry?.message ?? ''}`;
   return { at: 'refused', reason: 'RevisionQuarantined', message, since: entry?.at ?? '' };
