@@ -9,10 +9,14 @@ type Act =
   | { readonly type: 'send'; readonly by: 'a' | 'b' }
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'restart' | 'reboot'; readonly by: 'a' | 'b' }
+  /** Whether the other end answers at its address, or at one that is nobody's. */
+  | { readonly type: 'call'; readonly by: 'a' | 'b'; readonly astray: boolean }
   | { readonly type: 'weather'; readonly loss: number; readonly doubling: number; readonly spreadMs: number };
 
 const side = fc.constantFrom('a' as const, 'b' as const);
+const call = fc.record({ type: fc.constant('call' as const), by: side, astray: fc.boolean() });
 const act: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 2, arbitrary: call },
   { weight: 6, arbitrary: fc.record({ type: fc.constant('send' as const), by: side }) },
   {
     weight: 4,
@@ -45,6 +49,7 @@ function noise(seed: number): () => number {
 interface World extends Pair {
   readonly stranger: FakeNode;
   readonly sent: { readonly a: string[]; readonly b: string[] };
+  readonly calls: Promise<boolean>[];
 }
 
 async function build(keepaliveMs: number | undefined): Promise<World> {
@@ -57,7 +62,7 @@ async function build(keepaliveMs: number | undefined): Promise<World> {
   await a.start(configOf({ peers: [b, stranger], ...keepalive }));
   await b.start(configOf({ peers: [a, stranger], ...keepalive }));
   await stranger.start(configOf({ peers: [a, b], keepaliveMs: 5_000 }));
-  return { clock, network, a, b, stranger, sent: { a: [], b: [] } };
+  return { clock, network, a, b, stranger, sent: { a: [], b: [] }, calls: [] };
 }
 
 async function perform(world: World, act: Act, random: () => number): Promise<void> {
@@ -68,6 +73,12 @@ async function perform(world: World, act: Act, random: () => number): Promise<vo
       sent[act.by].push(text);
       if (act.by === 'a') world.a.sends(world.b, text);
       else world.b.sends(world.a, text);
+      break;
+    }
+    case 'call': {
+      const [node, other] = act.by === 'a' ? [world.a, world.b] : [world.b, world.a];
+      const hint = { host: act.astray ? '198.51.100.9' : other.at.address, port: 51820 };
+      world.calls.push(node.manager.callAt(other.key, [hint], new AbortController().signal));
       break;
     }
     case 'wait':
@@ -127,6 +138,7 @@ test('whatever happens on the way, two peers end with sessions that work both wa
         expect(await reachable(world)).toBe(true);
         expect(world.a.plane.received).toEqual([...new Set(world.a.plane.received)]);
         checkStranger(world);
+        expect(await Promise.all(world.calls)).toHaveLength(acts.filter(({ type }) => type === 'call').length);
         // No storm: an idle minute brings no handshakes between the two.
         await world.clock.advance(20_000);
         world.network.log.length = 0;
@@ -145,6 +157,7 @@ test('whatever happens on the way, two peers end with sessions that work both wa
 
 test('without loss, nothing is ever lost: restarts of agents and rekeys included', { timeout: 120_000 }, async () => {
   const calm: fc.Arbitrary<Act> = fc.oneof(
+    { weight: 2, arbitrary: call },
     { weight: 6, arbitrary: fc.record({ type: fc.constant('send' as const), by: side }) },
     {
       weight: 4,

@@ -242,6 +242,35 @@ describe('an answered initiation', () => {
   });
 });
 
+describe('an answer at an endpoint that was called', () => {
+  test('changes nothing while a session is known to be alive', () => {
+    const driver = new Driver().established();
+    const before = driver.state;
+    driver.nowMs += 24_000;
+    expect(driver.put({ type: 'called', localId: 5n })).toEqual([]);
+    expect(driver.state).toBe(before);
+  });
+
+  test('becomes the session where none shows life, and ends whatever was being tried', () => {
+    const silent = new Driver().established();
+    silent.nowMs += 26_000;
+    expect(types(silent.put({ type: 'called', localId: 5n }))).toContain('install');
+    expect(silent.state.retiring.map(({ localId }) => localId)).toEqual([1n]);
+    const fresh = new Driver();
+    fresh.put({ type: 'frame' });
+    expect(types(fresh.put({ type: 'called', localId: 5n }))).toEqual([
+      'abandon',
+      'endpoint',
+      'install',
+      'keepalive',
+      'flush',
+      'established',
+    ]);
+    expect(fresh.state.attempt).toBeUndefined();
+    expect(fresh.put({ type: 'response', sequence: 1, localId: 6n })).toEqual([]);
+  });
+});
+
 describe('an initiation', () => {
   const call = (timestampNs: bigint, localId: bigint): MachineInput => ({ type: 'initiation', timestampNs, localId });
 
