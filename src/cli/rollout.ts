@@ -12,7 +12,7 @@ export async function revisionId(client: AgentClient, text: string): Promise<str
 }
 
 /** What `known` does not have is left to the agent, whose source may know it: `main~2`, a tag. */
-export function resolveRevision(text: string, known: readonly RevisionView[]): string {
+function resolveRevision(text: string, known: readonly RevisionView[]): string {
   const exact = known.find(({ id, label }) => id === text || label === text);
   if (exact !== undefined) return exact.id;
   const ids = [...new Set(known.filter((revision) => isNamed(revision, text)).map(({ id }) => id))];
@@ -32,7 +32,7 @@ function digest(id: string): string {
   return id.slice(id.indexOf(':') + 1);
 }
 
-export function knownRevisions({ rollout, revision }: StatusView): readonly RevisionView[] {
+function knownRevisions({ rollout, revision }: StatusView): readonly RevisionView[] {
   const { lastKnownGood, trial, waiting, history, quarantined } = rollout;
   const all = [revision.lastApplied, revision.lastAttempted, lastKnownGood, trial?.revision, waiting?.revision];
   const past = [...history, ...quarantined].map((entry) => entry.revision);

@@ -1,6 +1,6 @@
 import type { Cell, Column } from '../table.ts';
 
-export interface TableView {
+interface TableView {
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly Cell[])[];
 }

@@ -56,7 +56,8 @@ async function describe({ io, args, options, out }: Invocation<DescribeOptions>)
   } else {
     const clocks = { nowMs: io.now(), sessionMs: status.sessions.clockMs };
     const context = { names: peerNames(objects), clocks, style: out.style, width: out.width };
-    out.write(renderDescription({ object, sessions: ofPeer, rows: own, events }, context));
+    const { revoked } = status.rollout;
+    out.write(renderDescription({ object, sessions: ofPeer, rows: own, events, revoked }, context));
   }
   return ExitCode.ok;
 }

@@ -6,6 +6,7 @@ import { noSessionFields } from './contact.ts';
 import { EVENT_COLUMNS, type EventView, eventCells } from './events.ts';
 import { type Field, renderFields } from './fields.ts';
 import { type Clocks, type ObjectView, place } from './objects.ts';
+import type { RolloutView } from './rollout.ts';
 import { type RowPair, rowTable } from './rows.ts';
 import { type SessionView, sessionName, stateOf } from './sessions.ts';
 
@@ -14,6 +15,8 @@ export interface Description {
   readonly sessions: readonly SessionView[];
   readonly rows: readonly RowPair[];
   readonly events: readonly EventView[];
+  /** Keys that newer revisions took out. */
+  readonly revoked: RolloutView['revoked'];
 }
 
 interface DescribeLayout {
@@ -27,9 +30,10 @@ const RECENT_EVENTS = 10;
 
 /** `omni describe`: the object's own fields, then what the node made of it. */
 export function renderDescription(description: Description, layout: DescribeLayout): string {
-  const { object, sessions, rows, events } = description;
+  const { object, sessions, rows, events, revoked } = description;
   const { names, clocks, style, width } = layout;
-  const sections = [renderFields(objectFields(object, clocks), layout)];
+  const fields = [...objectFields(object, clocks), revokedField(object, revoked)];
+  const sections = [renderFields(fields, layout)];
   for (const session of sessions) {
     const heading = `Session ${sessionName(session.localId)} (${stateOf(session)})`;
     sections.push(`${heading}\n${renderFields(sessionFields(session, clocks), { style, width, indent: '  ' })}`);
@@ -58,6 +62,13 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
     ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
     ...(object.session === undefined ? noSessionFields(object, clocks) : []),
   ];
+}
+
+/** Why a peer that the revision in force names gets nothing: it was taken out by a later one, which was rolled back. */
+function revokedField({ detail }: ObjectView, revoked: RolloutView['revoked']): Field {
+  const found = revoked.find(({ publicKey }) => publicKey === detail.publicKey);
+  if (found === undefined) return undefined;
+  return { name: 'Revoked', text: `by ${shortRevision(found.revision)}: no rollback lets it back in`, tone: 'bad' };
 }
 
 /** `publicKey` to `Public key`. */

@@ -37,7 +37,7 @@ function probeWords({ id, state, message }: NonNullable<RolloutView['trial']>['p
   return message === undefined ? `${id} ${state}` : `${id} ${state} (${shortDigests(message)})`;
 }
 
-export function holdWords({ reason, since, until }: NonNullable<RolloutView['hold']>, nowMs: number): string {
+function holdWords({ reason, since, until }: NonNullable<RolloutView['hold']>, nowMs: number): string {
   const end = until === undefined ? 'until `omni release`' : untilWords(until, nowMs);
   return `${reason}; for ${ageOf(since, nowMs)}, ${end}`;
 }

@@ -178,6 +178,14 @@ describe('describe', () => {
     expect(outcome.stdout).toMatch(expected);
   });
 
+  it('says that a rollback does not let a peer back in', async () => {
+    const revoked = [{ publicKey: keyOf(2), name: 'robot-2', revision: REVISION.label }];
+    const status = { ...NOT_READY, rollout: { ...NOT_READY.rollout, revoked } };
+    const line = /^Revoked: +by main@sha1:450796dd: no rollback lets it back in$/m;
+    expect((await ask(['describe', 'peer/robot-2'], { status })).stdout).toMatch(line);
+    expect((await ask(['describe', 'peer/robot-1'], { status })).stdout).not.toMatch(line);
+  });
+
   it('takes kind and name apart, and refuses what is no object', async () => {
     expect((await ask(['describe', 'vip', 'robot-2'])).stdout).toContain('vip/robot-2');
     expect(await ask(['describe', 'robot-2'])).toMatchObject({ code: 2 });
