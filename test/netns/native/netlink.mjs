@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { release } from 'node:os';
 import { MAC, native, refused, shell, until, vethPair } from './harness.mjs';
 
@@ -266,6 +267,31 @@ export const scenarios = {
     await until(told(false), 'a qdisc that came');
     shell('tc', 'qdisc', 'del', 'dev', 'omniv0x', 'clsact');
     await until(told(true), 'a qdisc that went');
+    monitor.close();
+  },
+
+  'a monitor tells whose socket asked for a change, and the protocol of what it is': async () => {
+    const { inner, outer } = vethPair();
+    const add = { ifindex: inner, prefixLength: 32, protocol: OURS, noDad: true, noPrefixRoute: true };
+    for (const address of ['10.77.0.1', '10.77.0.2']) native.addAddress({ ...add, address });
+    native.replaceRoute({ destination: '10.77.0.0/16', oif: inner, protocol: OURS });
+    const seen = [];
+    const monitor = new native.NetlinkMonitor({ onNotification: (item) => seen.push(item) });
+    const notified = async (wanted) => {
+      const found = () => seen.find((item) => Object.entries(wanted).every(([key, value]) => item[key] === value));
+      await until(() => found() !== undefined, JSON.stringify(wanted));
+      return found();
+    };
+    const ip = (...args) => spawnSync('ip', args, { encoding: 'utf8' }).pid;
+
+    const remover = ip('address', 'del', '10.77.0.2/32', 'dev', 'omniv0');
+    await notified({ type: 'address', deleted: true, object: '10.77.0.2', protocol: OURS, port: remover });
+    const replacer = ip('route', 'replace', '10.77.0.0/16', 'dev', 'omniv0x', 'proto', 'bird');
+    await notified({ type: 'route', deleted: false, ifindex: outer, protocol: 12, port: replacer });
+    // What the kernel does of itself, and what it does not tell.
+    ip('link', 'set', 'omniv0', 'down');
+    const { port } = await notified({ type: 'link', deleted: false, ifindex: inner });
+    assert.equal(port, 0);
     monitor.close();
   },
 
