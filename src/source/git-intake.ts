@@ -57,7 +57,8 @@ export class GitIntake {
     const mark = await this.#mark(offer);
     const step = mark === undefined ? undefined : await this.#step(mark, commit, signal);
     if (!offer.rewind && mark !== undefined && step !== undefined) this.#refuseRewind(offer, mark, commit.id, step);
-    const since = step === 'successor' ? mark : undefined;
+    // Where a person accepted a rewind, the newest commit speaks for whatever leads to it.
+    const since = step === 'successor' && !offer.rewind ? mark : undefined;
     const signature = await this.#verifier?.vouch({ ref: ref.name, object, commit, since }, signal);
     const notes = [...offer.notes, ...this.#notes(mark, step, commit.id)];
     const snapshot = await this.#store.snapshot({ commit, path, ref: label, signature, notes }, signal);

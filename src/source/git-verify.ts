@@ -1,5 +1,5 @@
 import { damaged } from './git-errors.ts';
-import { listCommits } from './git-history.ts';
+import { isAncestor, listCommits } from './git-history.ts';
 import type { GitObject, ObjectReader } from './git-objects.ts';
 import { type GitContext, type GitEnd, inspectGit } from './git-process.ts';
 import { type Claim, claimOf, verdictOf } from './git-signature.ts';
@@ -96,7 +96,9 @@ export class Verifier {
       if (this.#good.has(id)) continue;
       const commit = await this.#objects.read(id);
       if (commit === undefined) throw damaged('cache', origin, `commit ${id} is missing`);
-      await this.#verify(commit, `commit ${id}`, signal);
+      await this.#verify(commit, `commit ${id}`, signal).catch(async (refusal: unknown) => {
+        if (!(await isAncestor(this.#context, id, since, signal))) throw refusal;
+      });
     }
   }
 

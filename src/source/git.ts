@@ -265,7 +265,7 @@ class GitSource implements Source {
     const key = `${ref.name} ${ref.id} ${trust}`;
     if (this.#settled?.key === key) return this.#settled.snapshot;
     const refusal = this.#refused.get(key);
-    if (refusal !== undefined) throw refusal;
+    if (refusal !== undefined && !rewind) throw refusal;
     const notes = failures.map(({ message }) => `passed over: ${message}`);
     try {
       const several = this.#remotes.length > 1;

@@ -43,6 +43,15 @@ async function watching(source: Source): Promise<{ next: () => Promise<void>; st
   };
 }
 
+it('is reachable while it can be listed, empty or not', async () => {
+  const folder = lab.folder('reachable');
+  const source = open(folder);
+  await source.reachable(signal);
+  rmSync(folder, { recursive: true });
+  await expect(source.reachable(signal)).rejects.toMatchObject({ code: 'source-path-missing', exitCode: 3 });
+  await expect(source.reachable(AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
+});
+
 describe('reading', () => {
   it('names the content: same bytes, same revision; another name or byte, another', async () => {
     const folder = lab.folder('content');

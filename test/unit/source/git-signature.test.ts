@@ -282,6 +282,47 @@ describe('every commit', () => {
   });
 });
 
+it('gives up on a history of more than a thousand commits to verify, and takes its newest when a person says so', async () => {
+  const repository = signed('long');
+  repository.commit('base', '-S');
+  const verify = { commits: 'every', allowedSignersFile: signersOf(`ada ${ada.publicKey}`) } as const;
+  const source = open(repository, verify);
+  await source.fetch(signal);
+  const tree = repository.git('rev-parse', 'HEAD^{tree}');
+  const person = 'A <a@example.org> 1700000000 +0000';
+  const blocks = Array.from({ length: 1_000 }, (_, index) => {
+    const from = index === 0 ? 'from refs/heads/main^0\n' : '';
+    return `commit refs/heads/main\nauthor ${person}\ncommitter ${person}\ndata 1\nx\n${from}M 040000 ${tree} \n`;
+  });
+  repository.fastImport(blocks.join('\n'));
+  repository.git('reset', '--quiet', '--hard', 'main');
+  const tip = repository.commit('tip', '-S');
+  expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-too-large', class: 'stall' });
+  source.acceptRewind?.();
+  expect((await source.fetch(signal)).revision.id).toBe(tip);
+});
+
+it('verifies the right commits where clocks were wrong: dates in the past, and after that in the future', async () => {
+  const repository = signed('skewed');
+  repository.commit('unsigned, before');
+  const base = repository.commit('base', '-S');
+  const verify = { commits: 'every', allowedSignersFile: signersOf(`ada ${ada.publicKey}`) } as const;
+  const source = open(repository, verify);
+  await source.fetch(signal);
+  for (const date of ['2001', '2002', '2003', '2004', '2005', '2006', '2007', '2099', '2008']) {
+    process.env.GIT_COMMITTER_DATE = `${date}-01-01T00:00:00Z`;
+    repository.commit(`in ${date}`, '-S');
+  }
+  const unsigned = repository.commit('not signed, in 2008');
+  const tip = repository.commit('in 2008', '-S');
+  delete process.env.GIT_COMMITTER_DATE;
+  expect((await failure(source.fetch(signal))).message).toContain(unsigned);
+  repository.git('reset', '--quiet', '--hard', `${tip}~2`);
+  expect((await source.fetch(signal)).revision.id).toBe(`${repository.git('rev-parse', 'HEAD')}`);
+  repository.git('reset', '--quiet', '--hard', base);
+  expect(await failure(source.fetch(signal))).toMatchObject({ code: 'history-rewound' });
+});
+
 describe('tags', () => {
   function tagged(name: string) {
     const repository = signed(name);

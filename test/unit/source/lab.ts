@@ -146,6 +146,10 @@ export class Repository {
     return execFileSync('git', ['mktree'], { cwd: this.folder, encoding: 'utf8', input: lines.join('\n') }).trim();
   }
 
+  fastImport(stream: string): void {
+    execFileSync('git', ['fast-import', '--quiet', '--force'], { cwd: this.folder, input: stream });
+  }
+
   write(path: string, content: string | Uint8Array): this {
     const absolute = join(this.folder, path);
     mkdirSync(dirname(absolute), { recursive: true });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
-import { Poller, pollDelay } from '../../../src/source/poller.ts';
+import { describe, expect, it } from 'vitest';
+import { alignedDelay, Poller, pollDelay } from '../../../src/source/poller.ts';
 import { ManualClock } from './lab.ts';
 
 it('waits the interval ±10 %, doubled per failure, at most ten intervals or 5 s', () => {
@@ -42,4 +42,107 @@ it('wakes at once, again after each interval, counts from the begin of a poll, a
   stop();
   clock.advance(10_000);
   expect(wakes).toBe(5);
+});
+
+it('polls on its phase of the interval, spreads a fleet evenly, and keeps its rhythm through failures', () => {
+  const interval = 30_000;
+  const nodes = Array.from({ length: 60 }, (_, index) => {
+    const clock = new ManualClock();
+    clock.advance((index * 7_919) % interval); // started at any time
+    const phase = index / 60;
+    const poller = new Poller({ intervalMs: interval, phase, random: () => 0.5, clock });
+    const polls: number[] = [];
+    poller.start(() => {
+      polls.push(clock.now());
+      poller.begin();
+      poller.end(polls.length !== 4); // the fourth fails
+    });
+    clock.advance(10 * interval);
+    return { phase, polls };
+  });
+  for (const { phase, polls } of nodes) {
+    const [first = 0, second = 0] = polls;
+    expect(second - first).toBeGreaterThanOrEqual(interval / 2);
+    expect(second - first).toBeLessThanOrEqual(1.5 * interval);
+    for (const at of polls.slice(1)) expect(((at % interval) - phase * interval + interval) % interval).toBeCloseTo(0);
+    const gaps = polls.slice(2).map((at, index) => at - (polls[index + 1] ?? 0));
+    expect(gaps.slice(0, 4)).toEqual([interval, interval, 2 * interval, interval]);
+  }
+});
+
+it('keeps its jitter around the phase', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 100, max: 600_000 }),
+      fc.integer({ min: 0, max: 20 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      fc.integer({ min: 0, max: 2_000_000_000_000 }),
+      (intervalMs, failures, phase, random, nowMs) => {
+        const delay = alignedDelay({ intervalMs, phase, nowMs }, failures, random);
+        const plain = pollDelay(intervalMs, failures, random);
+        expect(Math.abs(delay - plain)).toBeLessThanOrEqual(intervalMs / 2 + 1e-3);
+        expect(delay).toBeGreaterThan(0);
+      },
+    ),
+  );
+});
+
+describe('a nudge', () => {
+  function polling(random = () => 0.5) {
+    const clock = new ManualClock();
+    const poller = new Poller({ intervalMs: 30_000, random, clock });
+    const polls: number[] = [];
+    poller.start(() => {
+      polls.push(clock.now());
+      poller.begin();
+      poller.end(true);
+    });
+    clock.advance(10_000);
+    return { clock, poller, polls };
+  }
+
+  it('asks within a second, once for many, and leaves the rhythm to the polls', () => {
+    const { clock, poller, polls } = polling();
+    const at = clock.now();
+    for (let index = 0; index < 100; index += 1) poller.nudge();
+    clock.advance(1_000);
+    expect(polls.slice(1)).toEqual([at + 500]);
+    expect(poller.nextAt).toBe(at + 500 + 30_000);
+  });
+
+  it('is taken three times in an interval', () => {
+    const { clock, poller, polls } = polling();
+    for (let second = 0; second < 10; second += 1) {
+      poller.nudge();
+      clock.advance(1_000);
+    }
+    expect(polls).toHaveLength(4);
+    clock.advance(60_000);
+    const before = polls.length;
+    poller.nudge();
+    clock.advance(1_000);
+    expect(polls).toHaveLength(before + 1);
+  });
+
+  it('that comes during a poll is not lost with its end', () => {
+    const { clock, poller, polls } = polling();
+    poller.begin();
+    poller.nudge();
+    poller.end(true);
+    clock.advance(1_000);
+    expect(polls).toHaveLength(2);
+  });
+
+  it('does not make a poll that is due later than the next one, and wakes nobody who does not watch', () => {
+    const { clock, poller, polls } = polling(() => 0.999);
+    clock.advance((poller.nextAt ?? 0) - clock.now() - 100);
+    const due = poller.nextAt;
+    poller.nudge();
+    expect(poller.nextAt).toBe(due);
+    expect(polls).toHaveLength(1);
+    const idle = new Poller({ intervalMs: 1_000, random: () => 0, clock });
+    idle.nudge();
+    expect(idle.nextAt).toBeUndefined();
+  });
 });
