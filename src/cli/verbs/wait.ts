@@ -85,6 +85,11 @@ function timedOut(target: string, judgement: Judgement | undefined, timeoutMs: n
     code: 'wait-timeout',
     class: 'wait',
     exitCode: ExitCode.stale,
-    fix: target === 'node' ? 'See `omni status`.' : `See \`omni describe ${target}\`.`,
+    fix: wayOut(target, judgement),
   });
+}
+
+function wayOut(target: string, judgement: Judgement | undefined): string {
+  if (judgement === undefined) return 'Start it with `omni agent`, or name its socket with --socket.';
+  return target === 'node' ? 'See `omni status`.' : `See \`omni describe ${target}\`.`;
 }

@@ -104,6 +104,18 @@ describe.skipIf(!built)(
       expect(stderr).toMatch(/^error: (interrupted|terminated)\n$/);
     });
 
+    it('a signal ends a pause between two looks', async () => {
+      const child = spawn(process.execPath, [main, 'wait', '--timeout', '1h', '--socket', join(folder, 'none.sock')]);
+      let stderr = '';
+      child.stderr.on('data', (chunk) => {
+        stderr += chunk;
+        if (stderr.includes('waiting for it')) child.kill('SIGTERM');
+      });
+      const status = await new Promise((resolve) => child.once('close', resolve));
+      expect(status, stderr).toBe(143);
+      expect(stderr).toMatch(/error: terminated\n$/);
+    });
+
     it('is quiet, and ends, when the reader of its output goes away', async () => {
       const child = spawn(process.execPath, [main, 'events', '-w', '--socket', agent.socket]);
       let stderr = '';
