@@ -7,7 +7,7 @@ import { described, schemaFindings } from '../manifest/schema-errors.ts';
 import { decode, type LocalFinding, start } from '../manifest/text.ts';
 import { composeYaml, type Plain, plain, type Spots, type YamlDocument } from '../manifest/yaml.ts';
 
-export const KIND = 'AgentConfig';
+const KIND = 'AgentConfig';
 
 /** What is wrong with the values of a document, each at its place. */
 export class ConfigFindings {
