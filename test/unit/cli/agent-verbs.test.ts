@@ -13,10 +13,12 @@ import {
   EVENTS,
   type FakeAgent,
   fakeAgent,
+  HELD,
   keyOf,
   manifests,
   NOT_READY,
   OBJECTS,
+  ON_TRIAL,
   REVISION,
 } from './fixture.ts';
 import { interruption, type Outcome, omni, type RunOptions } from './run.ts';
@@ -71,7 +73,8 @@ describe('status', () => {
   });
 
   it('as JSON keeps every field that scripts may read', async () => {
-    const json = JSON.parse((await ask(['status', '-o', 'json'], { status: NOT_READY })).stdout);
+    const rollout = { ...HELD, ...ON_TRIAL };
+    const json = JSON.parse((await ask(['status', '-o', 'json'], { status: { ...NOT_READY, rollout } })).stdout);
     const paths: string[] = [];
     const walk = (value: unknown, path: string): void => {
       if (Array.isArray(value)) walk(value[0], `${path}[]`);
