@@ -68,6 +68,11 @@ export class DriftBook {
     this.#contest.forgive(keys);
   }
 
+  /** Everything was as commits want it when an earlier process last looked: what differs now has drifted since. */
+  askNothing(): void {
+    this.#asked.take();
+  }
+
   hear(keys: ReadonlySet<RowKey> | 'unknown', causes: ReadonlyMap<RowKey, Cause> | undefined): void {
     if (keys === 'unknown') {
       this.#overheard = true;

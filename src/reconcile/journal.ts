@@ -6,8 +6,8 @@ import { type CycleReport, type Failure, failureOf } from './cycle.ts';
 import type { Cause } from './dataplane.ts';
 import { DriftBook, type DriftReport, isLeft, LEFT } from './drift.ts';
 import { driftEvents, type ReconcileEvent, settlementEvents } from './events.ts';
-import { namesOf } from './names.ts';
 import { Ledger, needsHelp } from './ledger.ts';
+import { namesOf } from './names.ts';
 import { type Change, type ObservedRow, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { newStats, type ReconcileStats } from './stats.ts';
 import {
@@ -63,6 +63,12 @@ export class Journal {
   /** Everything is new to us: nothing that differs now is drift. */
   expectAll(): void {
     this.#drift.ask('all');
+  }
+
+  /** What is in force is what an earlier process had verified. Where drift is healed anyway, it is not worth an event at each start. */
+  resume(): void {
+    const { inForce } = this.#targeting;
+    if (inForce !== undefined && modeOf(inForce) === 'report') this.#drift.askNothing();
   }
 
   /** A notification: rows that may have changed, and who did it as far as it says. */

@@ -11,8 +11,8 @@ import { isLeft } from './drift.ts';
 import type { ReconcileEvent } from './events.ts';
 import { foldEndpoints } from './fold.ts';
 import { peersCut } from './impact/cuts.ts';
-import { namesOf } from './names.ts';
 import { Journal } from './journal.ts';
+import { namesOf } from './names.ts';
 import { plan } from './plan.ts';
 import type { Plan, RowKey } from './rows.ts';
 import { breather, Schedule } from './schedule.ts';
@@ -113,6 +113,14 @@ export class Reconciler {
   /** Puts a proposal in force: the label of its revision is what status, events and reports call it. */
   setDesired(proposal: Proposal, revision: string): void {
     this.#retarget(this.#targeting.adopt(proposal, revision));
+  }
+
+  /**
+   * To be called at a start, right after `setDesired`, where an earlier process had verified that very revision: in a
+   * cluster of mode `report`, what differs now has drifted since and is left. Otherwise a start carries everything out.
+   */
+  resumeVerified(): void {
+    this.#journal.resume();
   }
 
   /** The revision in force stays; what its fleet refers to changed: a name resolves to another address, other keys are barred. */

@@ -230,13 +230,24 @@ describe('a cluster of mode report', () => {
     expect(lab.condition('Drifted')).toBeUndefined();
   });
 
-  it('is set up whole by an agent that starts', async () => {
+  it('is set up whole by an agent that starts, but for what drifted from the revision that was verified before', async () => {
     const before = await running(reporting.fleet);
     before.plane.host.remove(address);
     await before.clock.advance(10);
     await before.reconciler.stop();
-    const lab = await running(reporting.fleet, { machine: before.plane.machine });
-    expect(lab.rowKeys()).toContain(address);
+    const { machine } = before.plane;
+
+    const resumed = await new Lab({ machine }).start();
+    resumed.set(reporting.fleet, 'r1', 'all');
+    resumed.reconciler.resumeVerified();
+    await resumed.clock.advance(10);
+    expect(resumed.attempts).toEqual([]);
+    expect(resumed.reasons()).toEqual(['Adopted', 'DriftDetected', 'RevisionApplied']);
+    expect(resumed.condition('Drifted')?.message).toContain(address);
+    await resumed.reconciler.stop();
+
+    const fresh = await running(reporting.fleet, { machine });
+    expect(fresh.rowKeys()).toContain(address);
   });
 });
 
