@@ -8,6 +8,7 @@ import { until } from '../../lab/shell.ts';
 import { generateKeyPair } from '../../src/session/dh.ts';
 import { createInitiation, localParty } from '../../src/session/handshake.ts';
 import { createIdentity, type Identity, readIdentity } from '../../src/session/identity.ts';
+import { Psks } from '../../src/session/psks.ts';
 import { dropsBy, type Samples, sample, scrape } from './metrics.ts';
 
 /*
@@ -45,7 +46,8 @@ let lastId = 1n;
 /** A real initiation to robot-1 by `identity`, as an agent would send it. */
 function initiation(identity: Identity): Buffer {
   const to = readIdentity(one.identity);
-  const local = localParty(identity.publicKeyBytes, identity.keyPair, new Uint8Array(32), 'warehouse');
+  const psks = new Psks(identity.publicKeyBytes, [new Uint8Array(32)]);
+  const local = localParty(identity.keyPair, psks, 'warehouse');
   const remote = { publicKey: to.publicKeyBytes, staticKey: to.keyPair.publicKey };
   lastTimestampNs += 1n;
   lastId += 1n;
