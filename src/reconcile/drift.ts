@@ -106,7 +106,7 @@ export class DriftBook {
 
   /** Why a difference is left as it is; undefined: it is to be set right. */
   leaves(change: Change, mode: Cluster['mode'], nameOf: NameOf): Failure | undefined {
-    if (this.#isAsked(change) || followsUnderlay(change)) return undefined;
+    if (this.#isAsked(change) || followsUnderlay(change) || cutsStranger(change)) return undefined;
     if (mode === 'report') return this.#leave(change, LEFT.drifted, 'left as it is (mode report)', nameOf);
     // What a contested link carries cannot stand either.
     if (!this.#contest.isLeft(linkOf(change)) && !this.#contest.leaves(change.key, this.#now())) return undefined;
@@ -195,6 +195,11 @@ export class DriftBook {
 
 const CONTESTED = `set right ${CONTEST_LIMIT} times within ten minutes; left alone until ten minutes have passed without a change`;
 const MAKE_PEACE = 'Stop what changes it, then run omni reconcile.';
+
+/** Who may talk to this node is the fleet's to say, whatever its mode and whoever insists: a revoked peer stays out. */
+function cutsStranger(change: Change): boolean {
+  return change.op === 'delete' && change.from.kind === 'peer';
+}
 
 function linkOf(change: Change): RowKey {
   return `link/${rowOf(change).interface}` as RowKey;

@@ -24,7 +24,7 @@ export interface RolloutOptions {
   readonly record: RolloutRecord;
   readonly reconciler: Pick<
     Reconciler,
-    'propose' | 'setDesired' | 'withdraw' | 'refresh' | 'pause' | 'resume' | 'failing' | 'target'
+    'propose' | 'setDesired' | 'resumeVerified' | 'withdraw' | 'refresh' | 'pause' | 'resume' | 'failing' | 'target'
   >;
   readonly prober: Prober;
   readonly gates: Gates;
@@ -134,6 +134,8 @@ export class Rollout {
     this.#add(good, { origin: 'cache', changed: 'all' });
     if (kept) this.#keeper.isKept(good.revision.id);
     this.#revisions.apply(good.revision.id, 'return', this.#state);
+    // Nothing else was ever written since it passed.
+    if (this.#adopted && this.#options.record.trial === undefined) this.#options.reconciler.resumeVerified();
   }
 
   #bootTrial(trial: Found['trial']): void {

@@ -218,6 +218,20 @@ describe('a cluster of mode report', () => {
     ]);
   });
 
+  it('cuts a peer that nobody asks for all the same, and in mode enforce however often it comes', async () => {
+    for (const fleet of [reporting.fleet, three]) {
+      const lab = await running(fleet);
+      const stranger: Row = { kind: 'peer', interface: 'omni0', publicKey: keyOf(9) };
+      for (let round = 0; round < 6; round++) {
+        lab.plane.host.put(stranger);
+        await lab.clock.advance(1_000);
+        expect(lab.rowKeys()).not.toContain(rowKey(stranger));
+      }
+      expect(told(lab, 'DriftHealed')).toHaveLength(6);
+      expect(told(lab, 'Contested')).toEqual([]);
+    }
+  });
+
   it('heals at once when it becomes one of mode enforce', async () => {
     const lab = await running(reporting.fleet);
     lab.plane.host.remove(address, ip);
