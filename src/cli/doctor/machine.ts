@@ -59,19 +59,14 @@ const PROGRAMS: readonly Program[] = [
   { name: 'ping', neededTo: 'carry out ping probes that the Cluster declares', package: 'iputils-ping' },
 ];
 
-/** What else agents run. `timeout` goes with git; the others each serve one thing that not every fleet uses. */
+/** What else agents run. `timeout` and `prlimit` go with git; the others each serve one thing that not every fleet uses. */
 async function programFindings(host: Host): Promise<readonly Finding[]> {
   const present = await Promise.all(PROGRAMS.map(({ name }) => host.has(name)));
   const found = PROGRAMS.filter((_, index) => present[index]).map(({ name }) => name);
   const missing = PROGRAMS.filter((_, index) => !present[index]);
   return [
-    (await host.has('timeout'))
-      ? ok('timeout', 'timeout ends a git that hangs')
-      : failure(
-          'timeout',
-          'timeout is not installed: an agent cannot follow a repository, since nothing would end a git that hangs',
-          'Run `apt-get install coreutils`.',
-        ),
+    await keeperFinding(host, 'timeout', 'ends a git that hangs', 'coreutils'),
+    await keeperFinding(host, 'prlimit', 'ends a git that takes too much memory', 'util-linux'),
     ...(found.length === 0 ? [] : [ok('programs', `installed: ${found.join(', ')}`)]),
     ...missing.map((program) =>
       warning(
@@ -81,6 +76,15 @@ async function programFindings(host: Host): Promise<readonly Finding[]> {
       ),
     ),
   ];
+}
+
+async function keeperFinding(host: Host, name: string, does: string, debianPackage: string): Promise<Finding> {
+  if (await host.has(name)) return ok(name, `${name} ${does}`);
+  return failure(
+    name,
+    `${name} is not installed: an agent cannot follow a repository, since nothing ${does.replace('ends', 'would end')}`,
+    `Run \`apt-get install ${debianPackage}\`.`,
+  );
 }
 
 async function stateFinding(host: Host, path: string): Promise<Finding> {
