@@ -1,4 +1,5 @@
-import type { IpAddress, ObjectRef, PublicKey } from '../../manifest/model.ts';
+import type { Fleet, IpAddress, ObjectRef, PublicKey } from '../../manifest/model.ts';
+import type { Block } from '../block.ts';
 import type { Clock } from '../clock.ts';
 import type { ReconcileEvent } from '../events.ts';
 import type { PruneLimit } from '../guards.ts';
@@ -44,7 +45,7 @@ export interface RolloutOptions {
   readonly onTarget: (offer: Offer) => void;
 }
 
-export interface OfferOptions extends Partial<Allowance> {
+export interface OfferOptions {
   readonly origin: Origin;
   /** Relative to the fleet that was offered before; of no meaning for `archive`. */
   readonly changed: ReadonlySet<ObjectRef> | 'all';
@@ -110,7 +111,7 @@ export class Rollout {
     return this.#problem;
   }
 
-  view(): RolloutView {
+  report(): RolloutView {
     return viewOf(this.#state, { nowMs: this.#options.clock.now() });
   }
 
@@ -134,8 +135,14 @@ export class Rollout {
     this.#add(good, { origin: 'cache', changed: 'all' });
     if (kept) this.#keeper.isKept(good.revision.id);
     this.#revisions.apply(good.revision.id, 'return', this.#state);
-    // Nothing else was ever written since it passed.
-    if (this.#adopted && this.#options.record.trial === undefined) this.#options.reconciler.resumeVerified();
+    const { record, reconciler } = this.#options;
+    // Its verdict was the last one: nothing else was written since, and no way back to it was cut short.
+    const last = record.history.at(-1);
+    const untouched =
+      record.trial === undefined &&
+      last?.revision.id === good.revision.id &&
+      (last.outcome === 'good' || last.outcome === 'chosen');
+    if (this.#adopted && untouched) reconciler.resumeVerified();
   }
 
   #bootTrial(trial: Found['trial']): void {
@@ -176,9 +183,13 @@ export class Rollout {
     this.#dispatch({ type: 'offered', revision: revisionOf(offer.revision), intent: 'return' });
   }
 
-  #add(offer: Offer, { origin, changed, allowPrune = false, allowPartition = false }: OfferOptions): void {
-    const about = { origin, allowPrune, allowPartition, sinceMs: this.#options.clock.now() };
-    this.#revisions.add(offer, about, this.#state, origin === 'archive' ? undefined : changed);
+  #add(offer: Offer, { origin, changed }: OfferOptions): void {
+    this.#revisions.add(
+      offer,
+      { origin, sinceMs: this.#options.clock.now() },
+      this.#state,
+      origin === 'archive' ? undefined : changed,
+    );
   }
 
   /** No record speaks of any revision. */
@@ -204,6 +215,16 @@ export class Rollout {
     if (trial === undefined && reverting === undefined) return;
     const failing = this.#options.reconciler.failing(this.#revisions.touched);
     if (failing !== undefined) this.#dispatch({ type: 'passed', unmet: failing });
+  }
+
+  /** Why a fleet must not be put in force; undefined: nothing speaks against it. Nothing is changed. */
+  objection(fleet: Fleet, allowance: Allowance): Block | undefined {
+    return this.#revisions.objection(fleet, allowance, this.#state);
+  }
+
+  /** What a person accepts of a revision that is about to be offered. */
+  accept(id: string, allowance: Allowance): void {
+    this.#revisions.accept(id, allowance);
   }
 
   // --- what people ask ----------------------------------------------------------------------
