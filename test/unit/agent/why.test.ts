@@ -30,8 +30,9 @@ async function node(fleet = fleetWith(1, 2, 3), options: Options = {}) {
   await lab.clock.advance(1);
   const fleets = new Fleets();
   const offer = (offered: Fleet, revision: typeof REVISION) => ({ fleet: offered, revision, changed: 'all' as const });
-  fleets.add(offer(fleet, REVISION), []);
-  if (options.newest) fleets.add(offer(options.newest, { id: 'beef', label: 'main@sha1:beef' }), [REVISION.label]);
+  fleets.add(offer(fleet, REVISION), [], true);
+  if (options.newest)
+    fleets.add(offer(options.newest, { id: 'beef', label: 'main@sha1:beef' }), [REVISION.label], true);
   const blame: Source['blame'] =
     options.blame ?? (async (id, _file, line) => ({ ...commit, subject: `${id} line ${line}` }));
   const unanswered = {
