@@ -1,9 +1,10 @@
 import { type AgentClient, connectAgent } from '../agent/client.ts';
+import { ExitCode } from '../errors.ts';
 import { type AgentOptions, agentSocket, connect, peerNames } from './agent.ts';
 import { shortRevision } from './format.ts';
 import type { OutputFormat } from './output.ts';
 import type { Invocation } from './verb.ts';
-import { type Conclusion, conclude, newerConclusion } from './verdict.ts';
+import { type Conclusion, conclude, isTakenBack, newerConclusion } from './verdict.ts';
 import { type ApplyView, operationTally, tally, writeObjectLines } from './views/apply.ts';
 import { changeLines } from './views/changes.ts';
 import { type RolloutView, trialWords } from './views/rollout.ts';
@@ -22,10 +23,12 @@ export async function adopt(
     readonly kind: string;
     readonly starting: string;
     readonly follow: boolean;
+    /** That the revision on trial is taken back is what was asked for. */
+    readonly takesBack?: true;
     readonly ask: (client: AgentClient) => Promise<ApplyView>;
   },
 ): Promise<number> {
-  const { io, options, out } = invocation;
+  const { io, options, out, progress } = invocation;
   const client = connect(invocation);
   const deadlineMs = io.now() + options.timeout;
   const report = await awaitReport(invocation, request.starting, () => request.ask(client));
@@ -41,6 +44,10 @@ export async function adopt(
       out.write(`${lines.join('\n')}\n`);
     }
     out.write(`${tally(report.objects)}; ${operationTally(report.changes)}\n`);
+  }
+  if (request.takesBack && isTakenBack(report)) {
+    progress.done(`${shortRevision(report.revision.label)} is taken back, and quarantined`);
+    return ExitCode.ok;
   }
   return settle(invocation, report, { client, follow: request.follow, deadlineMs });
 }

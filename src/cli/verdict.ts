@@ -50,6 +50,11 @@ export function conclude({ revision, verdict, ready }: Conclusion, progress: Pro
   return ExitCode.ok;
 }
 
+/** A person ended its trial: what `omni rollback` asks for while a revision is on trial. */
+export function isTakenBack({ verdict }: Conclusion): boolean {
+  return verdict?.outcome === 'rolled-back' && verdict.reason === 'RolledBackByHand';
+}
+
 type Failure = Exclude<VerdictView['outcome'], 'good'>;
 
 const WORDS: Readonly<Record<Failure, string>> = {

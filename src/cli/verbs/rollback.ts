@@ -15,7 +15,7 @@ export function rollbackCommand(cli: Cli): Command {
   const command = new Command('rollback')
     .summary('Go back to an earlier revision')
     .description(
-      'Puts the last known good revision, or the one of --to, back in force, quarantines the one that was, and waits. Asks nothing: `omni retry` takes it back. Keys that were revoked since stay out.',
+      'Puts the good revision before the present one, or the one of --to, back in force, quarantines the one that was, and waits. A trial under way is ended. Asks nothing: `omni retry` undoes it. Keys that were revoked since stay out.',
     )
     .addOption(
       new Flag('--to <revision>', 'lkg, or an id, its beginning, or a label', {
@@ -32,6 +32,7 @@ export function rollbackCommand(cli: Cli): Command {
       kind: 'RollbackReport',
       starting: `rolling back to ${lkg ? 'the last known good revision' : to}`,
       follow: false,
+      takesBack: true,
       ask: async (client) => client.rollback({ to: lkg ? to : await revisionId(client, to), timeoutMs }),
     });
   });

@@ -162,6 +162,14 @@ describe('the verdict', () => {
     }
   });
 
+  it('taken back by hand: what rollback asks for, and what nobody else does', async () => {
+    const verdict: Verdict = { outcome: 'rolled-back', reason: 'RolledBackByHand', message: 'taken back by hand' };
+    const outcome = await ask(['rollback'], { rollback: report(verdict) });
+    expect(outcome.code).toBe(0);
+    expect(outcome.stderr).toContain('✔ main@sha1:450796dd is taken back, and quarantined\n');
+    expect(await ask(['reconcile'], { reconcile: report(verdict) })).toMatchObject({ code: 5 });
+  });
+
   it('is as much an error to those who read JSON: the report on stdout, the reason on stderr', async () => {
     const verdict: Verdict = { outcome: 'rolled-back', reason: 'ProbationFailed', message: 'because' };
     const outcome = await ask(['reconcile', '-o', 'json'], { reconcile: report(verdict) });
