@@ -1,26 +1,35 @@
 import { createFleetReader } from '../manifest/load.ts';
+import type { Fleet } from '../manifest/model.ts';
 import type { Clock } from '../reconcile/clock.ts';
 import type { DataPlane } from '../reconcile/dataplane.ts';
+import type { ReconcileEvent } from '../reconcile/events.ts';
 import { Reconciler } from '../reconcile/loop.ts';
+import { findForBoot } from '../reconcile/rollout/boot.ts';
+import type { RolloutRecord } from '../reconcile/rollout/record.ts';
+import type { RolloutStore } from '../reconcile/rollout/store.ts';
 import type { PassReport } from '../reconcile/status.ts';
 import { mac1Key } from '../session/hash.ts';
 import { type Identity, readIdentity, readPsk } from '../session/identity.ts';
 import { SessionManager } from '../session/manager.ts';
 import type { Source } from '../source/source.ts';
+import { readBootId } from './boot-id.ts';
 import { ClusterSecret } from './cluster-secret.ts';
 import type { AgentConfig } from './config.ts';
 import { EndpointResolver, systemLookup } from './dns.ts';
 import { createEngine } from './engine.ts';
 import { EventLog } from './events.ts';
-import { Fleets, hostsOf, peersAt, portOf } from './fleets.ts';
+import { type FleetRevision, Fleets, hostsOf, peersAt, portOf } from './fleets.ts';
 import { Follower, type Offer } from './follower.ts';
 import { lockStateDir } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
+import { openRollout } from './open-rollout.ts';
 import { openSource } from './open-source.ts';
 import type { Parts } from './parts.ts';
+import { Passes } from './passes.ts';
 import { Peers } from './peers/peers.ts';
 import { checkPort, refusal } from './preflight.ts';
+import { openRolloutStore } from './rollout-store.ts';
 import { routesOf } from './routes.ts';
 import { SealingWatch } from './sealing.ts';
 import { serveControl } from './server.ts';
@@ -31,10 +40,9 @@ import { serveWebhook } from './webhook.ts';
  * 1. runAgent: what must hold before anything is touched, then the life of one agent, then its end
  * 2. Agent:    its parts, and what flows between them
  *
- *   source ─wake─▶ follower ─offer─▶ reconciler ─onApplied─▶ session manager
- *                     ▲                  ▲
- *                     └── control API ───┤
- *                    endpoint resolver ──┘
+ *   source ─wake─▶ follower ─offer─▶ rollout ─setDesired─▶ reconciler ─onApplied─▶ session manager
+ *                     ▲                 ▲ └─▶ disk, probes      ▲
+ *                     └── control API ──┘    endpoint resolver ─┘
  */
 
 /**
@@ -60,7 +68,12 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     stops.push(await lockStateDir(config.stateDir));
     const dataPlane = createEngine(config, mac1Key(identity.publicKeyBytes, psk), log);
     stops.push(() => dataPlane.close());
-    await new Agent({ config, identity, psk, source, dataPlane, log }).run(signal, stops);
+    const store = openRolloutStore(config.stateDir);
+    const loaded = await store.load();
+    if (loaded.problem !== undefined) log('error', loaded.problem);
+    const { record } = loaded;
+    const bootId = await readBootId();
+    await new Agent({ config, identity, psk, source, dataPlane, store, record, bootId, log }).run(signal, stops);
   } finally {
     await stopAll(stops, log);
   }
@@ -107,6 +120,10 @@ interface Ingredients {
   readonly psk: Uint8Array;
   readonly source: Source;
   readonly dataPlane: DataPlane;
+  readonly store: RolloutStore;
+  /** What the store held. */
+  readonly record: RolloutRecord;
+  readonly bootId: string;
   readonly log: Log;
 }
 
@@ -120,8 +137,13 @@ class Agent {
   /** Nothing was there at the start and no pass has ended yet: a refusal leaves the node as it was. */
   #fresh = true;
   #offered = false;
+  /** Reads the source's revisions and what is booted, so that each is compared with the one before. */
+  readonly #reader = createFleetReader();
+  #booted: () => void = () => undefined;
+  /** Fleets whose names are being resolved. */
+  #resolved: ReadonlySet<Fleet | undefined> = new Set();
 
-  constructor({ config, identity, psk, source, dataPlane, log }: Ingredients) {
+  constructor({ config, identity, psk, source, dataPlane, store, record, bootId, log }: Ingredients) {
     this.#log = log;
     const events = new EventLog(clock.wall);
     const fleets = new Fleets();
@@ -133,15 +155,16 @@ class Agent {
       after: clock.setTimer,
       onChange: (hosts) => this.#addressesChanged(hosts),
     });
+    const onEvent = (event: ReconcileEvent) => {
+      log(event.type === 'Warning' ? 'warn' : 'info', event.message, { reason: event.reason, object: event.object });
+      events.record(event);
+    };
     const reconciler = new Reconciler({
       dataPlane,
       clock,
       random: Math.random,
       node: { publicKey, resolve: (host) => this.#resolver.resolve(host) },
-      onEvent: (event) => {
-        log(event.type === 'Warning' ? 'warn' : 'info', event.message, { reason: event.reason, object: event.object });
-        events.record(event);
-      },
+      onEvent,
       onApplied: (sessions, revision) => {
         this.#parts.sessions.apply(sessions);
         const fleet = fleets.at(revision)?.fleet;
@@ -177,25 +200,35 @@ class Agent {
     });
     const follower = new Follower({
       source,
-      reader: createFleetReader(),
+      reader: this.#reader,
       offer: (offer) => this.#take(offer),
+      suspended: () => this.#parts.rollout.state.record.suspension !== undefined,
       events,
       log,
       now: clock.wall,
     });
     const startedAtMs = clock.wall();
+    const peers = new Peers({ dataPlane, source, clock, random: Math.random, log });
+    const common = { config, publicKey, source, store, reconciler, dataPlane, manager, peers };
     this.#parts = {
-      config,
-      publicKey,
+      ...common,
       startedAtMs,
       now: clock.wall,
-      source,
+      booted: new Promise((resolve) => {
+        this.#booted = resolve;
+      }),
       follower,
       fleets,
-      reconciler,
-      dataPlane,
-      manager,
-      peers: new Peers({ dataPlane, source, clock, random: Math.random, log }),
+      rollout: openRollout({
+        ...common,
+        record,
+        bootId,
+        clock,
+        resolver: this.#resolver,
+        onEvent,
+        onTarget: (offer) => this.#remember(offer, false),
+      }),
+      passes: new Passes(),
       sessions,
       events,
     };
@@ -231,24 +264,64 @@ class Agent {
     stops.push(() => reconciler.stop());
     this.#fresh = !(await reconciler.start(life)).adopted;
     this.#log('info', `agent ${config.version} runs`, { source: source.description, pid: process.pid });
-    await follower.boot(life); // what was in force last, before any network
+    stops.push(() => this.#parts.rollout.stop());
+    await this.#boot(!this.#fresh, life); // what was in force last, before any network
     peers.start();
     stops.push(() => peers.stop());
     stops.push(follower.start(life));
   }
 
+  async #boot(adopted: boolean, life: AbortSignal): Promise<void> {
+    const { rollout, source, store, follower, events } = this.#parts;
+    const found = await findForBoot(
+      rollout.state.record,
+      {
+        store,
+        archive: source,
+        reader: this.#reader,
+        warn: (reason, message) => {
+          this.#log('warn', message, { reason });
+          events.record({ type: 'Warning', reason, object: 'node', message });
+        },
+      },
+      life,
+    );
+    const newest = found.trial ?? found.good;
+    if (newest !== undefined) {
+      await this.#admit(newest);
+      this.#remember(newest, true);
+    }
+    rollout.boot(found, adopted);
+    await follower.boot(newest?.revision.id, life);
+    this.#booted();
+  }
+
   /** A new valid fleet. */
   async #take(offer: Offer): Promise<void> {
-    const { fleets, publicKey, peers, reconciler } = this.#parts;
+    const { peers, rollout } = this.#parts;
     peers.learned(offer.revision.id);
-    const port = portOf(offer.fleet, publicKey);
+    await this.#admit(offer);
+    this.#remember(offer, true);
+    rollout.offer(offer, offer);
+  }
+
+  /** Keeps what status may speak of, and has its names resolved. */
+  #remember(one: FleetRevision, newest: boolean): void {
+    const { fleets, publicKey, source, reconciler, rollout } = this.#parts;
+    const { lastKnownGood, trial } = rollout.state.record;
+    const inUse = [reconciler.status().revision.applied, reconciler.target?.revision, lastKnownGood?.label];
+    fleets.add(one, [...inUse, trial?.revision.label], newest);
+    const wanted = new Set([reconciler.target?.fleet, fleets.newest?.fleet, one.fleet]);
+    if (wanted.size === this.#resolved.size && [...wanted].every((fleet) => this.#resolved.has(fleet))) return;
+    this.#resolved = wanted;
+    const hosts = [...wanted].flatMap((fleet) => (fleet === undefined ? [] : hostsOf(fleet, publicKey)));
+    this.#resolver.want([...hosts, ...(source.hosts ?? [])]);
+  }
+
+  async #admit({ fleet }: Pick<Offer, 'fleet'>): Promise<void> {
+    const port = portOf(fleet, this.#parts.publicKey);
     if (!this.#offered && port !== undefined) await this.#requirePort(port);
     this.#offered = true;
-    const { applied, attempted } = reconciler.status().revision;
-    fleets.add(offer, [applied, attempted, reconciler.objects()[0]?.revision]);
-    this.#resolver.want(hostsOf(offer.fleet, publicKey));
-    const proposal = reconciler.propose(offer.fleet, { changed: offer.changed, read: true });
-    reconciler.setDesired(proposal, offer.revision.label);
   }
 
   /** Later changes of the port are the session manager's to report; the first one decides whether this node can run. */
@@ -263,6 +336,8 @@ class Agent {
 
   #passed(pass: PassReport): void {
     this.#metrics.observePass(pass.durationMs);
+    this.#parts.passes.tell(pass);
+    this.#parts.rollout.passed();
     if (!this.#fresh) return;
     this.#fresh = false;
     const failure = pass.failures.find(
@@ -272,10 +347,10 @@ class Agent {
   }
 
   #addressesChanged(hosts: ReadonlySet<string>): void {
-    const { fleets, publicKey, reconciler } = this.#parts;
-    const { newest } = fleets;
-    if (newest === undefined) return;
-    const peers = peersAt(newest.fleet, publicKey, hosts);
+    const { publicKey, reconciler } = this.#parts;
+    const { target } = reconciler;
+    if (target === undefined) return;
+    const peers = peersAt(target.fleet, publicKey, hosts);
     if (peers.size > 0) reconciler.refresh(peers);
   }
 }

@@ -1,29 +1,37 @@
 import type { OmniError } from '../errors.ts';
 import type { Condition as ReconcileCondition } from '../reconcile/conditions.ts';
+import type { RolloutState } from '../reconcile/rollout/model.ts';
+import { DISTRUST } from '../source/git-trust-errors.ts';
 import type { Condition } from './api.ts';
 import { describeErrors, type FollowerState } from './follower.ts';
+import { type Obstacle, onTrial, refusedRevision, rolloutConditions } from './rollout-conditions.ts';
 import type { SessionProblem } from './session-shell.ts';
 
-/** Something that keeps the node from being Ready whatever the reconciler says. */
-interface Obstacle {
-  readonly reason: string;
-  readonly message: string;
-  readonly sinceMs: number;
-  readonly observedRevision: string;
+/** All that a node's conditions follow from. */
+export interface Circumstances {
+  readonly reconcile: readonly ReconcileCondition[];
+  readonly follower: FollowerState;
+  readonly sessions: SessionProblem | undefined;
+  readonly rollout: RolloutState;
+  /** The node asks for signatures. */
+  readonly verifies: boolean;
 }
 
 /**
- * The reconciler's conditions, and what it does not see: whether the source answers, a newer revision that holds errors,
- * sessions that could not be configured.
+ * The reconciler's conditions, and what it does not see: whether the source answers and is believed, a newer revision that
+ * holds errors, is on trial or refused, sessions that could not be configured, what people told the node to leave.
  */
-export function conditionsOf(
-  reconcile: readonly ReconcileCondition[],
-  follower: FollowerState,
-  sessions: SessionProblem | undefined,
-): readonly Condition[] {
-  const obstacle = obstacleOf(reconcile, follower, sessions);
-  const node = obstacle === undefined ? reconcile.map(withCause(follower)) : obstructed(reconcile, obstacle);
-  return [...node, sourceReady(follower)];
+export function conditionsOf(circumstances: Circumstances): readonly Condition[] {
+  const { reconcile, follower, rollout, verifies } = circumstances;
+  const obstacle = obstacleOf(circumstances);
+  const node =
+    obstacle === undefined ? onTrial(reconcile.map(withCause(follower)), rollout) : obstructed(reconcile, obstacle);
+  return [
+    ...node,
+    sourceReady(follower),
+    ...(verifies ? [sourceVerified(follower)] : []),
+    ...rolloutConditions(rollout),
+  ];
 }
 
 /** A node that has read nothing yet says why, where the source has given a reason. */
@@ -34,11 +42,7 @@ function withCause({ error }: FollowerState): (condition: ReconcileCondition) =>
   };
 }
 
-function obstacleOf(
-  reconcile: readonly ReconcileCondition[],
-  { invalid }: FollowerState,
-  sessions: SessionProblem | undefined,
-): Obstacle | undefined {
+function obstacleOf({ reconcile, follower: { invalid }, sessions, rollout }: Circumstances): Obstacle | undefined {
   if (invalid !== undefined) {
     return {
       reason: 'InvalidFleet',
@@ -47,6 +51,8 @@ function obstacleOf(
       observedRevision: invalid.revision.label,
     };
   }
+  const refused = refusedRevision(rollout);
+  if (refused !== undefined) return refused;
   if (sessions === undefined) return undefined;
   return {
     reason: sessions.reason ?? reasonOf(sessions.error.code),
@@ -83,6 +89,31 @@ function sourceReady({ sourceReady, sinceMs, error, attempted }: FollowerState):
     return { ...common, status: 'True', reason: 'Fetched', message: `newest revision: ${attempted?.label ?? 'none'}` };
   }
   return { ...common, status: 'False', reason: reasonOf(error.code), message: withFix(error) };
+}
+
+/** Codes of a source that was reached and not believed. */
+const UNBELIEVED: ReadonlySet<string> = new Set([...DISTRUST, 'signers-unusable', 'mark-damaged']);
+
+function sourceVerified({ sinceMs, error, attempted, lastFetchMs }: FollowerState): Condition {
+  const common = {
+    type: 'SourceVerified' as const,
+    lastTransitionTime: new Date(sinceMs).toISOString(),
+    observedRevision: attempted?.label ?? '',
+  };
+  if (error !== undefined && UNBELIEVED.has(error.code)) {
+    return { ...common, status: 'False', reason: reasonOf(error.code), message: withFix(error) };
+  }
+  if (attempted === undefined || (lastFetchMs === undefined && attempted.signature === undefined)) {
+    return {
+      ...common,
+      status: 'Unknown',
+      reason: 'NotVerified',
+      message: 'nothing was verified since the agent runs',
+    };
+  }
+  const { signer, key } = attempted.signature ?? {};
+  const message = signer === undefined ? 'signed as asked for' : `signed by ${signer} with ${key ?? ''}`;
+  return { ...common, status: 'True', reason: 'Verified', message };
 }
 
 function withFix({ message, fix }: OmniError): string {

@@ -1,24 +1,32 @@
 import type { Fleet, ObjectRef, Peer, PublicKey } from '../manifest/model.ts';
-import type { Offer } from './follower.ts';
+import type { Revision } from '../source/source.ts';
+
+/** A fleet and the revision that it is of. */
+export interface FleetRevision {
+  readonly fleet: Fleet;
+  readonly revision: Revision;
+}
 
 /** Fleets by the label of their revision: the newest, and older ones while something still speaks of them. */
 export class Fleets {
-  readonly #byLabel = new Map<string, Offer>();
-  #newest: Offer | undefined;
+  readonly #byLabel = new Map<string, FleetRevision>();
+  #newest: FleetRevision | undefined;
 
-  get newest(): Offer | undefined {
+  /** The source's. */
+  get newest(): FleetRevision | undefined {
     return this.#newest;
   }
 
-  at(label: string | undefined): Offer | undefined {
+  at(label: string | undefined): FleetRevision | undefined {
     return label === undefined ? undefined : this.#byLabel.get(label);
   }
 
   /** `inUse`: labels that status may still name. */
-  add(offer: Offer, inUse: readonly (string | undefined)[]): void {
-    for (const label of this.#byLabel.keys()) if (!inUse.includes(label)) this.#byLabel.delete(label);
-    this.#newest = offer;
-    this.#byLabel.set(offer.revision.label, offer);
+  add(one: FleetRevision, inUse: readonly (string | undefined)[], newest: boolean): void {
+    if (newest) this.#newest = one;
+    const kept = [...inUse, this.#newest?.revision.label];
+    for (const label of this.#byLabel.keys()) if (!kept.includes(label)) this.#byLabel.delete(label);
+    this.#byLabel.set(one.revision.label, one);
   }
 }
 

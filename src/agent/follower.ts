@@ -1,6 +1,6 @@
 import { OmniError } from '../errors.ts';
 import { renderDiagnostic } from '../manifest/diagnostic.ts';
-import type { Diagnostic, Fleet, FleetReader, ObjectRef } from '../manifest/model.ts';
+import type { Diagnostic, Fleet, FleetReader, ManifestFile, ObjectRef } from '../manifest/model.ts';
 import type { Revision, Snapshot, Source } from '../source/source.ts';
 import type { EventLog } from './events.ts';
 import { messageOf } from './lock.ts';
@@ -10,7 +10,11 @@ import type { Log } from './log.ts';
 export interface Offer {
   readonly fleet: Fleet;
   readonly revision: Revision;
+  readonly files: readonly ManifestFile[];
+  /** Relative to the fleet that the reader returned before. */
   readonly changed: ReadonlySet<ObjectRef> | 'all';
+  /** `cache`: of an earlier run, before any network. */
+  readonly origin: 'source' | 'cache';
 }
 
 export interface FollowerOptions {
@@ -18,6 +22,8 @@ export interface FollowerOptions {
   readonly reader: FleetReader;
   /** Takes each new valid fleet, in order. */
   readonly offer: (offer: Offer) => Promise<void>;
+  /** A person told this node to leave its source alone. */
+  readonly suspended: () => boolean;
   readonly events: EventLog;
   readonly log: Log;
   /** Milliseconds since 1970. */
@@ -52,6 +58,7 @@ export class Follower {
   #settledId: string | undefined;
   #running: Promise<void> | undefined;
   #again = false;
+  #life: AbortSignal | undefined;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -62,12 +69,16 @@ export class Follower {
     return this.#state;
   }
 
-  /** Offers what an earlier run left on disk, without any network. Resolves when that was done or found wanting. */
-  async boot(signal: AbortSignal): Promise<void> {
+  /**
+   * Offers what an earlier run left on disk, unless `inForce` (an id) is that already, without any network. Resolves when
+   * that was done or found wanting.
+   */
+  async boot(inForce: string | undefined, signal: AbortSignal): Promise<void> {
     const { source, log } = this.#options;
     try {
       const snapshot = await source.cached(signal);
-      if (snapshot !== undefined) await this.#take(snapshot);
+      if (snapshot !== undefined && snapshot.revision.id === inForce) this.#isInForce(snapshot.revision);
+      else if (snapshot !== undefined) await this.#take(snapshot, 'cache');
     } catch (error) {
       signal.throwIfAborted();
       log('warn', `the last revision on disk cannot be used: ${messageOf(error)}`);
@@ -76,6 +87,7 @@ export class Follower {
 
   /** Follows until the returned function is called; the first fetch starts at once. */
   start(signal: AbortSignal): () => Promise<void> {
+    this.#life = signal;
     const stopWatching = this.#options.source.watch(() => this.#wake(signal));
     return async () => {
       await stopWatching();
@@ -95,8 +107,18 @@ export class Follower {
     }
   }
 
+  /** Fetches as soon as nothing else is fetched. Of no effect before `start`. */
+  look(): void {
+    if (this.#life !== undefined) this.#wake(this.#life);
+  }
+
+  #isInForce(revision: Revision): void {
+    this.#settledId = revision.id;
+    this.#state = { ...this.#state, attempted: revision };
+  }
+
   #wake(signal: AbortSignal): void {
-    if (signal.aborted) return;
+    if (signal.aborted || this.#options.suspended()) return;
     if (this.#running !== undefined) {
       this.#again = true;
       return;
@@ -115,7 +137,7 @@ export class Follower {
   async #fetch(signal: AbortSignal): Promise<void> {
     try {
       const snapshot = await this.#options.source.fetch(signal);
-      await this.#take(snapshot);
+      await this.#take(snapshot, 'source');
       this.#succeeded();
     } catch (error) {
       signal.throwIfAborted();
@@ -124,7 +146,7 @@ export class Follower {
     }
   }
 
-  async #take(snapshot: Snapshot): Promise<void> {
+  async #take(snapshot: Snapshot, origin: Offer['origin']): Promise<void> {
     const { reader, offer, events, log } = this.#options;
     const { revision } = snapshot;
     if (revision.id === this.#settledId) return;
@@ -135,7 +157,8 @@ export class Follower {
     if (result.ok) {
       this.#state = { ...state, attempted: revision };
       for (const warning of result.diagnostics) log('warn', renderDiagnostic(warning), { revision: revision.label });
-      await offer({ fleet: result.fleet, revision, changed: result.changed });
+      const { fleet, changed } = result;
+      await offer({ fleet, revision, files: snapshot.files, changed, origin });
       return;
     }
     const errors = result.diagnostics.filter(({ severity }) => severity === 'error');

@@ -38,6 +38,7 @@ export function createMetrics(parts: () => Parts): Metrics {
     () => messageSamples(parts().peers.counts()),
   );
   reconcileMetrics(parts, counter, gauge);
+  rolloutMetrics(parts, counter, gauge);
   sourceMetrics(parts, gauge);
   const duration = new Histogram({
     name: 'omni_reconcile_duration_seconds',
@@ -111,7 +112,25 @@ function reconcileMetrics(parts: () => Parts, counter: AddCounter, gauge: AddGau
   );
 }
 
+function rolloutMetrics(parts: () => Parts, counter: AddCounter, gauge: AddGauge): void {
+  counter('omni_rollback_total', 'Revisions that were taken back, by reason.', () =>
+    byLabel('reason', parts().rollout.rollbacks()),
+  );
+  gauge('omni_lkg_info', 'The last known good revision; always 1.', () => {
+    const { lastKnownGood } = parts().rollout.state.record;
+    return lastKnownGood === undefined ? [] : [[{ revision: lastKnownGood.label }, 1]];
+  });
+  gauge('omni_probation_seconds', 'How long the trial under way has taken; 0: there is none.', () => {
+    const { trial } = parts().rollout.state;
+    return one(trial === undefined ? 0 : (parts().now() - Date.parse(trial.startedAt)) / 1000);
+  });
+}
+
 function sourceMetrics(parts: () => Parts, gauge: AddGauge): void {
+  gauge('omni_source_age_seconds', 'Since the source answered last.', () => {
+    const { lastFetchMs } = parts().follower.state;
+    return lastFetchMs === undefined ? [] : one((parts().now() - lastFetchMs) / 1000);
+  });
   gauge('omni_revision_info', 'The newest revision of which every row was verified; always 1.', () => {
     const { applied } = parts().reconciler.status().revision;
     return applied === undefined ? [] : [[{ revision: applied }, 1]];

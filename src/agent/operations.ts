@@ -1,19 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, OmniError } from '../errors.ts';
 import { macOf } from '../manifest/keys.ts';
 import { createFleetReader } from '../manifest/load.ts';
-import type { Diagnostic, Fleet, FleetReader, ObjectRef, PublicKey } from '../manifest/model.ts';
-import { type Change, rowKey } from '../reconcile/rows.ts';
-import type { PassReport } from '../reconcile/status.ts';
+import type { Diagnostic, Fleet, FleetReader, PublicKey } from '../manifest/model.ts';
+import { recall } from '../reconcile/rollout/boot.ts';
+import { requireNotSuspended, toConfirm, toRetry, toRollBack } from '../reconcile/rollout/people.ts';
+import type { Change } from '../reconcile/rows.ts';
 import type { Snapshot } from '../source/source.ts';
-import type { ApplyReport, ApplyRequest, DiffReport, DiffRequest } from './api.ts';
+import type {
+  ApplyReport,
+  ApplyRequest,
+  ConfirmRequest,
+  DiffReport,
+  DiffRequest,
+  ReconcileRequest,
+  RetryRequest,
+  RollbackRequest,
+} from './api.ts';
 import { AppliedSource, snapshotOf } from './applied.ts';
-import { objectVerbs, type Verb } from './objects.ts';
+import { objectVerbs } from './objects.ts';
 import type { Parts } from './parts.ts';
+import { reportOf, Watch } from './reports.ts';
 import { ApiFailure } from './server.ts';
-
-/** Between two looks at a set whose rows fail for the moment. */
-const RETRY_MS = 250;
 
 /** What people ask an agent to do; the routes hand over parsed requests. */
 export class Operations {
@@ -27,41 +34,119 @@ export class Operations {
 
   /** What a set, or the source's newest revision, would change now. Nothing is written. */
   async diff({ against }: DiffRequest, signal: AbortSignal): Promise<DiffReport> {
-    const snapshot = against === 'source' ? await this.#parts.source.fetch(signal) : snapshotOf(against);
+    const { source, rollout, reconciler } = this.#parts;
+    const snapshot = against === 'source' ? await source.fetch(signal) : snapshotOf(against);
     const fleet = await this.#read(snapshot);
-    const preview = await this.#parts.reconciler.preview(fleet, signal);
-    const before = this.#parts.fleets.newest?.fleet;
+    this.#requireNoObjection(rollout.objection(fleet, { allowPrune: true, allowPartition: true }));
+    const preview = await reconciler.preview(fleet, signal);
+    const before = reconciler.target?.fleet;
     return { revision: snapshot.revision, ...preview, peers: peersNamed(preview.changes, [before, fleet]) };
   }
 
-  /** Puts a set in force and waits until it is, something needs help, or the time is up. */
-  async apply({ set, dryRun, timeoutMs }: ApplyRequest, signal: AbortSignal): Promise<ApplyReport> {
-    const { source, reconciler, fleets, follower, now } = this.#parts;
+  /** Hands over a set, and waits for its verdict. */
+  async apply(request: ApplyRequest, signal: AbortSignal): Promise<ApplyReport> {
+    const { source, reconciler, rollout, follower, now } = this.#parts;
     if (!(source instanceof AppliedSource)) throw followsSource(source.description);
-    const snapshot = snapshotOf(set);
+    const snapshot = snapshotOf(request.set);
     const fleet = await this.#read(snapshot);
-    const before = fleets.newest?.fleet;
-    // Also refuses what must not be put in force, before it is kept.
-    const { changes } = await reconciler.preview(fleet, signal);
-    const verbs = objectVerbs(before, fleet);
-    if (dryRun) return report(snapshot, verbs, changes, changes.length === 0);
-    const kept = await source.replace(set, now());
-    await follower.poll(signal);
-    const passes = await this.#settle(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]), signal);
-    return this.#report(kept, verbs, passes);
+    // What a guard refuses is not even kept: the node would stand there waiting for it.
+    this.#requireNoObjection(rollout.objection(fleet, request));
+    if (request.dryRun) {
+      const { changes } = await reconciler.preview(fleet, signal);
+      const verbs = objectVerbs(reconciler.target?.fleet, fleet);
+      return reportOf(snapshot.revision, verbs, changes, { ready: changes.length === 0 });
+    }
+    requireNotSuspended(rollout.state);
+    const watch = new Watch(this.#parts);
+    try {
+      rollout.accept(snapshot.revision.id, request);
+      await source.replace(request.set, now());
+      await follower.poll(signal);
+      return await watch.report(snapshot.revision, request.timeoutMs, signal);
+    } finally {
+      watch.end();
+    }
   }
 
-  /** Fetches, then looks at everything once. */
-  async reconcile(signal: AbortSignal): Promise<ApplyReport> {
-    const { reconciler, fleets, follower } = this.#parts;
-    const before = fleets.newest?.fleet;
-    await follower.poll(signal);
-    const { invalid } = follower.state;
-    if (invalid !== undefined) throw fleetInvalid(invalid.revision.label, invalid.errors);
-    const pass = await reconciler.reconcileNow(signal);
-    const after = fleets.newest;
-    if (after === undefined) throw nothingRead();
-    return this.#report({ revision: after.revision }, objectVerbs(before, after.fleet), [pass]);
+  /** Fetches, waits for the verdict on what came, then looks at everything once. */
+  async reconcile({ timeoutMs, acceptRewind }: ReconcileRequest, signal: AbortSignal): Promise<ApplyReport> {
+    const { reconciler, rollout, follower, source } = this.#parts;
+    requireNotSuspended(rollout.state);
+    if (acceptRewind) this.#acceptRewind();
+    const watch = new Watch(this.#parts);
+    try {
+      await follower.poll(signal);
+      const { invalid, attempted } = follower.state;
+      if (invalid !== undefined) throw fleetInvalid(invalid.revision.label, invalid.errors);
+      if (attempted === undefined) throw nothingRead(source.description);
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      const verdict = await rollout.verdict(attempted.id, watch.since, deadline);
+      if (reconciler.target !== undefined && verdict.outcome !== 'trial') await reconciler.reconcileNow(signal);
+      return await watch.report(attempted, timeoutMs, signal);
+    } finally {
+      watch.end();
+    }
+  }
+
+  /** Accepts what a guard refuses, or ends the trial under way as passed. */
+  async confirm({ revision, allowPartition, timeoutMs }: ConfirmRequest, signal: AbortSignal): Promise<ApplyReport> {
+    const { rollout } = this.#parts;
+    requireNotSuspended(rollout.state);
+    const meant = toConfirm(rollout.state, revision);
+    return this.#watched(meant, timeoutMs, signal, async () => {
+      rollout.ask({ type: 'confirm', id: meant.id, allowPartition });
+    });
+  }
+
+  /** Lifts a quarantine, and tries again what was in it. */
+  async retry({ revision, timeoutMs }: RetryRequest, signal: AbortSignal): Promise<ApplyReport> {
+    const { rollout } = this.#parts;
+    requireNotSuspended(rollout.state);
+    const meant = toRetry(rollout.state, revision);
+    const isNewest = rollout.state.candidate?.revision.id === meant.id;
+    return this.#watched(meant, timeoutMs, signal, async () => {
+      const older = isNewest ? undefined : await this.#recall(meant.id, signal);
+      rollout.ask({ type: 'lift', id: meant.id });
+      if (older !== undefined) rollout.goBackTo(older);
+    });
+  }
+
+  /** `lkg`: the trial under way fails, or else the good revision before the present one is tried; or the one that is named. */
+  async rollback({ to, timeoutMs }: RollbackRequest, signal: AbortSignal): Promise<ApplyReport> {
+    const { rollout } = this.#parts;
+    requireNotSuspended(rollout.state);
+    const meant = to === 'lkg' ? toRollBack(rollout.state) : { to };
+    if ('fail' in meant) {
+      return this.#watched(meant.fail, timeoutMs, signal, async () => rollout.ask({ type: 'fail' }));
+    }
+    const offer = await this.#recall(meant.to, signal);
+    return this.#watched(offer.revision, timeoutMs, signal, async () => rollout.goBackTo(offer));
+  }
+
+  async #watched(
+    revision: { readonly id: string; readonly label: string },
+    timeoutMs: number,
+    signal: AbortSignal,
+    act: () => Promise<void>,
+  ): Promise<ApplyReport> {
+    const watch = new Watch(this.#parts);
+    try {
+      await act();
+      return await watch.report(revision, timeoutMs, signal);
+    } finally {
+      watch.end();
+    }
+  }
+
+  #recall(rev: string, signal: AbortSignal): ReturnType<typeof recall> {
+    const { store, source } = this.#parts;
+    return recall(rev, { store, archive: source, reader: this.#reader }, signal);
+  }
+
+  #acceptRewind(): void {
+    const { source } = this.#parts;
+    if (source.acceptRewind === undefined) throw noHistory(source.description);
+    source.acceptRewind();
   }
 
   async #read(snapshot: Snapshot): Promise<Fleet> {
@@ -70,58 +155,11 @@ export class Operations {
     throw fleetInvalid(snapshot.revision.label, result.diagnostics);
   }
 
-  /** Passes until one finds everything as desired, or finds something that no retry will mend. */
-  async #settle(deadline: AbortSignal, caller: AbortSignal): Promise<readonly PassReport[]> {
-    const { reconciler } = this.#parts;
-    const passes: PassReport[] = [];
-    try {
-      for (;;) {
-        const pass = await reconciler.reconcileNow(deadline);
-        passes.push(pass);
-        if (pass.ready || pass.failures.some((failure) => failure.class === 'stall' || failure.class === 'bug')) break;
-        await sleep(RETRY_MS, undefined, { signal: deadline });
-      }
-    } catch (error) {
-      caller.throwIfAborted();
-      if (!deadline.aborted) throw error;
-      if (passes.length === 0) throw timedOut();
-    }
-    return passes;
+  #requireNoObjection(block: { readonly code: string; readonly message: string } | undefined): void {
+    if (block === undefined) return;
+    const { code, message } = block;
+    throw new OmniError(message, { code, class: 'stall', exitCode: ExitCode.usage });
   }
-
-  #report(
-    { revision }: Pick<Snapshot, 'revision'>,
-    verbs: ReadonlyMap<ObjectRef, Verb>,
-    passes: readonly PassReport[],
-  ): ApplyReport {
-    const { reconciler } = this.#parts;
-    const changes = passes.flatMap((pass) => pass.changes);
-    const failed = new Map<ObjectRef, string>();
-    for (const { object, ready, message } of reconciler.objects()) if (ready === 'False') failed.set(object, message);
-    const touched = new Set(changes.map(({ key }) => key));
-    const healed = new Set<ObjectRef>();
-    if (touched.size > 0) {
-      for (const { row, origin } of reconciler.rows().desired) if (touched.has(rowKey(row))) healed.add(origin.object);
-    }
-    const ready = passes.at(-1)?.ready ?? false;
-    return report({ revision }, verbs, changes, ready, failed, healed);
-  }
-}
-
-function report(
-  { revision }: Pick<Snapshot, 'revision'>,
-  verbs: ReadonlyMap<ObjectRef, Verb>,
-  changes: readonly Change[],
-  ready: boolean,
-  failed: ReadonlyMap<ObjectRef, string> = new Map(),
-  healed: ReadonlySet<ObjectRef> = new Set(),
-): ApplyReport {
-  const objects = [...verbs].map(([object, verb]): ApplyReport['objects'][number] => {
-    const message = failed.get(object);
-    if (message !== undefined) return { object, verb: 'failed', message };
-    return { object, verb: verb === 'unchanged' && healed.has(object) ? 'configured' : verb };
-  });
-  return { revision, objects, changes, ready };
 }
 
 /** Names of the peers that changes speak of, by public key or by the MAC that follows from it. */
@@ -152,6 +190,18 @@ function followsSource(description: string): ApiFailure {
   );
 }
 
+function noHistory(description: string): ApiFailure {
+  return new ApiFailure(
+    409,
+    new OmniError(`${description} has no history that could be rewound`, {
+      code: 'no-history',
+      class: 'stall',
+      exitCode: ExitCode.usage,
+      fix: 'Leave --accept-rewind out.',
+    }),
+  );
+}
+
 function fleetInvalid(label: string, diagnostics: readonly Diagnostic[]): ApiFailure {
   const errors = diagnostics.filter(({ severity }) => severity === 'error');
   const count = errors.length === 1 ? 'an error' : `${errors.length} errors`;
@@ -164,15 +214,10 @@ function fleetInvalid(label: string, diagnostics: readonly Diagnostic[]): ApiFai
   return new ApiFailure(422, error, errors);
 }
 
-function timedOut(): OmniError {
-  return new OmniError('the time was up before the set was in force', {
-    code: 'apply-timeout',
-    class: 'retry',
+function nothingRead(description: string): OmniError {
+  return new OmniError(`no revision was read from ${description} yet`, {
+    code: 'no-revision',
+    class: 'wait',
     exitCode: ExitCode.stale,
-    fix: 'The agent goes on: see omni status.',
   });
-}
-
-function nothingRead(): OmniError {
-  return new OmniError('no revision was read yet', { code: 'no-revision', class: 'wait', exitCode: ExitCode.stale });
 }

@@ -10,10 +10,10 @@ import type { Parts } from './parts.ts';
 
 /** What `omni status` shows: read now, not remembered. */
 export async function statusOf(parts: Parts): Promise<Status> {
-  const { config, publicKey, reconciler, dataPlane, follower, fleets, sessions } = parts;
+  const { config, publicKey, reconciler, rollout, dataPlane, follower, fleets, sessions } = parts;
   const reconcile = reconciler.status();
   const [counters, description] = await Promise.all([dataPlane.counters(), dataPlane.describe()]);
-  const fleet = fleets.newest?.fleet;
+  const fleet = (reconciler.target ?? fleets.newest)?.fleet;
   const self = fleet && selfOf(fleet, publicKey);
   const stats = parts.manager.stats();
   const applied = fleets.at(reconcile.revision.applied)?.revision;
@@ -32,7 +32,14 @@ export async function statusOf(parts: Parts): Promise<Status> {
       ...(applied === undefined ? {} : { lastApplied: applied }),
       ...(attempted === undefined ? {} : { lastAttempted: attempted }),
     },
-    conditions: conditionsOf(reconcile.conditions, follower.state, sessions.problem),
+    rollout: rollout.report(),
+    conditions: conditionsOf({
+      reconcile: reconcile.conditions,
+      follower: follower.state,
+      sessions: sessions.problem,
+      rollout: rollout.state,
+      verifies: config.verify !== undefined && (config.verify.commits !== 'off' || config.verify.tag),
+    }),
     objects: reconcile.objects,
     rows: reconcile.rows,
     sessions: { active: stats.sessionsActive, clockMs: dataPlane.sessions.now() },

@@ -104,7 +104,7 @@ async function readTrial(
 }
 
 /** An older revision that a person asks for by id, or by what the source knows it by. */
-export async function recall(rev: string, options: RecallOptions, signal: AbortSignal): Promise<Offer> {
+export async function recall(rev: string, options: Omit<RecallOptions, 'warn'>, signal: AbortSignal): Promise<Offer> {
   const kept = await options.store.kept(rev).catch(() => undefined); // the archive may have it whole
   return read(kept ?? (await options.archive.at(rev, signal)), options.reader);
 }

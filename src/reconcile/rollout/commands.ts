@@ -13,7 +13,7 @@ export type Command = Extract<
 export function command(draft: Draft, input: Command): void {
   switch (input.type) {
     case 'confirm':
-      confirm(draft, input.allowPartition);
+      confirm(draft, input.id, input.allowPartition);
       break;
     case 'lift':
       save(draft, (record) => withoutQuarantine(record, input.id));
@@ -46,12 +46,12 @@ export function askAgain(draft: Draft): void {
 }
 
 /** A newer revision that a guard refuses, or else the end of the trial under way. */
-function confirm(draft: Draft, allowPartition: boolean): void {
+function confirm(draft: Draft, id: string, allowPartition: boolean): void {
   const { candidate, trial, record } = draft.state;
-  if (candidate?.stage.at === 'refused' && quarantineOf(record, candidate.revision.id) === undefined) {
-    save(draft, (old) => ({ ...old, confirmed: { id: candidate.revision.id, allowPartition } }));
+  if (candidate?.stage.at === 'refused' && candidate.revision.id === id && quarantineOf(record, id) === undefined) {
+    save(draft, (old) => ({ ...old, confirmed: { id, allowPartition } }));
     askAgain(draft);
-  } else if (trial !== undefined) {
+  } else if (trial?.revision.id === id) {
     promote(draft, 'confirmed by hand');
   }
 }

@@ -1,7 +1,7 @@
 import type { ErrorClass } from '../../errors.ts';
 import type { Block } from '../block.ts';
 import type { GateAnswer } from './gates.ts';
-import type { Hold, RevisionInfo, Revocation, RolloutRecord } from './record.ts';
+import type { Hold, QuarantineReason, RevisionInfo, Revocation, RolloutRecord } from './record.ts';
 
 /*
  * Which revision is in force, as plain data. At most one revision is a candidate (it is looked at, waits, is refused, or
@@ -90,7 +90,7 @@ export interface LiveTrial {
 /** A revision that failed is being taken back: its rows, and then one more look at its probes for the report. */
 export interface Reverting {
   readonly revision: RevisionInfo;
-  readonly reason: string;
+  readonly reason: QuarantineReason;
   readonly message: string;
   readonly baseline: Baseline;
   /** Rows are as they were. */
@@ -156,7 +156,7 @@ export type RolloutInput =
   /** Probes were tried once. Undefined: it passed. */
   | { readonly type: 'probed'; readonly results: ReadonlyMap<string, string | undefined> }
   | { readonly type: 'timer' }
-  | { readonly type: 'confirm'; readonly allowPartition: boolean }
+  | { readonly type: 'confirm'; readonly id: string; readonly allowPartition: boolean }
   | { readonly type: 'lift'; readonly id: string }
   | { readonly type: 'fail' }
   | { readonly type: 'hold'; readonly hold: Hold }
@@ -180,8 +180,8 @@ export type RolloutEffect =
     }
   /** Put the revision in force. */
   | { readonly type: 'apply'; readonly revision: RevisionInfo; readonly intent: Intent }
-  /** Put the last known good revision in force, or nothing where there is none. */
-  | { readonly type: 'restore' }
+  /** Put the last known good revision in force, or nothing where there is none. `reason`: of a revision that failed. */
+  | { readonly type: 'restore'; readonly reason?: QuarantineReason }
   /** Keys were added to those that get nothing. */
   | { readonly type: 'bar' }
   | { readonly type: 'probe'; readonly ids: readonly string[] }

@@ -11,7 +11,7 @@ export function beginReverting(
   const { lastKnownGood } = draft.state.record;
   const deadlineMs = draft.nowMs + REPORT_MS;
   update(draft, { inForce: lastKnownGood, reverting: { ...failed, restored: false, results: {}, deadlineMs } });
-  draft.effects.push({ type: 'stop-probing' }, { type: 'restore' });
+  draft.effects.push({ type: 'stop-probing' }, { type: 'restore', reason: failed.reason });
 }
 
 /** A pass got through: one more look at the probes, for the report. */

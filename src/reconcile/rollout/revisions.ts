@@ -26,7 +26,7 @@ export interface Offer {
 /** `cache`: of an earlier run, before any network. `archive`: an older one that a person asked for. */
 export type Origin = 'source' | 'cache' | 'archive';
 
-interface Known extends Offer, Allowance {
+interface Known extends Offer {
   readonly origin: Origin;
   /** When it came, monotonic milliseconds. */
   readonly sinceMs: number;
@@ -49,6 +49,7 @@ export class Revisions {
   readonly #options: RevisionsOptions;
   readonly #known = new Map<string, Known>();
   #good: (Side & Offer) | undefined;
+  #accepted: (Allowance & { readonly id: string }) | undefined;
   /** Rows that the revision in force changed, and those before it that got no verdict. */
   #touched: ReadonlySet<RowKey> | 'all' = 'all';
 
@@ -70,7 +71,7 @@ export class Revisions {
    */
   add(
     offer: Offer,
-    about: Allowance & Pick<Known, 'origin' | 'sinceMs'>,
+    about: Pick<Known, 'origin' | 'sinceMs'>,
     state: RolloutState,
     changed?: ReadonlySet<ObjectRef> | 'all',
   ): void {
@@ -85,19 +86,38 @@ export class Revisions {
     if (known === undefined) throw forgotten(id);
     const proposal = attempt(() => this.proposal(id, intent, state));
     if (!('state' in proposal)) return { block: proposal };
-    const { confirmed } = state.record;
-    const accepted = confirmed?.id === id ? confirmed : undefined;
-    const policy = {
-      pruneLimit: this.#options.pruneLimit,
-      allowPrune: known.allowPrune || accepted !== undefined,
-      allowPartition: known.allowPartition || accepted?.allowPartition === true,
-    };
-    const block = guard(this.#before(state), proposal, policy, this.#options.sourceAddresses());
+    const block = this.#guard(proposal, this.#allowance(id, state), state);
     if (block !== undefined) return { block };
     const good = this.#good && { ...this.#good, label: this.#good.revision.label };
     const { label } = known.revision;
     const { publicKey } = this.#options;
     return { facts: factsOf({ proposal, intent, label, good, publicKey }) };
+  }
+
+  /** Why a fleet must not be put in force; undefined: nothing speaks against it. */
+  objection(fleet: Fleet, allowance: Allowance, state: RolloutState): Block | undefined {
+    const barred = this.#options.reconciler.target?.state.barred;
+    const proposal = attempt(() => this.#options.reconciler.propose(fleet, { changed: 'all', barred }));
+    return 'state' in proposal ? this.#guard(proposal, allowance, state) : proposal;
+  }
+
+  /** For this one alone; whoever comes next is guarded again. */
+  accept(id: string, { allowPrune, allowPartition }: Allowance): void {
+    this.#accepted = { id, allowPrune, allowPartition };
+  }
+
+  #allowance(id: string, { record: { confirmed } }: RolloutState): Allowance {
+    const beforehand = this.#accepted?.id === id ? this.#accepted : undefined;
+    const later = confirmed?.id === id ? confirmed : undefined;
+    return {
+      allowPrune: beforehand?.allowPrune === true || later !== undefined,
+      allowPartition: beforehand?.allowPartition === true || later?.allowPartition === true,
+    };
+  }
+
+  #guard(after: Side, allowance: Allowance, state: RolloutState): Block | undefined {
+    const { pruneLimit, sourceAddresses } = this.#options;
+    return guard(this.#before(state), after, { pruneLimit, ...allowance }, sourceAddresses());
   }
 
   /** Relative to what is in force now. Throws where the fleet asks for more than this version can do. */

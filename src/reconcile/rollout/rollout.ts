@@ -14,7 +14,7 @@ import { initialState, nextDeadlineMs, recover, step } from './machine.ts';
 import type { RolloutEffect, RolloutInput, RolloutState, Verdict } from './model.ts';
 import type { Prober } from './probe.ts';
 import { Probing } from './probing.ts';
-import type { RolloutRecord } from './record.ts';
+import type { QuarantineReason, RolloutRecord } from './record.ts';
 import { type RolloutView, viewOf } from './report.ts';
 import { type Allowance, type Offer, type Origin, Revisions } from './revisions.ts';
 import type { RolloutStore } from './store.ts';
@@ -79,6 +79,7 @@ export class Rollout {
   #problem: string | undefined;
   /** Something of ours was there before this agent. */
   #adopted = false;
+  readonly #rollbacks = { ProbationFailed: 0, NotApplied: 0, Interrupted: 0, RolledBackByHand: 0 };
   /** Suspended, and nothing was there: what is trusted is programmed once. */
   #pausesLater = false;
 
@@ -109,6 +110,11 @@ export class Rollout {
   /** Why the record is not on disk as it should be; undefined: it is. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** How often a revision was taken back since this agent runs. */
+  rollbacks(): Readonly<Record<QuarantineReason, number>> {
+    return { ...this.#rollbacks };
   }
 
   report(): RolloutView {
@@ -162,6 +168,7 @@ export class Rollout {
   }
 
   #sayInterrupted(label: string): void {
+    this.#rollbacks.Interrupted += 1;
     const quarantined = this.#state.record.lastKnownGood !== undefined;
     const next = quarantined ? 'it is quarantined' : 'nothing was trusted before it, so it is tried again';
     this.#say('Warning', 'Interrupted', `${label} was on trial when the agent or the system ended: ${next}`);
@@ -325,6 +332,7 @@ export class Rollout {
         this.#revisions.apply(effect.revision.id, effect.intent, this.#state);
         break;
       case 'restore':
+        if (effect.reason !== undefined) this.#rollbacks[effect.reason] += 1;
         this.#revisions.restore(this.#state);
         break;
       case 'bar':

@@ -24,6 +24,7 @@ describe('an agent that follows a folder', () => {
     expect(await node.rowKeys()).toEqual(expect.arrayContaining(['link/link', 'address/10.77.0.1', 'route/route']));
 
     const other = createIdentity().publicKey;
+    node.write('robot-3.yaml', peerText('robot-3', createIdentity().publicKey)); // without another peer it would be alone
     node.write('robot-2.yaml', peerText('robot-2', other, '127.0.0.1:9') + vipText('robot-2', '10.77.0.2'));
     await until('the neighbour is programmed', async () => (await node.rowKeys()).includes('neighbour/10.77.0.2'));
     await node.ready();
@@ -231,11 +232,23 @@ describe('apply, diff and reconcile', () => {
     await startAlone(node);
     const other = createIdentity().publicKey;
     const set = setOf(node, peerText('robot-2', other));
-    const dry = await node.client.apply({ set, dryRun: true, timeoutMs: 5_000 });
+    const dry = await node.client.apply({
+      set,
+      dryRun: true,
+      timeoutMs: 5_000,
+      allowPartition: false,
+      allowPrune: false,
+    });
     expect(dry.changes.length).toBeGreaterThan(0);
     expect(await node.rowKeys()).toEqual([]);
 
-    const report = await node.client.apply({ set, dryRun: false, timeoutMs: 5_000 });
+    const report = await node.client.apply({
+      set,
+      dryRun: false,
+      timeoutMs: 5_000,
+      allowPartition: false,
+      allowPrune: false,
+    });
     expect(report).toMatchObject({ ready: true, revision: { label: expect.stringMatching(/^applied@sha256:/) } });
     expect(verbsOf(report)).toMatchObject({ 'cluster/warehouse': 'created', 'peer/robot-2': 'created' });
     expect(await node.rowKeys()).toContain(`peer/${other}`);
@@ -245,7 +258,13 @@ describe('apply, diff and reconcile', () => {
     await node.ready();
     expect(await node.rowKeys()).toContain(`peer/${other}`);
 
-    const smaller = await node.client.apply({ set: setOf(node), dryRun: false, timeoutMs: 5_000 });
+    const smaller = await node.client.apply({
+      set: setOf(node),
+      dryRun: false,
+      timeoutMs: 5_000,
+      allowPartition: false,
+      allowPrune: false,
+    });
     expect(verbsOf(smaller)).toMatchObject({ 'cluster/warehouse': 'unchanged', 'peer/robot-2': 'pruned' });
     expect(await node.rowKeys()).not.toContain(`peer/${other}`);
   });
@@ -254,7 +273,7 @@ describe('apply, diff and reconcile', () => {
     const node = await makeNode();
     await startAlone(node);
     const apply = (files: { path: string; text: string }[]) =>
-      node.client.apply({ set: { files }, dryRun: false, timeoutMs: 5_000 });
+      node.client.apply({ set: { files }, dryRun: false, timeoutMs: 5_000, allowPartition: false, allowPrune: false });
     await expect(apply([{ path: 'a.yaml', text: 'kind: [' }])).rejects.toMatchObject({
       code: 'fleet-invalid',
       exitCode: 2,

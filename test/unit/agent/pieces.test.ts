@@ -4,10 +4,12 @@ import { EventLog } from '../../../src/agent/events.ts';
 import type { FollowerState } from '../../../src/agent/follower.ts';
 import { encodeJson } from '../../../src/agent/json.ts';
 import { createLog } from '../../../src/agent/log.ts';
-import { SessionShell } from '../../../src/agent/session-shell.ts';
+import { type SessionProblem, SessionShell } from '../../../src/agent/session-shell.ts';
 import { OmniError } from '../../../src/errors.ts';
 import type { PublicKey } from '../../../src/manifest/model.ts';
 import type { Condition } from '../../../src/reconcile/conditions.ts';
+import { initialState } from '../../../src/reconcile/rollout/machine.ts';
+import { emptyRecord } from '../../../src/reconcile/rollout/record.ts';
 import { ManualClock } from '../source/lab.ts';
 
 describe('EventLog', () => {
@@ -66,8 +68,12 @@ describe('conditionsOf', () => {
   const shown = (conditions: readonly { type: string; status: string; reason: string }[]) =>
     conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
 
+  const untried = initialState(emptyRecord, 'boot');
+  const conditionsFor = (one: Condition, follower: FollowerState, sessions?: SessionProblem, rollout = untried) =>
+    conditionsOf({ reconcile: [one], follower, sessions, rollout, verifies: false });
+
   it('passes the reconciler’s through', () => {
-    expect(shown(conditionsOf([ready], fetched, undefined))).toEqual([
+    expect(shown(conditionsFor(ready, fetched))).toEqual([
       'Ready=True ReconciliationSucceeded',
       'SourceReady=True Fetched',
     ]);
@@ -75,7 +81,7 @@ describe('conditionsOf', () => {
 
   it('a source that is away leaves Ready as it is', () => {
     const error = new OmniError('gone', { code: 'source-unreachable', class: 'retry', fix: 'Look.' });
-    const conditions = conditionsOf([ready], { sourceReady: false, sinceMs: 5, error }, undefined);
+    const conditions = conditionsFor(ready, { sourceReady: false, sinceMs: 5, error });
     expect(shown(conditions)).toEqual(['Ready=True ReconciliationSucceeded', 'SourceReady=False SourceUnreachable']);
     expect(conditions[1]).toMatchObject({ message: 'gone. Look.', lastTransitionTime: '1970-01-01T00:00:00.005Z' });
   });
@@ -83,7 +89,7 @@ describe('conditionsOf', () => {
   it('a node that has read nothing yet says why', () => {
     const nothing: Condition = { ...ready, status: 'Unknown', reason: 'NoRevision', message: 'nothing read yet' };
     const error = new OmniError('no branch "mian"', { code: 'source-ref-missing', class: 'stall', fix: 'Push it.' });
-    const conditions = conditionsOf([nothing], { sourceReady: false, sinceMs: 5, error }, undefined);
+    const conditions = conditionsFor(nothing, { sourceReady: false, sinceMs: 5, error });
     expect(shown(conditions)).toEqual(['Ready=Unknown NoRevision', 'SourceReady=False SourceRefMissing']);
     expect(conditions[0]?.message).toBe('nothing read yet: no branch "mian". Push it.');
   });
@@ -93,7 +99,7 @@ describe('conditionsOf', () => {
     const finding = { severity: 'error', rule: 'x', message: 'is wrong', fix: 'mend it', position } as const;
     const revision = { id: 'b', label: 'main@sha1:b' };
     const invalid = { revision, errors: [finding, finding], sinceMs: 7 };
-    const conditions = conditionsOf([ready], { ...fetched, invalid }, undefined);
+    const conditions = conditionsFor(ready, { ...fetched, invalid });
     expect(shown(conditions)).toEqual([
       'Ready=False InvalidFleet',
       'Stalled=True InvalidFleet',
@@ -105,18 +111,16 @@ describe('conditionsOf', () => {
       lastTransitionTime: '1970-01-01T00:00:00.007Z',
     });
     const error = new OmniError('in use', { code: 'port-in-use', class: 'stall' });
-    expect(
-      shown(conditionsOf([ready], fetched, { error, sinceMs: 1, reason: 'SecretUnreadable' })).slice(0, 2),
-    ).toEqual(['Ready=False SecretUnreadable', 'Stalled=True SecretUnreadable']);
-    expect(shown(conditionsOf([ready], fetched, { error, sinceMs: 1 }))).toEqual([
+    expect(shown(conditionsFor(ready, fetched, { error, sinceMs: 1, reason: 'SecretUnreadable' })).slice(0, 2)).toEqual(
+      ['Ready=False SecretUnreadable', 'Stalled=True SecretUnreadable'],
+    );
+    expect(shown(conditionsFor(ready, fetched, { error, sinceMs: 1 }))).toEqual([
       'Ready=False PortInUse',
       'Stalled=True PortInUse',
       'SourceReady=True Fetched',
     ]);
     const failing: Condition = { ...ready, status: 'False' };
-    expect(conditionsOf([failing], { ...fetched, invalid }, undefined)[0]?.lastTransitionTime).toBe(
-      '2026-01-01T00:00:00.000Z',
-    );
+    expect(conditionsFor(failing, { ...fetched, invalid })[0]?.lastTransitionTime).toBe('2026-01-01T00:00:00.000Z');
   });
 });
 

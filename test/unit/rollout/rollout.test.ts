@@ -38,7 +38,7 @@ describe('a newer commit', () => {
     const since = agent.rollout.state.sequence;
     await agent.offer('b');
     await world.clock.advance(1_000);
-    expect(agent.rollout.view().trial).toMatchObject({ revision: { id: 'b' } });
+    expect(agent.rollout.report().trial).toMatchObject({ revision: { id: 'b' } });
     world.commit('c', edit(bad, [vip(5, { peer: 'robot-4' })]).fleet);
     expect(await agent.tried('c')).toMatchObject({ outcome: 'rolled-back', reason: 'ProbationFailed' });
     expect(await agent.verdict('b', since)).toMatchObject({ outcome: 'preempted' });
@@ -98,7 +98,7 @@ describe('a commit that breaks something', () => {
     expect(verdict.message).toContain('source: silence');
     expect(world.clock.now() - began).toBeLessThan(35_000);
     expect(world.rows()).toEqual(rows);
-    expect(agent.rollout.view()).toMatchObject({
+    expect(agent.rollout.report()).toMatchObject({
       lastKnownGood: { id: 'a' },
       waiting: { revision: { id: 'b' }, reason: 'RevisionQuarantined' },
       quarantined: [{ revision: { id: 'b' }, reason: 'ProbationFailed' }],
@@ -109,7 +109,7 @@ describe('a commit that breaks something', () => {
     expect(world.rows()).toEqual(rows);
     world.commit('c', edit(good, [peer(5), vip(5)]).fleet);
     expect(await agent.tried('c')).toMatchObject({ outcome: 'good' });
-    expect(agent.rollout.view().waiting).toBeUndefined();
+    expect(agent.rollout.report().waiting).toBeUndefined();
   });
 
   it('is confirmed as soon as all passes, whatever failed meanwhile', async () => {
@@ -119,7 +119,7 @@ describe('a commit that breaks something', () => {
     const since = agent.rollout.state.sequence;
     await agent.offer('b');
     await world.clock.advance(9_000);
-    expect(agent.rollout.view().trial?.probes).toEqual(
+    expect(agent.rollout.report().trial?.probes).toEqual(
       expect.arrayContaining([
         { id: 'source', state: 'failing', message: 'silence' },
         { id: 'peer/robot-3', state: 'passed' },
@@ -260,7 +260,7 @@ describe('a first install', () => {
     const since = agent.rollout.state.sequence;
     await agent.offer('a');
     await world.clock.advance(300_000);
-    expect(agent.rollout.view().trial).toBeDefined();
+    expect(agent.rollout.report().trial).toBeDefined();
     heal();
     expect(await agent.verdict('a', since)).toMatchObject({ outcome: 'good' });
   });
@@ -274,7 +274,7 @@ describe('a first install', () => {
     world.disk = new World().disk;
     const agent = await Agent.start(world);
     await agent.offer('a', { origin: 'cache' });
-    expect(agent.rollout.view().lastKnownGood).toMatchObject({ id: 'a' });
+    expect(agent.rollout.report().lastKnownGood).toMatchObject({ id: 'a' });
     await world.clock.advance(1_000);
     expect(agent.plane.writes).toBe(0);
     expect(world.record.lastKnownGood?.id).toBe('a');
