@@ -1,4 +1,7 @@
 import type { Failure } from './cycle.ts';
+import { LEFT } from './drift.ts';
+import { needsHelp } from './ledger.ts';
+import type { Target } from './target.ts';
 
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
 
@@ -16,7 +19,7 @@ export interface Condition {
 }
 
 /** All that the conditions follow from. */
-export interface Situation {
+interface Situation {
   /** The revision in force; undefined: none yet, or it was withdrawn. */
   readonly attempted: string | undefined;
   /** A revision whose rows have not all been looked at yet. */
@@ -28,6 +31,30 @@ export interface Situation {
   /** Drift that is left because the cluster says `report`, and because somebody keeps changing it. */
   readonly drifted: readonly Failure[];
   readonly contested: readonly Failure[];
+}
+
+export function situationOf({
+  target,
+  progressing,
+  failures,
+  left,
+}: {
+  readonly target: Target | undefined;
+  readonly progressing: boolean;
+  readonly failures: readonly Failure[];
+  /** Rows that are left on purpose. */
+  readonly left: readonly Failure[];
+}): Situation {
+  const first = failures.find(needsHelp) ?? failures.find((failure) => failure.attempted) ?? failures[0];
+  return {
+    attempted: target?.revision || undefined,
+    progressing,
+    suspended: target?.state.standing === 'suspended',
+    rows: target?.state.rows.size ?? 0,
+    failure: first && { first, count: failures.length, needsHelp: needsHelp(first) },
+    drifted: left.filter(({ code }) => code === LEFT.drifted),
+    contested: left.filter(({ code }) => code === LEFT.contested),
+  };
 }
 
 type Verdict = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;

@@ -3,7 +3,7 @@ import type { RowKey } from './rows.ts';
 /** As often as this within the window a row is written again; the next time it is left to whoever wants it otherwise. */
 export const CONTEST_LIMIT = 3;
 /** How long a write counts, and how long a row that was left must stay quiet before it is tried once more. */
-export const CONTEST_WINDOW_MS = 10 * 60_000;
+const CONTEST_WINDOW_MS = 10 * 60_000;
 
 interface Fight {
   /** Monotonic milliseconds of the last writes, at most `CONTEST_LIMIT`. */

@@ -1,15 +1,15 @@
 import type { Cluster } from '../manifest/model.ts';
 import { clusterOf } from './block.ts';
 import type { Clock } from './clock.ts';
-import { type Condition, conditionsOf } from './conditions.ts';
+import { type Condition, conditionsOf, situationOf } from './conditions.ts';
 import { type CycleReport, type Failure, failureOf } from './cycle.ts';
 import type { Cause } from './dataplane.ts';
-import { DriftBook, type DriftReport, isLeft, LEFT } from './drift.ts';
+import { DriftBook, isLeft, LEFT } from './drift.ts';
 import { driftEvents, type ReconcileEvent, settlementEvents } from './events.ts';
-import { Ledger, needsHelp } from './ledger.ts';
+import { Ledger } from './ledger.ts';
 import { namesOf } from './names.ts';
-import { type Change, type ObservedRow, type RowKey, type RowSet, rowOf } from './rows.ts';
-import { newStats, type ReconcileStats } from './stats.ts';
+import type { Change, ObservedRow, RowKey, RowSet } from './rows.ts';
+import { countPass, newStats, type ReconcileStats } from './stats.ts';
 import {
   type ObjectReport,
   objectReports,
@@ -18,6 +18,7 @@ import {
   type RowsReport,
   type RowsView,
   rowsReport,
+  statusOf,
 } from './status.ts';
 import type { Retarget, Target, Targeting } from './target.ts';
 import { Verified } from './verified.ts';
@@ -126,7 +127,7 @@ export class Journal {
     this.#settled = target;
     const unmet = [...report.unmet.values()];
     const failures = unmet.filter((failure) => !isLeft(failure));
-    this.#count(failures, drift, durationMs);
+    countPass(this.#stats, { failures, drift, durationMs });
     for (const event of driftEvents(drift, namesOf(target.fleet))) this.#onEvent(event);
     for (const event of settlementEvents(settlement)) this.#onEvent(event);
     if (this.#applied !== target.revision && this.#failures().length === 0) {
@@ -161,17 +162,12 @@ export class Journal {
   /** Draws the conditions anew; to be called after whatever they follow from. */
   judge(): void {
     const { inForce } = this.#targeting;
-    const failures = this.#failures();
-    const first = failures.find(needsHelp) ?? failures.find((failure) => failure.attempted) ?? failures[0];
-    const situation = {
-      attempted: inForce?.revision || undefined,
+    const situation = situationOf({
+      target: inForce,
       progressing: this.isProgressing,
-      suspended: inForce?.state.standing === 'suspended',
-      rows: inForce?.state.rows.size ?? 0,
-      failure: first && { first, count: failures.length, needsHelp: needsHelp(first) },
-      drifted: this.#left(LEFT.drifted),
-      contested: this.#left(LEFT.contested),
-    };
+      failures: this.#failures(),
+      left: this.#left(),
+    });
     this.#conditions = conditionsOf(situation, this.#conditions, new Date(this.#clock.wall()).toISOString());
   }
 
@@ -187,27 +183,19 @@ export class Journal {
   }
 
   status(): ReconcilerStatus {
-    const { inForce } = this.#targeting;
-    const { standing, self, rows } = inForce?.state ?? {};
     const { asked } = this.#drift;
-    const unverified = asked.all ? (rows?.size ?? 0) : asked.keys.size;
-    return {
-      revision: {
-        ...(inForce?.revision && { attempted: inForce.revision }),
-        ...(this.#applied && { applied: this.#applied }),
-      },
-      ...(standing && { standing }),
-      ...(self && { self }),
+    const { inForce: target } = this.#targeting;
+    const unverified = asked.all ? (target?.state.rows.size ?? 0) : asked.keys.size;
+    return statusOf({
+      target,
+      applied: this.#applied,
       conditions: this.#conditions,
       objects: this.ledger.counts(),
-      rows: {
-        desired: rows?.size ?? 0,
-        observed: this.#observed.size,
-        pending: Math.max(unverified, this.ledger.failures.size),
-      },
+      observed: this.#observed.size,
+      pending: Math.max(unverified, this.ledger.failures.size),
       failures: this.#failures(),
-      left: [...this.ledger.failures.values()].filter(isLeft),
-    };
+      left: this.#left(),
+    });
   }
 
   objects(): readonly ObjectReport[] {
@@ -228,8 +216,9 @@ export class Journal {
   }
 
   stats(): ReconcileStats {
-    const [contestedRows, driftedRows] = [this.#left(LEFT.contested).length, this.#left(LEFT.drifted).length];
-    return { ...structuredClone(this.#stats), contestedRows, driftedRows };
+    const left = this.#left();
+    const contestedRows = left.filter(({ code }) => code === LEFT.contested).length;
+    return { ...structuredClone(this.#stats), contestedRows, driftedRows: left.length - contestedRows };
   }
 
   say(type: ReconcileEvent['type'], reason: string, message: string): void {
@@ -241,17 +230,8 @@ export class Journal {
     return [...(this.#passFailure ? [this.#passFailure] : []), ...failures];
   }
 
-  #left(code: string): readonly Failure[] {
-    return [...this.ledger.failures.values()].filter((failure) => failure.code === code);
-  }
-
-  #count(failures: readonly Failure[], { healed, detected }: DriftReport, durationMs: number): void {
-    this.#stats.passes++;
-    this.#stats.driftHealed += healed.length;
-    for (const { change } of [...healed, ...detected]) this.#stats.drift[rowOf(change).kind]++;
-    this.#stats.lastDurationMs = durationMs;
-    this.#stats.totalDurationMs += durationMs;
-    for (const failure of failures) if (failure.attempted) this.#stats.errors[failure.class]++;
+  #left(): readonly Failure[] {
+    return [...this.ledger.failures.values()].filter(isLeft);
   }
 }
 

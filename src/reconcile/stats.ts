@@ -1,5 +1,7 @@
 import type { ErrorClass } from '../errors.ts';
-import type { Change, RowKind } from './rows.ts';
+import type { Failure } from './cycle.ts';
+import type { DriftReport } from './drift.ts';
+import { type Change, type RowKind, rowOf } from './rows.ts';
 
 /** Counts since start, for `omni_reconcile_*`. */
 export interface ReconcileStats {
@@ -35,4 +37,20 @@ export function newStats(): StatsCounter {
     lastDurationMs: 0,
     totalDurationMs: 0,
   };
+}
+
+/** What one pass that got through adds. */
+interface Pass {
+  readonly failures: readonly Failure[];
+  readonly drift: Pick<DriftReport, 'healed' | 'detected'>;
+  readonly durationMs: number;
+}
+
+export function countPass(stats: StatsCounter, { failures, drift, durationMs }: Pass): void {
+  stats.passes++;
+  stats.driftHealed += drift.healed.length;
+  for (const { change } of [...drift.healed, ...drift.detected]) stats.drift[rowOf(change).kind]++;
+  stats.lastDurationMs = durationMs;
+  stats.totalDurationMs += durationMs;
+  for (const failure of failures) if (failure.attempted) stats.errors[failure.class]++;
 }

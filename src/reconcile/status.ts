@@ -38,6 +38,29 @@ export interface ReconcilerStatus {
   readonly left: readonly Failure[];
 }
 
+export function statusOf({
+  target,
+  applied,
+  observed,
+  pending,
+  ...rest
+}: Pick<ReconcilerStatus, 'conditions' | 'objects' | 'failures' | 'left'> & {
+  readonly target: Target | undefined;
+  readonly applied: string | undefined;
+  /** Numbers of rows. */
+  readonly observed: number;
+  readonly pending: number;
+}): ReconcilerStatus {
+  const { standing, self, rows } = target?.state ?? {};
+  return {
+    revision: { ...(target?.revision && { attempted: target.revision }), ...(applied && { applied }) },
+    ...(standing && { standing }),
+    ...(self && { self }),
+    rows: { desired: rows?.size ?? 0, observed, pending },
+    ...rest,
+  };
+}
+
 /** Live: to be read at once, not kept. */
 export interface RowsView {
   readonly target: Target | undefined;

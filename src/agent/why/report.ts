@@ -141,7 +141,7 @@ function shown(observed: Row | undefined, desired: Row | undefined, failing: boo
   return failing ? (desired ?? observed) : (observed ?? desired);
 }
 
-export function withFix(message: string, fix: string | undefined): string {
+function withFix(message: string, fix: string | undefined): string {
   return fix === undefined ? message : `${message}. ${fix}`;
 }
 
