@@ -24,7 +24,7 @@ describe('an agent that follows a folder', () => {
     expect(await node.rowKeys()).toEqual(expect.arrayContaining(['link/link', 'address/10.77.0.1', 'route/route']));
 
     const other = createIdentity().publicKey;
-    node.write('robot-3.yaml', peerText('robot-3', createIdentity().publicKey)); // without another peer it would be alone
+    node.write('robot-3.yaml', peerText('robot-3', createIdentity().publicKey, '127.0.0.1:8')); // or it would be alone
     node.write('robot-2.yaml', peerText('robot-2', other, '127.0.0.1:9') + vipText('robot-2', '10.77.0.2'));
     await until('the neighbour is programmed', async () => (await node.rowKeys()).includes('neighbour/10.77.0.2'));
     await node.ready();
