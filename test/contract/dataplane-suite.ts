@@ -327,6 +327,17 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         expect(await plane.sessions.list([])).toEqual([]);
       });
 
+      it('are asked for under one or two keys of mac1; the same ones again write nothing', async () => {
+        const [first, second] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
+        await plane.sessions.setMac1Keys([first, second]);
+        const { writes } = plane;
+        await plane.sessions.setMac1Keys([first, second]);
+        expect(plane.writes).toBe(writes);
+        for (const none of [[], [first, second, first], [first.subarray(1)]]) {
+          await expect(plane.sessions.setMac1Keys(none)).rejects.toThrow(RangeError);
+        }
+      });
+
       it('take over sending as they come, but not before they are confirmed', async () => {
         await plane.sessions.install(session(1n));
         expect(await current()).toEqual([1n]);
