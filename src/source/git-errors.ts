@@ -49,6 +49,15 @@ export function revMissing(origin: string, rev: string): OmniError {
   );
 }
 
+export function remoteShallow(origin: string): OmniError {
+  return sourceError(
+    `${origin} is a shallow clone: it holds a part of its history only`,
+    'source-shallow',
+    'stall',
+    'Run git fetch --unshallow there, or mirror with git clone --mirror.',
+  );
+}
+
 export function pathMissing(origin: string, path: string, revision: string): OmniError {
   return sourceError(
     `${origin} has no folder "${path}" at ${revision}`,

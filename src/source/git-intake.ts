@@ -1,5 +1,5 @@
 import { OmniError } from '../errors.ts';
-import { damaged } from './git-errors.ts';
+import { damaged, remoteShallow } from './git-errors.ts';
 import { type Relation, relation } from './git-history.ts';
 import type { GitObject } from './git-objects.ts';
 import { type RemoteRef, tooLargeWithHistory, transfer } from './git-remote.ts';
@@ -116,8 +116,10 @@ export class GitIntake {
       throw tooLargeWithHistory(remote.display, limits);
     }
     const object = await store.ref('incoming', ref.name);
-    if (object === undefined) throw damaged('cache', remote.display, `${ref.name} is missing after the transfer`);
-    return object;
+    // Another id than was offered is fine where somebody pushed meanwhile.
+    if (object !== undefined && object.id !== before?.id) return object;
+    // git takes the objects, and leaves the ref where it was.
+    throw remoteShallow(remote.display);
   }
 }
 

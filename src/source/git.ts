@@ -52,7 +52,6 @@ const OWN_FAULTS: ReadonlySet<string> = new Set([
   'gpg-missing',
   'ssh-keygen-missing',
   'source-cache-unwritable',
-  'source-cache-damaged',
   'mark-damaged',
 ]);
 /** Refusals by what a commit holds, which will be the same next time. Those by trust files, clock and mark may not. */
@@ -251,7 +250,8 @@ class GitSource implements Source {
         failures.push(error);
       }
     }
-    throw joinFailures(failures);
+    // Only now, for a remote that sends rubbish looks the same: the cache is not thrown away while another one can use it.
+    throw failures.find(({ code }) => code === 'source-cache-damaged') ?? joinFailures(failures);
   }
 
   async #fetchFrom(
@@ -264,7 +264,8 @@ class GitSource implements Source {
     const ref = await askRemote(store.context, remote, names, label, limits, signal);
     const key = `${ref.name} ${ref.id} ${trust}`;
     if (this.#settled?.key === key) return this.#settled.snapshot;
-    const refusal = this.#refused.get(key);
+    const offer = `${remote.url} ${key}`;
+    const refusal = this.#refused.get(offer);
     if (refusal !== undefined && !rewind) throw refusal;
     const notes = failures.map(({ message }) => `passed over: ${message}`);
     try {
@@ -274,14 +275,14 @@ class GitSource implements Source {
       if (await store.isScattered()) this.#collectGarbageLater(store);
       return snapshot;
     } catch (error) {
-      if (error instanceof OmniError && LASTING.has(error.code)) this.#refuse(key, error);
+      if (error instanceof OmniError && LASTING.has(error.code)) this.#refuse(offer, error);
       throw error;
     }
   }
 
-  #refuse(key: string, error: OmniError): void {
+  #refuse(offer: string, error: OmniError): void {
     if (this.#refused.size >= REFUSALS_KEPT) this.#refused.clear();
-    this.#refused.set(key, error);
+    this.#refused.set(offer, error);
   }
 
   /** A damaged cache is fetched anew, once: nobody at a robot can run git fsck. Kept until the new one is complete. */

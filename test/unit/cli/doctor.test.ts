@@ -137,7 +137,12 @@ describe('doctor', () => {
     ],
     ['git', 'no git', host({}, { versionOf: async () => undefined }), /git is not installed/],
     ['timeout', 'no timeout', host({}, { has: async () => false }), /timeout is not installed.*hangs/],
-    ['prlimit', 'no prlimit', host({}, { has: async (name) => name !== 'prlimit' }), /prlimit is not installed.*memory/],
+    [
+      'prlimit',
+      'no prlimit',
+      host({}, { has: async (name) => name !== 'prlimit' }),
+      /prlimit is not installed.*memory/,
+    ],
     ['git', 'an old git', host({}, { versionOf: async () => 'git version 2.20.1' }), /2\.20\.1 is older/],
     ['underlay', 'no default route', host({ defaultRouteOver: 9 }), /no interface has a default route/],
     ['underlay', 'an underlay that is down', host({ links: [{ ...ETH0, up: false }] }), /eth0 is down/],

@@ -1,4 +1,4 @@
-import { readdirSync, renameSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GitSourceOptions } from '../../../src/source/git.ts';
@@ -98,6 +98,30 @@ describe('several remotes', () => {
     expect(snapshot.notes?.join()).toMatch(/passed over: .*does not descend/);
     goAway(first);
     expect(await failure(source.fetch(signal))).toMatchObject({ code: 'history-rewound', class: 'stall' });
+  });
+
+  it('a shallow mirror, and one that lost objects, are passed over; the cache stays as it is', async () => {
+    const { first, remotes } = mirrored();
+    const [good = { url: '' }] = remotes;
+    const cacheDir = join(lab.root, `passed-over-${count}`);
+    await lab.source({ remotes: [good], cacheDir }).fetch(signal);
+    const inode = statSync(cacheIn(cacheDir)).ino;
+
+    const two = first.write('a.yaml', '2').commit('two');
+    first.write('b.yaml', '2').commit('three');
+    const shallow = join(lab.root, `shallow-${count}`);
+    first.git('clone', '--quiet', '--bare', '--depth=1', first.url, shallow);
+    const holed = join(lab.root, `holed-${count}`);
+    first.git('clone', '--quiet', '--bare', first.folder, holed); // keeps the loose objects of a local repository
+    rmSync(join(holed, 'objects', two.slice(0, 2), two.slice(2)), { force: true });
+    const alone = await failure(lab.source({ remotes: [{ url: `file://${shallow}` }] }).fetch(signal));
+    expect(alone).toMatchObject({ code: 'source-shallow', class: 'stall', exitCode: 3 });
+    expect(alone.message).toMatch(/shallow clone/);
+    const source = lab.source({ remotes: [{ url: `file://${shallow}` }, { url: `file://${holed}` }, good], cacheDir });
+    const snapshot = await source.fetch(signal);
+    expect(snapshot.revision.subject).toBe('three');
+    expect(snapshot.notes).toHaveLength(2);
+    expect(statSync(cacheIn(cacheDir)).ino).toBe(inode);
   });
 
   it('share one cache and one mark, whatever their order and number', async () => {

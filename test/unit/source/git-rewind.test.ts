@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { GitSourceOptions } from '../../../src/source/git.ts';
@@ -123,6 +123,18 @@ describe('the mark', () => {
         { cache: expect.stringMatching(/^[0-9a-f]{32}$/), remotes: [repository.url], accepted: { main: ids[2] } },
       ],
     });
+  });
+
+  it('that cannot be written keeps a commit from being handed out, and the old one in force', async () => {
+    const { repository, ids, cacheDir, open } = await followed();
+    const next = repository.write('a.yaml', '4').commit('4');
+    const obstacle = join(cacheDir, 'mark.json.new');
+    mkdirSync(obstacle);
+    const source = open();
+    expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-cache-unwritable', class: 'retry' });
+    expect((await source.cached(signal))?.revision.id).toBe(ids[2]);
+    rmdirSync(obstacle);
+    expect((await source.fetch(signal)).revision.id).toBe(next);
   });
 
   it('that cannot be read is stood in for by the cache; without either nothing is believed', async () => {
