@@ -8,7 +8,7 @@ const KEY_LEN = mac1EntryLayout.fields.keys.size / OMNI_MAC1_KEYS;
 /** Copies of the keys. Throws RangeError unless they are one or two of 32 bytes. */
 export function copyMac1Keys(keys: readonly Uint8Array[]): readonly Uint8Array[] {
   if (keys.length === 0 || keys.length > OMNI_MAC1_KEYS || keys.some(({ byteLength }) => byteLength !== KEY_LEN)) {
-    throw new RangeError(`mac1 keys are one to ${OMNI_MAC1_KEYS} of ${KEY_LEN} bytes`);
+    throw new RangeError(`mac1 keys are one or two of ${KEY_LEN} bytes`);
   }
   return keys.map((key) => Uint8Array.from(key));
 }
