@@ -1,4 +1,6 @@
+import { quarantineOf } from './bookkeeping.ts';
 import type { RolloutState, Verdict } from './model.ts';
+import { quarantinedStage } from './trial.ts';
 
 /**
  * What became of a revision; undefined: that is not decided yet. `since`: decisions up to this number of
@@ -16,5 +18,9 @@ export function fateOf(state: RolloutState, id: string, since: number): Verdict 
     return { outcome: at, reason, message };
   }
   if (inForce?.id === id) return { outcome: 'good', reason: 'InForce', message: 'it is in force' };
+  if (quarantineOf(state.record, id) !== undefined) {
+    const { at, reason, message } = quarantinedStage(state, id);
+    return { outcome: at, reason, message };
+  }
   return { outcome: 'preempted', reason: 'Superseded', message: 'a newer revision came before it was tried' };
 }
