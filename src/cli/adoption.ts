@@ -7,7 +7,7 @@ import type { Invocation } from './verb.ts';
 import { type Conclusion, conclude, isTakenBack, newerConclusion } from './verdict.ts';
 import { type ApplyView, operationTally, tally, writeObjectLines } from './views/apply.ts';
 import { changeLines } from './views/changes.ts';
-import { type RolloutView, trialWords } from './views/rollout.ts';
+import { type StatusView, trialWords } from './views/rollout.ts';
 
 const POLL_MS = 500;
 const ANSWER_MS = 2_000;
@@ -30,7 +30,7 @@ export async function adopt(
 ): Promise<number> {
   const { io, options, out, progress } = invocation;
   const client = connect(invocation);
-  const deadlineMs = io.now() + options.timeout;
+  const sinceMs = io.now();
   const report = await awaitReport(invocation, request.starting, () => request.ask(client));
   const { output } = options;
   const touched = report.objects.filter(({ verb }) => verb !== 'unchanged');
@@ -49,7 +49,7 @@ export async function adopt(
     progress.done(`${shortRevision(report.revision.label)} is taken back, and quarantined`);
     return ExitCode.ok;
   }
-  return settle(invocation, report, { client, follow: request.follow, deadlineMs });
+  return settle(invocation, report, { client, follow: request.follow, sinceMs });
 }
 
 /** Waits for the agent's report, and says meanwhile on stderr how the trial goes. */
@@ -111,32 +111,31 @@ export interface Settling {
   readonly client: AgentClient;
   /** The request that was answered named no revision: where a newer one came first, that one's verdict counts. */
   readonly follow: boolean;
-  readonly deadlineMs: number;
+  /** When it was asked for, milliseconds since 1970. */
+  readonly sinceMs: number;
 }
 
 /** The exit code of a report, or the error that it amounts to. */
 export async function settle(
-  { io, progress }: Invocation<AgentOptions>,
+  { io, options, progress }: Invocation<AgentOptions>,
   { revision, verdict, ready }: ApplyView,
-  { client, follow, deadlineMs }: Settling,
+  { client, follow, sinceMs }: Settling,
 ): Promise<number> {
   if (verdict?.outcome !== 'preempted' || !follow) return conclude({ revision, verdict, ready }, progress);
   progress.info(`a newer revision came before the verdict on ${shortRevision(revision.label)}: waiting for its own`);
   for (;;) {
     const status = await client.status();
-    const newer = newerConclusion(status, revision);
+    const newer = newerConclusion(status, { revision, sinceMs });
     if (newer !== undefined) return conclude(newer, progress);
-    if (io.now() >= deadlineMs) return conclude(undecided(status, revision), progress);
+    if (io.now() >= sinceMs + options.timeout) return conclude(undecided(status, revision), progress);
     await io.sleep(POLL_MS, io.signal);
   }
 }
 
-function undecided({ rollout }: { readonly rollout: RolloutView }, preempted: Conclusion['revision']): Conclusion {
-  const { trial } = rollout;
-  const message = trial === undefined ? '' : trialWords(trial);
-  return {
-    revision: trial?.revision ?? preempted,
-    verdict: { outcome: 'trial', reason: 'Probation', message },
-    ready: false,
-  };
+function undecided({ rollout: { trial } }: StatusView, preempted: Conclusion['revision']): Conclusion {
+  const verdict =
+    trial === undefined
+      ? ({ outcome: 'preempted', reason: 'Superseded', message: 'nothing came of that one yet' } as const)
+      : ({ outcome: 'trial', reason: 'Probation', message: trialWords(trial) } as const);
+  return { revision: trial?.revision ?? preempted, verdict, ready: false };
 }

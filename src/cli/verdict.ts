@@ -15,8 +15,14 @@ export interface Conclusion {
   readonly ready: boolean;
 }
 
-/** A verdict on another revision than the one asked for: it came while that one was on trial. Undefined: not yet. */
-export function newerConclusion(status: StatusView, preempted: RevisionView): Conclusion | undefined {
+/**
+ * The verdict on another revision than the one asked for, which it overtook. Undefined: not yet. `sinceMs`: when it was asked
+ * for, milliseconds since 1970; what was decided before is about neither.
+ */
+export function newerConclusion(
+  status: StatusView,
+  { revision: preempted, sinceMs }: { readonly revision: RevisionView; readonly sinceMs: number },
+): Conclusion | undefined {
   const { trial, waiting, history, quarantined } = status.rollout;
   if (trial !== undefined) return undefined;
   const ready = status.conditions.some(({ type, status: state }) => type === 'Ready' && state === 'True');
@@ -27,6 +33,7 @@ export function newerConclusion(status: StatusView, preempted: RevisionView): Co
     return { revision, verdict: { outcome: isRefusal(reason) ? 'refused' : 'waiting', reason, message }, ready };
   }
   if (newest === undefined || newest.revision.id === preempted.id || newest.outcome === 'preempted') return undefined;
+  if (Date.parse(newest.at) < sinceMs) return undefined;
   const { revision, message } = newest;
   if (newest.outcome !== 'rolled-back')
     return { revision, verdict: { outcome: 'good', reason: 'Good', message }, ready };

@@ -58,7 +58,7 @@ async function apply(invocation: Invocation<ApplyOptions>): Promise<number> {
   const set = await fileSetOf(files);
   const { allowPartition, allowPrune, timeout: timeoutMs } = options;
   const client = connect({ io, options });
-  const deadlineMs = io.now() + timeoutMs;
+  const sinceMs = io.now();
   const starting = dryRun ? 'asking the agent what it would do' : 'applying, and waiting for the verdict';
   const report = await awaitReport(invocation, starting, () =>
     client.apply({ set, dryRun, timeoutMs, allowPartition, allowPrune }),
@@ -69,5 +69,5 @@ async function apply(invocation: Invocation<ApplyOptions>): Promise<number> {
     writeObjectLines(out, report.objects, dryRun ? ' (node dry run)' : '');
     out.write(`${tally(report.objects)}; ${operationTally(report.changes)}\n`);
   }
-  return dryRun ? ExitCode.ok : settle(invocation, report, { client, follow: false, deadlineMs });
+  return dryRun ? ExitCode.ok : settle(invocation, report, { client, follow: false, sinceMs });
 }

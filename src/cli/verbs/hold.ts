@@ -32,11 +32,12 @@ export function holdCommand(cli: Cli): Command {
     if (reason.trim() === '') {
       throw usageError('a hold needs a reason', "Say why, as in `omni hold --reason 'mission 12' --until 18:30`.");
     }
-    const end = until === undefined ? undefined : new Date(parseUntil(until, io.now())).toISOString();
+    const nowMs = io.now();
+    const end = until === undefined ? undefined : new Date(parseUntil(until, nowMs)).toISOString();
     const request = { reason, replace, ...(end === undefined ? {} : { until: end }) };
     const rollout = await connect({ io, options }).hold(request);
     if (output !== 'table') out.document(output, 'Rollout', rollout);
-    else out.write(`node held ${end === undefined ? 'until `omni release`' : untilWords(end, io.now())}\n`);
+    else out.write(`node held ${end === undefined ? 'until `omni release`' : untilWords(end, nowMs)}\n`);
     return ExitCode.ok;
   });
 }

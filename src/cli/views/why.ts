@@ -20,7 +20,7 @@ interface WhyLayout {
 export function renderWhy(report: WhyView, { clocks, style, width }: WhyLayout): string {
   const { nowMs } = clocks;
   const children: TreeNode[] = [
-    ...report.notes.map((note): TreeNode => ({ text: shortDigests(note), mark: ['warn', style.symbols.warn] })),
+    ...report.notes.map((note): TreeNode => ({ text: shortDigests(note), mark: ['dim', style.symbols.action] })),
     ...report.rows.map((row) => rowNode(row, nowMs, style)),
     ...report.sessions.map((session) => sessionNode(session, clocks)),
     ...report.objects.map((object) => objectNode(object, nowMs)),

@@ -179,13 +179,14 @@ describe('the verdict', () => {
   });
 
   const preempted = report({ outcome: 'preempted', reason: 'NewerRevision', message: 'a newer one came' });
-  const decided = (outcome: 'good' | 'rolled-back'): Status => ({
+  const after = new Date(NOW_MS + 1_000).toISOString();
+  const decided = (outcome: 'good' | 'rolled-back', at = after): Status => ({
     ...(outcome === 'good' ? READY : NOT_READY),
     rollout: {
       ...(outcome === 'good'
         ? {}
         : { waiting: { revision: NEWER, reason: 'RevisionQuarantined', message: 'it was rolled back' } }),
-      history: [{ revision: NEWER, outcome, message: 'so it ended', at: REVISION.time, tookMs: 1 }],
+      history: [{ revision: NEWER, outcome, message: 'so it ended', at, tookMs: 1 }],
       quarantined: [],
       revoked: [],
     },
@@ -210,6 +211,13 @@ describe('the verdict', () => {
     const answer = await ask(['reconcile', '--timeout', '3s'], { reconcile: preempted, status: trialStatus });
     expect(answer.code).toBe(4);
     expect(answer.stderr).toMatch(/main@sha1:dddddddd is still on trial.*1 of 3 probes pass/);
+  });
+
+  it('pre-empted, and what was decided before is no verdict: exit 1', async () => {
+    const status = decided('good', REVISION.time);
+    const answer = await ask(['reconcile', '--timeout', '3s'], { reconcile: preempted, status });
+    expect(answer.code).toBe(1);
+    expect(answer.stderr).toContain('error: main@sha1:450796dd was pre-empted by a newer revision');
   });
 
   it('pre-empted, by something that waits: exit 2', async () => {
