@@ -94,7 +94,7 @@ function manifestsOf(listing: string, request: SnapshotRequest): { files: Manife
 }
 
 /** A skipped manifest would read as a deletion; so a name that cannot be shown refuses the whole snapshot. */
-function checkName(path: string): void {
+export function checkName(path: string): void {
   if (!hasControlCharacter(path) && !path.includes('\ufffd')) return;
   throw sourceInvalid(
     `the file name "${printable(path)}" holds control characters or is not UTF-8`,

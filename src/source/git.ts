@@ -1,17 +1,15 @@
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { Clock } from './clock.ts';
+import { GitArchive } from './git-archive.ts';
 import { Blamer } from './git-blame.ts';
 import { openCache } from './git-cache.ts';
-import { damaged, revMissing } from './git-errors.ts';
-import { relation } from './git-history.ts';
-import { type Followed, GitIntake } from './git-intake.ts';
-import type { GitObject } from './git-objects.ts';
+import { GitFetcher } from './git-fetcher.ts';
+import type { Followed } from './git-intake.ts';
 import { cacheContext, type GitContext } from './git-process.ts';
-import { askRemote, pingRemote } from './git-remote.ts';
+import { pingRemote } from './git-remote.ts';
 import { joinFailures, parseRemote, type Remote, type RemoteOptions, RemoteOrder } from './git-remotes.ts';
-import { GitStore, shelved } from './git-store.ts';
-import { notAccepted } from './git-trust-errors.ts';
+import { GitStore } from './git-store.ts';
 import { checkVerifyOptions, Verifier, type VerifyOptions } from './git-verify.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
@@ -40,23 +38,9 @@ export interface GitSourceOptions {
 
 interface Opened {
   readonly store: GitStore;
-  readonly verifier: Verifier | undefined;
-  readonly intake: GitIntake;
+  readonly fetcher: GitFetcher;
+  readonly archive: GitArchive;
 }
-
-/** Not the fault of a remote: asking another one would end the same way. */
-const OWN_FAULTS: ReadonlySet<string> = new Set([
-  'git-missing',
-  'timeout-missing',
-  'prlimit-missing',
-  'gpg-missing',
-  'ssh-keygen-missing',
-  'source-cache-unwritable',
-  'mark-damaged',
-]);
-/** Refusals by what a commit holds, which will be the same next time. Those by trust files, clock and mark may not. */
-const LASTING: ReadonlySet<string> = new Set(['source-invalid', 'source-path-missing', 'source-too-large']);
-const REFUSALS_KEPT = 16;
 
 /** Follows one branch or tag of a git repository by polling; see `Source`. A quiet poll costs one process. */
 export function openGitSource(options: GitSourceOptions): Source {
@@ -75,9 +59,6 @@ class GitSource implements Source {
   readonly #blamer = new Blamer();
   #opened: Opened | undefined;
   #probe: Promise<GitContext> | undefined;
-  /** The remote's value and the trust files under which it was accepted; nothing changes while they do not. */
-  #settled: { readonly key: string; readonly snapshot: Snapshot } | undefined;
-  readonly #refused = new Map<string, OmniError>();
   #rewind = false;
   #stopping = new AbortController();
   #queue: Promise<unknown> = Promise.resolve();
@@ -106,10 +87,10 @@ class GitSource implements Source {
       this.#rewind = false;
       let answered = false;
       try {
-        const snapshot = await this.#fetchOnce(rewind, signal).catch((error: unknown) =>
-          this.#healed(error, rewind, signal),
-        );
+        const { store, fetcher } = await this.#open();
+        const snapshot = await fetcher.fetch(rewind, signal);
         answered = true;
+        if (await store.isScattered()) this.#collectGarbageLater(store);
         return snapshot;
       } catch (error) {
         // A remote that answers with what we must refuse is polled as ever: the next commit may mend it.
@@ -123,39 +104,11 @@ class GitSource implements Source {
   }
 
   cached(signal: AbortSignal): Promise<Snapshot | undefined> {
-    return this.#exclusively(async () => {
-      const { store, verifier } = await this.#open();
-      if (!(await store.exists())) return undefined;
-      await store.prepare();
-      const { names, path, label } = this.#followed;
-      for (const name of names) {
-        const object = await store.ref('accepted', name);
-        if (object === undefined) continue;
-        const commit = await store.commitAt(object.id);
-        if (commit === undefined) continue;
-        await verifier?.refresh(signal);
-        const signature = await verifier?.vouch({ ref: name, object, commit, since: undefined }, signal);
-        return store.snapshot({ commit, path, ref: label, signature }, signal);
-      }
-      return undefined;
-    });
+    return this.#exclusively(async () => (await this.#open()).archive.newest(signal));
   }
 
   at(rev: string, signal: AbortSignal): Promise<Snapshot> {
-    return this.#exclusively(async () => {
-      checkRev(rev);
-      const { store, verifier } = await this.#open();
-      if (!(await store.exists())) throw revMissing(store.context.origin, rev);
-      await store.prepare();
-      const commit = await this.#resolve(store, rev);
-      if (commit === undefined) throw revMissing(store.context.origin, rev);
-      const { path } = this.#followed;
-      if (await this.#wasAccepted(store, commit, signal)) return store.snapshot({ commit, path, ref: rev }, signal);
-      if (verifier === undefined) throw notAccepted(store.context.origin, rev);
-      await verifier.refresh(signal);
-      const signature = await verifier.vouch({ ref: undefined, object: commit, commit, since: undefined }, signal);
-      return store.snapshot({ commit, path, ref: rev, signature }, signal);
-    });
+    return this.#exclusively(async () => (await this.#open()).archive.at(checkRev(rev), signal));
   }
 
   watch(wake: () => void): () => Promise<void> {
@@ -221,7 +174,11 @@ class GitSource implements Source {
     const { cacheDir, limits, verify } = this.#options;
     const store = await GitStore.open(cacheDir, this.#remotes, limits);
     const verifier = verify && new Verifier(verify, store.context, store.objects, join(cacheDir, 'gnupg'));
-    this.#opened ??= { store, verifier, intake: new GitIntake(store, verifier, this.#followed) };
+    this.#opened ??= {
+      store,
+      fetcher: new GitFetcher(store, verifier, this.#followed, this.#order),
+      archive: new GitArchive(store, verifier, this.#followed),
+    };
     return this.#opened;
   }
 
@@ -231,106 +188,10 @@ class GitSource implements Source {
     return cacheContext(folder, this.description, this.#options.limits.memoryBytes);
   }
 
-  async #fetchOnce(rewind: boolean, signal: AbortSignal): Promise<Snapshot> {
-    const opened = await this.#open();
-    const { store } = opened;
-    if (store.damaged) throw damaged('cache', store.context.origin, 'a manifest could not be read');
-    await store.prepare();
-    const trust = (await opened.verifier?.refresh(signal)) ?? '';
-    const failures: OmniError[] = [];
-    for (const remote of this.#order.list()) {
-      try {
-        const snapshot = await this.#fetchFrom(opened, remote, { rewind, trust, failures }, signal);
-        this.#order.answered(remote);
-        return snapshot;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof OmniError) || OWN_FAULTS.has(error.code)) throw error;
-        this.#order.failed(remote);
-        failures.push(error);
-      }
-    }
-    // Only now, for a remote that sends rubbish looks the same: the cache is not thrown away while another one can use it.
-    throw failures.find(({ code }) => code === 'source-cache-damaged') ?? joinFailures(failures);
-  }
-
-  async #fetchFrom(
-    { store, intake }: Opened,
-    remote: Remote,
-    { rewind, trust, failures }: { rewind: boolean; trust: string; failures: readonly OmniError[] },
-    signal: AbortSignal,
-  ): Promise<Snapshot> {
-    const { names, label, limits } = this.#followed;
-    const ref = await askRemote(store.context, remote, names, label, limits, signal);
-    const key = `${ref.name} ${ref.id} ${trust}`;
-    if (this.#settled?.key === key) return this.#settled.snapshot;
-    const offer = `${remote.url} ${key}`;
-    const refusal = this.#refused.get(offer);
-    if (refusal !== undefined && !rewind) throw refusal;
-    const notes = failures.map(({ message }) => `passed over: ${message}`);
-    try {
-      const several = this.#remotes.length > 1;
-      const snapshot = await intake.take({ remote, ref, rewind, several, notes }, signal);
-      this.#settled = { key, snapshot };
-      if (await store.isScattered()) this.#collectGarbageLater(store);
-      return snapshot;
-    } catch (error) {
-      if (error instanceof OmniError && LASTING.has(error.code)) this.#refuse(offer, error);
-      throw error;
-    }
-  }
-
-  #refuse(offer: string, error: OmniError): void {
-    if (this.#refused.size >= REFUSALS_KEPT) this.#refused.clear();
-    this.#refused.set(offer, error);
-  }
-
-  /** A damaged cache is fetched anew, once: nobody at a robot can run git fsck. Kept until the new one is complete. */
-  async #healed(error: unknown, rewind: boolean, signal: AbortSignal): Promise<Snapshot> {
-    if (!(error instanceof OmniError) || error.code !== 'source-cache-damaged') throw error;
-    const { store } = await this.#open();
-    this.#settled = undefined;
-    const settle = await store.setAside();
-    try {
-      const snapshot = await this.#fetchOnce(rewind, signal);
-      await settle(false);
-      return snapshot;
-    } catch (again) {
-      this.#settled = undefined;
-      await settle(true);
-      throw again;
-    }
-  }
-
   /** Runs behind the fetch that noticed; the next fetch waits for it. */
   #collectGarbageLater(store: GitStore): void {
     // A failure costs speed only, and the next fetch tries again.
     void this.#exclusively(() => store.collectGarbage(this.#stopping.signal)).catch(() => undefined);
-  }
-
-  /** `main~1` where main is what is followed; else whatever git takes it for. */
-  async #resolve(store: GitStore, rev: string): Promise<GitObject | undefined> {
-    const [, name = rev, suffix = ''] = /^(.+?)([~^@].*)?$/.exec(rev) ?? [];
-    const { names, label } = this.#followed;
-    const followed = name === label || name === this.#options.ref;
-    for (const spec of followed ? names.map((full) => shelved('accepted', full)) : [name]) {
-      const commit = await store.commitAt(`${spec}${suffix}`);
-      if (commit !== undefined) return commit;
-    }
-    return undefined;
-  }
-
-  /** Part of a history that passed every check once: what was transferred and refused lies in the same cache. */
-  async #wasAccepted(store: GitStore, commit: GitObject, signal: AbortSignal): Promise<boolean> {
-    for (const shelf of ['accepted', 'former'] as const) {
-      for (const name of this.#followed.names) {
-        const tip = await store.commitAt(shelved(shelf, name));
-        if (tip === undefined) continue;
-        const found = await relation(store.context, store.objects, commit.id, tip.id, signal);
-        if (found === 'same' || found === 'successor') return true;
-      }
-    }
-    return false;
   }
 }
 

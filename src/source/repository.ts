@@ -5,10 +5,13 @@ import { readSnapshot } from './git-snapshot.ts';
 import { defaultLimits } from './limits.ts';
 import type { Snapshot } from './source.ts';
 import { checkPath, checkRev } from './url.ts';
+import { readWorkTree } from './work-tree.ts';
 
 export interface GitRepository {
   /** The manifests of one commit, below `path` ('' is the root). Reads objects only: no work tree, no network. */
   readRevision(rev: string, path: string, signal: AbortSignal): Promise<Snapshot>;
+  /** The manifests as they lie in the checkout, committed or not; fails for a bare repository. */
+  readWorkTree(path: string, signal: AbortSignal): Promise<Snapshot>;
   close(): void;
 }
 
@@ -32,6 +35,7 @@ export function openGitRepository(folder: string): GitRepository {
         onDamage: () => undefined, // the reader of the file has the error
       });
     },
+    readWorkTree: (path, signal) => readWorkTree(context, { path: checkPath(path), limits: defaultLimits, signal }),
     close: () => objects.close(),
   };
 }
