@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { Interrupted, type Io, type Output } from '../../../src/cli/io.ts';
 import { run } from '../../../src/cli/run.ts';
 
@@ -9,6 +9,8 @@ export interface RunOptions {
   /** A terminal of that many columns; absent: pipes. */
   readonly columns?: number;
   readonly nowMs?: number;
+  /** Time passes by itself: for whoever talks to an agent that lives in it. */
+  readonly realTime?: true;
   readonly signal?: AbortSignal;
   readonly stdoutClosed?: AbortSignal;
   /** Called at each write to stdout, with all of it so far. */
@@ -49,9 +51,10 @@ export async function omni(argv: readonly string[], options: RunOptions = {}): P
     cwd: options.cwd ?? process.cwd(),
     signal: options.signal ?? neverInterrupted,
     stdoutClosed: options.stdoutClosed ?? neverInterrupted,
-    now: () => (options.nowMs ?? NOW_MS) + sleptMs,
+    now: () => (options.realTime ? Date.now() : (options.nowMs ?? NOW_MS) + sleptMs),
     // As long as it takes for whoever else is at work to get on; the clock says what was asked for.
     sleep: async (ms, signal) => {
+      if (options.realTime) return setTimeout(ms, undefined, { signal });
       await setImmediate();
       signal.throwIfAborted();
       sleptMs += ms;
