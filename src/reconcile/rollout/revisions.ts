@@ -9,6 +9,7 @@ import type { Proposal } from '../target.ts';
 import { factsOf } from './facts.ts';
 import type { Facts, Intent, RolloutState } from './model.ts';
 import type { RevisionInfo } from './record.ts';
+import { revokedBy } from './revocation.ts';
 
 /** What a person accepts for one revision beforehand. */
 export interface Allowance {
@@ -30,6 +31,8 @@ interface Known extends Offer {
   readonly origin: Origin;
   /** When it came, monotonic milliseconds. */
   readonly sinceMs: number;
+  /** Keys that it has and that what is trusted took out. */
+  readonly bars: readonly PublicKey[];
   /** What putting it in force would be; undefined: to be worked out. */
   readonly proposal: Proposal | undefined;
 }
@@ -75,7 +78,12 @@ export class Revisions {
     state: RolloutState,
     changed?: ReadonlySet<ObjectRef> | 'all',
   ): void {
-    const known: Known = { ...offer, ...about, proposal: undefined };
+    const known: Known = {
+      ...offer,
+      ...about,
+      bars: changed === undefined ? this.#takenSince(offer) : [],
+      proposal: undefined,
+    };
     const proposal = changed && attempt(() => this.#propose(known, 'follow', state, { changed, read: true }));
     this.#known.set(offer.revision.id, { ...known, proposal: proposal && 'state' in proposal ? proposal : undefined });
   }
@@ -182,6 +190,12 @@ export class Revisions {
     for (const id of this.#known.keys()) if (!wanted.has(id)) this.#known.delete(id);
   }
 
+  #takenSince({ fleet }: Offer): readonly PublicKey[] {
+    const older = attempt(() => this.#options.reconciler.propose(fleet, { changed: 'all' }));
+    if (!('state' in older) || this.#good === undefined) return [];
+    return revokedBy(older, this.#good, this.#options.publicKey, '').revokes.map(({ publicKey }) => publicKey);
+  }
+
   #propose(
     known: Known,
     intent: Intent,
@@ -201,9 +215,9 @@ export class Revisions {
 }
 
 /** Keys that a revision must not let in. One that follows may have again what was taken out before. */
-function barredFor({ fleet }: Offer, intent: Intent, { record }: RolloutState): ReadonlySet<PublicKey> {
+function barredFor({ fleet, bars }: Known, intent: Intent, { record }: RolloutState): ReadonlySet<PublicKey> {
   const keys = record.revoked.map(({ publicKey }) => publicKey);
-  return new Set(intent === 'return' ? keys : keys.filter((key) => !fleet.peerByKey.has(key)));
+  return new Set(intent === 'return' ? [...keys, ...bars] : keys.filter((key) => !fleet.peerByKey.has(key)));
 }
 
 function sameKeys(a: ReadonlySet<PublicKey>, b: ReadonlySet<PublicKey>): boolean {

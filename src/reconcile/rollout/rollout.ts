@@ -416,9 +416,9 @@ export class Rollout {
     const probes = target === undefined ? [] : probesNamed(ids, target, this.#options.probesSource);
     this.#probing.start(probes);
     const there = new Set(probes.map(({ id }) => id));
-    const gone = ids.filter((id) => !there.has(id));
-    if (gone.length > 0)
-      this.#dispatch({ type: 'probed', results: new Map(gone.map((id) => [id, 'it is not there any more'])) });
+    // What is not there any more (its peer was revoked meanwhile) has nothing to say.
+    const gone = ids.filter((id) => !there.has(id)).map((id) => [id, undefined] as const);
+    if (gone.length > 0) this.#dispatch({ type: 'probed', results: new Map(gone) });
   }
 
   #saved(problem: string | undefined): void {
