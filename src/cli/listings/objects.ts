@@ -42,7 +42,11 @@ export function objectListing(client: AgentClient, { kind, name, selector, now }
     },
     name: ({ object }) => object,
     document: objectDocument,
-    state: ({ session, contact, ...object }) => [object, session?.localId, contact?.state],
+    // A new revision is no news of an object that it leaves as it is.
+    state: ({ object, labels, ready, reason, message, detail, session, contact }) => [
+      [object, labels, ready, reason, message, detail],
+      [session?.localId, contact?.state],
+    ],
     gone: (object) => ({ ...object, ready: 'Unknown', reason: 'Gone', message: 'gone from this node' }),
   };
 }

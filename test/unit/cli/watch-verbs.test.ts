@@ -156,11 +156,13 @@ describe('get -w', () => {
   };
   const changed = withPeer({ ready: 'True', reason: 'Reconciled', message: '4 rows verified' });
   const counted = changed.map((object) =>
-    object.session === undefined ? object : { ...object, session: { ...object.session, rxBytes: 1n } },
+    object.session === undefined
+      ? object
+      : { ...object, revision: NEWER.label, session: { ...object.session, rxBytes: 1n } },
   );
   const fewer = changed.filter(({ object }) => object !== 'peer/robot-1');
 
-  it('prints the table, then a line for each that changes, and none for what only counts', async () => {
+  it('prints the table, then a line for each that changes, and none for what only counts or has another revision', async () => {
     const objects = inTurn(OBJECTS, OBJECTS, changed, counted, fewer);
     const outcome = await ask(['get', 'peers', '-w'], { objects }, stop('gone from'));
     expect(outcome.code).toBe(130);
