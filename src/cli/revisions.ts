@@ -20,7 +20,7 @@ export interface RevisionComparison extends Omit<Impact, 'nodes' | 'objects'> {
 }
 
 interface ComparisonRequest {
-  /** `A..B`; `A..` and `A` end at HEAD, `..B` begins there. */
+  /** `A..B`; `A..` ends at HEAD, `..B` begins there; `A` alone ends at what lies in the checkout, as with `git diff`. */
   readonly range: string;
   /** A folder inside the repository. */
   readonly repo: string;
@@ -46,10 +46,9 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
   ]);
   const repository = openGitRepository(request.repo);
   try {
-    const [older, newer] = [
-      await repository.readRevision(from, path, signal),
-      await repository.readRevision(to, path, signal),
-    ];
+    const older = await repository.readRevision(from, path, signal);
+    const newer =
+      to === undefined ? await repository.readWorkTree(path, signal) : await repository.readRevision(to, path, signal);
     // One reader for both: what did not change is parsed once.
     const reader = createFleetReader();
     const read = async ({ files, revision }: Snapshot): Promise<Fleet> =>
@@ -92,7 +91,8 @@ function isSelected(node: string, selector: Selector, ...fleets: readonly Fleet[
   });
 }
 
-function parseRange(range: string): { readonly from: string; readonly to: string } {
+/** `to` undefined: the work tree. */
+function parseRange(range: string): { readonly from: string; readonly to: string | undefined } {
   const [from = '', to, ...rest] = range.split('..');
   if (rest.length > 0 || range.includes('...')) {
     throw usageError(
@@ -100,7 +100,8 @@ function parseRange(range: string): { readonly from: string; readonly to: string
       'Write two commits with two dots between: `--rev main..HEAD`.',
     );
   }
-  if (from === '' && (to === undefined || to === ''))
+  if (from === '' && !to) {
     throw usageError('--rev is empty', 'Write two commits with two dots between: `--rev main..HEAD`.');
-  return { from: from || 'HEAD', to: to || 'HEAD' };
+  }
+  return { from: from || 'HEAD', to: to === '' ? 'HEAD' : to };
 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManifestFile } from '../manifest/model.ts';
-import { type GitContext, runGit } from './git-process.ts';
+import { classifyGitFailure } from './git-errors.ts';
+import { type GitContext, inspectGit } from './git-process.ts';
 import { checkName } from './git-snapshot.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
@@ -25,16 +26,17 @@ export async function readWorkTree(
   const { path, limits, signal } = request;
   const root = await topLevel(context, signal);
   const inside = { ...context, folder: root, options: [...context.options, ...QUIET] };
-  const listing = await runGit(inside, {
+  const listing = await inspectGit(inside, {
     args: ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', path === '' ? '.' : path],
     timeoutMs: TIMEOUT_MS,
     maxOutputBytes: LIST_BYTES,
     signal,
   });
+  if (listing.status !== 0) throw classifyGitFailure(context.kind, root, listing.stderr);
   const start = path === '' ? '' : `${path.replace(/\/+$/, '')}/`;
   const files: ManifestFile[] = [];
   let bytes = 0;
-  for (const listed of new Set(listing.split('\0'))) {
+  for (const listed of new Set(listing.stdout.split('\0'))) {
     const below = listed.slice(start.length);
     if (!listed.startsWith(start) || !isManifestPath(below)) continue;
     checkName(listed);
@@ -59,8 +61,8 @@ export async function readWorkTree(
 async function topLevel(context: GitContext, signal: AbortSignal): Promise<string> {
   const args = ['rev-parse', '--is-bare-repository', '--show-toplevel'];
   try {
-    const lines = await runGit(context, { args, timeoutMs: TIMEOUT_MS, maxOutputBytes: 64 * 1024, signal });
-    return lines.slice(lines.indexOf('\n') + 1).replace(/\n$/, '');
+    const { stdout } = await inspectGit(context, { args, timeoutMs: TIMEOUT_MS, maxOutputBytes: 64 * 1024, signal });
+    return stdout.slice(stdout.indexOf('\n') + 1).replace(/\n$/, '');
   } catch (error) {
     if (!(error instanceof Error && /must be run in a work tree/.test(error.message))) throw error;
     throw sourceInvalid(

@@ -31,7 +31,10 @@ export function diffCommand(cli: Cli): Command {
     );
   addManifestFlags(command)
     .addOption(
-      new Flag('--rev <range>', 'two commits of a local repository, as in main..HEAD; needs no agent, no root'),
+      new Flag(
+        '--rev <range>',
+        'two commits of a local repository, as in main..HEAD, or one, against the files of the checkout; needs no agent, no root',
+      ),
     )
     .addOption(new Flag('--repo <dir>', 'with --rev: the repository', { default: '.', completes: 'directory' }))
     .addOption(new Flag('--path <folder>', 'with --rev: where the manifests are in it', { default: '' }))

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
@@ -27,6 +27,39 @@ it('reads commits of a checkout from any folder inside it, without touching the 
   } finally {
     git.close();
   }
+});
+
+it('reads what lies in the checkout: new and changed files, without ignored, removed and linked ones', async () => {
+  const repository = lab.repository('work-tree');
+  repository.write('fleet/a.yaml', '1').write('fleet/b.yaml', 'b').write('other.yaml', 'o').commit('one');
+  repository.write('.gitignore', 'ignored.yaml\n').write('fleet/ignored.yaml', 'i').write('fleet/a.yaml', 'changed');
+  repository.write('fleet/new/c.json', 'c').write('fleet/.hidden/d.yaml', 'd').write('fleet/notes.txt', 't');
+  rmSync(join(repository.folder, 'fleet/b.yaml'));
+  symlinkSync('a.yaml', join(repository.folder, 'fleet/link.yaml'));
+  const git = openGitRepository(join(repository.folder, 'fleet'));
+  try {
+    const { revision, files } = await git.readWorkTree('fleet', signal);
+    expect(revision.label).toBe('work tree');
+    expect(files.map(({ path, size }) => [path, size])).toEqual([
+      ['a.yaml', 7],
+      ['new/c.json', 1],
+    ]);
+    expect(Buffer.from((await files[0]?.read()) ?? []).toString()).toBe('changed');
+    const whole = await git.readWorkTree('', signal);
+    expect(whole.files.map(({ path }) => path)).toEqual(['fleet/a.yaml', 'fleet/new/c.json', 'other.yaml']);
+    const head = await git.readRevision('HEAD', '', signal);
+    const blob = (files: typeof head.files) => files.find(({ path }) => path === 'other.yaml')?.blob;
+    expect(blob(whole.files)).toBe(blob(head.files));
+    await expect(git.readWorkTree('nope', signal)).rejects.toMatchObject({ code: 'source-invalid' });
+  } finally {
+    git.close();
+  }
+  const bare = openGitRepository(join(repository.folder, '.git'));
+  await expect(bare.readWorkTree('', signal)).rejects.toMatchObject({
+    code: 'source-invalid',
+    fix: expect.stringContaining('two commits'),
+  });
+  bare.close();
 });
 
 it.skipIf(process.getuid?.() !== 0)("reads another user's checkout", async () => {
@@ -80,6 +113,8 @@ it('executes nothing that the repository configures', async () => {
   const git = openGitRepository(repository.folder);
   const { files } = await git.readRevision('HEAD', '', signal);
   await files[0]?.read();
+  repository.write('a.yaml', 'changed');
+  expect((await git.readWorkTree('', signal)).files[0]?.size).toBe(7);
   const blob = files[0]?.blob ?? '';
   rmSync(join(repository.folder, '.git', 'objects', blob.slice(0, 2), blob.slice(2)));
   await expect(git.readRevision('HEAD', '', signal)).rejects.toBeInstanceOf(OmniError);
