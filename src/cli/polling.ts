@@ -59,7 +59,7 @@ export function createPresence(progress: Progress): { answered(): void; missed(w
       away = false;
     },
     missed: (why) => {
-      if (!away) progress.warn(`${why}: waiting for it`);
+      if (!away) progress.warn(`${why}; waiting for it`);
       away = true;
     },
   };

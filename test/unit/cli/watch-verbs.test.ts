@@ -130,7 +130,7 @@ describe('wait', () => {
     const outcome = await omni(['wait', '--timeout', '3s', '--socket', '/nowhere/omni.sock']);
     expect(outcome.code).toBe(4);
     expect(outcome.stderr).toMatch(
-      /^⚠ no agent answers on .*: waiting for it\nerror: timed out after 3s: node: no agent answers/,
+      /^⚠ no agent answers on .*; waiting for it\nerror: timed out after 3s: node: no agent answers/,
     );
   });
 
@@ -198,7 +198,7 @@ describe('get -w', () => {
     };
     const outcome = await ask(['get', 'peers', '-w', '-o', 'name'], { objects }, stop('robot-2\npeer/robot-2'));
     expect(outcome.stdout).toBe('peer/robot-1\npeer/robot-2\npeer/robot-2\n');
-    expect(outcome.stderr).toMatch(/^⚠ gone: waiting for it\n► the agent answers again\nerror: interrupted\n$/);
+    expect(outcome.stderr).toMatch(/^⚠ gone; waiting for it\n► the agent answers again\nerror: interrupted\n$/);
   });
 
   it('watches sessions and rows as well, but one kind at a time, and only what is there', async () => {
@@ -255,7 +255,7 @@ describe('events', () => {
       .map((line) => JSON.parse(line).sequence);
     expect(sequences).toEqual([1, 2, 1, 2]);
     expect(outcome.stderr.split('\n').slice(0, 2)).toEqual([
-      '⚠ the agent has ended the stream of events: waiting for it',
+      '⚠ the agent has ended the stream of events; waiting for it',
       '► the agent answers again',
     ]);
   });
