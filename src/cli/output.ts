@@ -4,7 +4,7 @@ import { API_VERSION } from './options.ts';
 import type { Style } from './style.ts';
 import { type Cell, type Column, renderTable } from './table.ts';
 
-export type OutputFormat = 'table' | 'wide' | 'json' | 'yaml' | 'name';
+export type OutputFormat = 'table' | 'wide' | 'json' | 'yaml' | 'name' | 'markdown';
 
 /** Where a verb's answer goes. */
 export interface Printer {

@@ -11,11 +11,12 @@ import { compareRevisions } from '../revisions.ts';
 import type { Selector } from '../selector.ts';
 import { plural } from '../text.ts';
 import { type Cli, handleVerb, type Invocation } from '../verb.ts';
+import { comparisonComment } from '../views/comment.ts';
 import { comparisonDocument, comparisonText } from '../views/comparison.ts';
 import { planLines } from '../views/plan.ts';
 
 interface DiffOptions extends AgentOptions, ManifestOptions {
-  readonly output: Extract<OutputFormat, 'table' | 'wide' | 'json' | 'yaml'>;
+  readonly output: Extract<OutputFormat, 'table' | 'wide' | 'json' | 'yaml' | 'markdown'>;
   readonly rev?: string;
   readonly repo: string;
   readonly path: string;
@@ -40,7 +41,7 @@ export function diffCommand(cli: Cli): Command {
     .addOption(new Flag('--path <folder>', 'with --rev: where the manifests are in it', { default: '' }))
     .addOption(new Flag('--node <name>', 'with --rev: only this node, in full'))
     .addOption(selectorFlag())
-    .addOption(outputFlag(['table', 'wide', 'json', 'yaml']));
+    .addOption(outputFlag(['table', 'wide', 'json', 'yaml', 'markdown']));
   addAgentFlags(command, '10s').addHelpText(
     'after',
     '\nExits 0 if nothing differs, 1 if something does, more if it could not tell.',
@@ -57,6 +58,9 @@ async function diff(invocation: Invocation<DiffOptions>): Promise<number> {
   }
   if (options.node !== undefined || options.selector !== undefined) {
     throw usageError('--node and -l choose among the nodes of --rev A..B', 'Add --rev, or leave them away.');
+  }
+  if (options.output === 'markdown') {
+    throw usageError('-o markdown is the form of --rev A..B', 'Add --rev, or choose another form.');
   }
   return diffNode(invocation);
 }
@@ -102,6 +106,8 @@ async function diffRevisions({ io, options, out, progress }: Invocation<DiffOpti
   const { output } = options;
   if (output === 'json' || output === 'yaml') {
     out.document(output, 'Diff', comparisonDocument(comparison, node !== undefined));
+  } else if (output === 'markdown') {
+    out.write(comparisonComment(comparison));
   } else if (changed) {
     const whole = output === 'wide' || node !== undefined;
     const width = output === 'wide' ? undefined : out.width;

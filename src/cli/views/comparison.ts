@@ -17,17 +17,13 @@ interface ComparisonLayout {
   readonly whole: boolean;
 }
 
-/** `three@sha1:450796dd → main@sha1:…`. */
-export function rangeText({ from, to }: RevisionComparison, arrow: string): string {
-  return `${shortRevision(from.label)} ${arrow} ${shortRevision(to.label)}`;
-}
-
 /** For terminals: manifests, what a reviewer must not miss, what nodes do, the tally. */
 export function comparisonText(comparison: RevisionComparison, layout: ComparisonLayout): string {
   const { style } = layout;
-  const { manifests, before, after } = comparison;
+  const { from, to, manifests, before, after } = comparison;
   const names = fleetNames(before, after);
-  const heading = `${plural(manifests.length, 'manifest')} changed, ${rangeText(comparison, style.symbols.arrow)}`;
+  const range = `${shortRevision(from.label)} ${style.symbols.arrow} ${shortRevision(to.label)}`;
+  const heading = `${plural(manifests.length, 'manifest')} changed, ${range}`;
   const effects = effectsOf(comparison, oneLine).flatMap((effect) => effectLines(effect, layout));
   const impacts = comparison.nodes.map(({ impact }) => impact);
   const groups = groupNodes(impacts, { ...layout, names, before });

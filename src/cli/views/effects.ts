@@ -23,6 +23,7 @@ export function effectsOf(comparison: RevisionComparison, code: Code): Effect[] 
     ...pathLosses
       .map((loss) => lossEffect(loss, code))
       .sort((a, b) => Number(b.tone === 'bad') - Number(a.tone === 'bad')),
+    ...clusterEffects(comparison, code),
     ...addresses.flatMap((change) => addressEffect(change, code)),
     ...keys.map((change) => keyEffect(change, code)),
   ];
@@ -42,6 +43,19 @@ function lossEffect({ nodes, peers, isolated }: PathLoss, code: Code): Effect {
   return isolated
     ? { tone: 'bad', text: `${who} ${are} cut off from every peer: ${loses} ${whom}` }
     : { tone: 'warn', text: `${who} ${loses} ${whom}` };
+}
+
+/** What each member of a cluster has to follow. */
+const EVERYWHERE: ReadonlySet<string> = new Set(['interface', 'port', 'mtu', 'subnets']);
+
+function clusterEffects({ manifests, after }: RevisionComparison, code: Code): Effect[] {
+  return manifests.flatMap(({ op, object, fields }): Effect[] => {
+    const touching = object.startsWith('cluster/') ? fields.filter(({ field }) => EVERYWHERE.has(field)) : [];
+    if (op !== 'changed' || touching.length === 0) return [];
+    const members = after.peersOfCluster.get(object.slice('cluster/'.length))?.size ?? 0;
+    const words = touching.map(({ field }) => code(field)).join(', ');
+    return [{ tone: 'warn', text: `${code(object)} has another ${words} on each of its ${plural(members, 'node')}` }];
+  });
 }
 
 function addressEffect({ cluster, address, from, to }: AddressChange, code: Code): Effect[] {
@@ -80,13 +94,15 @@ export function headlinesOf(comparison: RevisionComparison): string[] {
   const verb = (many: number, one: string, several: string) => (many === 1 ? one : several);
   const refusing = count(refusals.flatMap((refusal) => refusal.nodes));
   const changing = nodes.filter((node) => node.operations > 0).length;
-  const left = nodes.filter(({ impact }) => impact.note !== undefined).length;
+  const left = nodes.filter(({ impact }) => impact.leaves).length;
+  const unable = nodes.filter(({ impact }) => impact.note !== undefined && !impact.leaves).length;
   const touched = (change: KeyChange['change']) => keys.filter((key) => key.change === change).length;
   return [
     ...some(refusing, (n) => `${n} would wait for a human`),
     ...some(isolated, (n) => `${n} ${verb(isolated, 'is', 'are')} cut off from every peer`),
     ...some(losing, (n) => `${n} ${verb(losing, 'loses', 'lose')} a peer`),
-    ...some(left, (n) => `${n} ${verb(left, 'keeps', 'keep')} what ${verb(left, 'it has', 'they have')}`),
+    ...some(unable, (n) => `${n} cannot do what it asks`),
+    ...some(left, (n) => `${n} ${verb(left, 'leaves', 'leave')}`),
     changing === 0
       ? 'no node has anything to do'
       : `${plural(changing, 'node')} ${verb(changing, 'changes', 'change')}`,

@@ -96,7 +96,8 @@ export function manifestLines(
   return hidden === 0 ? lines : [...lines, style.paint('dim', `  ${hidden} more (-o wide shows all)`)];
 }
 
-function fieldWords({ field, from, to }: ManifestChange['fields'][number], style: Style): string {
+/** `endpoints [203.0.113.3:51820] → [203.0.113.99:51820]`; not fit to be shown as it is (`oneLine`). */
+export function fieldWords({ field, from, to }: ManifestChange['fields'][number], style: Style): string {
   if (SEALED_FIELDS.has(field))
     return `${field} ${SEALED} ${from === undefined ? 'set' : to === undefined ? 'taken out' : 'changed'}`;
   // The model counts milliseconds; manifests and people say 2m.

@@ -20,6 +20,8 @@ export interface NodeImpact {
   readonly own: readonly Change[];
   /** Its link goes or comes back anew: every session ends. */
   readonly cutsAll: boolean;
+  /** No longer a member. */
+  readonly leaves?: true;
   /** Where the node does something else than carry out the change: it is no longer a member, the fleet asks too much. */
   readonly note?: string;
 }
@@ -42,7 +44,8 @@ export function nodeImpact(
   const { node, was, is, from, to, problem } = change;
   const still = { node, except: NOTHING, own: [], cutsAll: false };
   if (problem !== undefined) return { ...still, note: problem.message };
-  if (to === 'absent' || to === 'revoked') return typeof from === 'string' ? still : { ...still, note: GONE };
+  if (to === 'absent' || to === 'revoked')
+    return typeof from === 'string' ? still : { ...still, leaves: true, note: GONE };
   const common = commonOf(from, to);
   const renamed = was !== undefined && was.metadata.name !== node ? { renamedFrom: was.metadata.name } : {};
   const keys = [...keysAbout(common.from, was), ...keysAbout(common.to, is)];

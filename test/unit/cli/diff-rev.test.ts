@@ -60,6 +60,17 @@ describe('diff --rev', () => {
     await expect(outcome.stdout).toMatchFileSnapshot(`golden/diff-rev-${name}.txt`);
   });
 
+  it.each([
+    ['a robot goes and another moves', 'four..moved', 'moved'],
+    ['twenty robots get another interface', 'many..renamed', 'renamed'],
+    ['most of a fleet goes', 'many..four', 'gone'],
+    ['nothing differs', 'four..same', 'same'],
+  ])('%s, as a comment', async (_what, range, name) => {
+    const outcome = await diff(range, ['-o', 'markdown']);
+    expect(outcome).toMatchObject({ code: name === 'same' ? 0 : 1, stderr: '' });
+    await expect(outcome.stdout).toMatchFileSnapshot(`golden/diff-rev-${name}.md`);
+  });
+
   it('one node in full', async () => {
     const outcome = await diff('many..renamed', ['--node', 'robot-7']);
     expect(outcome.code).toBe(1);
@@ -86,7 +97,24 @@ describe('diff --rev', () => {
       stdout: 'no difference between four@sha1:ID and same@sha1:ID\n',
       stderr: '',
     });
-    expect((await diff('renamed')).code).toBe(0);
+  });
+
+  it('one commit alone: against what lies in the checkout, committed or not', async () => {
+    expect(await diff('renamed')).toMatchObject({
+      code: 0,
+      stdout: 'no difference between renamed@sha1:ID and work tree\n',
+    });
+    const path = join(repo, 'fleet', 'robot-99.yaml');
+    writeFileSync(path, robot(99));
+    try {
+      const outcome = await diff('renamed');
+      expect(outcome.code).toBe(1);
+      expect(outcome.stdout).toContain('2 manifests changed, renamed@sha1:ID → work tree\n');
+      expect(outcome.stdout).toContain('+ peer/robot-99  fleet/robot-99.yaml:1:1');
+    } finally {
+      rmSync(path);
+    }
+    expect((await diff('renamed..')).code).toBe(0);
   });
 
   it('as JSON: manifests with their places, operations per node, sessions cut', async () => {
