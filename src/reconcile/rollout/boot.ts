@@ -42,12 +42,10 @@ export async function findForBoot(
   options: RecallOptions,
   signal: AbortSignal,
 ): Promise<Found> {
-  if (lastKnownGood === undefined) return { kept: false };
-  const kept = await readKept(lastKnownGood, options, signal);
-  const good = kept ?? (await readArchived(lastKnownGood, options, signal));
-  if (good === undefined) return { kept: false };
+  const kept = lastKnownGood && (await readKept(lastKnownGood, options, signal));
+  const good = kept ?? (lastKnownGood && (await readArchived(lastKnownGood, options, signal)));
   const resumed = trial && (await readTrial(trial.revision, options, signal));
-  return { good, kept: kept !== undefined, ...(resumed && { trial: resumed }) };
+  return { kept: kept !== undefined, ...(good && { good }), ...(resumed && { trial: resumed }) };
 }
 
 async function readKept(

@@ -1,5 +1,6 @@
 import type { Block } from '../block.ts';
 import { quarantineOf, withHistory, withRevoked, withTrial } from './bookkeeping.ts';
+import { examine } from './examine.ts';
 import type { GateAnswer } from './gates.ts';
 import {
   type Candidate,
@@ -16,7 +17,7 @@ import {
   timeText,
   update,
 } from './model.ts';
-import type { RolloutRecord } from './record.ts';
+import type { Revocation, RolloutRecord } from './record.ts';
 import { finishReverting } from './reverting.ts';
 import { preemptedEntry, promote, quarantinedStage, trialOf, tryProbes } from './trial.ts';
 
@@ -76,13 +77,6 @@ function preempted(by: string): { outcome: 'preempted'; reason: string; message:
   return { outcome: 'preempted', reason: 'Preempted', message: `${by} came before its verdict` };
 }
 
-/** What it would do, and what its surroundings say, is to be found out (anew). */
-export function examine(draft: Draft, { revision, intent, obstacle }: Omit<Candidate, 'stage'>): void {
-  const token = nextToken(draft);
-  update(draft, { candidate: { revision, intent, obstacle, stage: { at: 'examining', token } } });
-  draft.effects.push({ type: 'examine', token, revision, intent });
-}
-
 export function examined(draft: Draft, { token, finding }: Input<'examined'>): void {
   const { candidate, trial, reverting, inForce } = draft.state;
   if (candidate?.stage.at !== 'examining' || candidate.stage.token !== token) return;
@@ -133,17 +127,23 @@ function wait(draft: Draft, candidate: Candidate, waiting: Waiting, facts?: Fact
   if (facts !== undefined) cut(draft, facts);
 }
 
-/** Keys that a revision revokes by name do not wait with it. */
+/** Keys that a revision revokes by name do not wait with it. They stay out for as long as it, or a newer one, wants it so. */
 function cut(draft: Draft, { cuts }: Facts): void {
   const { record } = draft.state;
   const known = new Set(record.revoked.map(({ publicKey }) => publicKey));
-  const added = cuts.filter(({ publicKey }) => !known.has(publicKey));
-  if (added.length === 0) return;
-  save(draft, (old) => withRevoked(old, added));
+  const cutKeys = new Set(cuts.map(({ publicKey }) => publicKey));
+  if (cuts.every((one) => record.revoked.some((entry) => isSame(entry, one)))) return;
+  const others = record.revoked.filter(({ publicKey }) => !cutKeys.has(publicKey));
+  save(draft, (old) => ({ ...old, revoked: [...others, ...cuts] }));
   draft.effects.push({ type: 'bar' });
-  for (const { name, revision } of added) {
-    say(draft, 'Warning', 'PeerRevoked', `peer/${name} is cut off: ${revision} revokes its key`);
+  for (const { name, revision, publicKey } of cuts) {
+    if (!known.has(publicKey))
+      say(draft, 'Warning', 'PeerRevoked', `peer/${name} is cut off: ${revision} revokes its key`);
   }
+}
+
+function isSame(a: Revocation, b: Revocation): boolean {
+  return a.publicKey === b.publicKey && a.revision === b.revision;
 }
 
 function refuse(draft: Draft, candidate: Candidate, { reason, message }: Block): void {
@@ -160,8 +160,9 @@ function sinceOf(draft: Draft, { obstacle }: Candidate, { reason }: Pick<Obstacl
 
 /** There is nothing to try: it is in force, and trusted, in one. */
 function adoptAtOnce(draft: Draft, { revision, intent }: Candidate, facts: Facts): void {
-  const baseline = { ids: [], required: [] };
-  update(draft, { candidate: undefined, inForce: revision, trial: trialOf(draft, revision, intent, facts, baseline) });
+  const trial = trialOf(draft, revision, intent, facts, { ids: [], required: [] });
+  const record = withRevoked(draft.state.record, facts.revokes);
+  update(draft, { candidate: undefined, inForce: revision, trial, record });
   draft.effects.push({ type: 'apply', revision, intent });
   promote(draft, 'it changes nothing on this node');
 }

@@ -1,5 +1,5 @@
 import { quarantineOf, withoutHold, withoutQuarantine, withoutSuspension, withTrial } from './bookkeeping.ts';
-import { examine } from './candidate.ts';
+import { examine } from './examine.ts';
 import { type Draft, type RolloutInput, save, say, update } from './model.ts';
 import type { Hold } from './record.ts';
 import { failTrial, promote } from './trial.ts';

@@ -78,6 +78,7 @@ export class Keeper {
       const { record, waiters } = this.#wanted;
       this.#wanted = undefined;
       try {
+        if (this.#wasGivenUp(record)) await this.#keep(record);
         await this.#write(this.#asFarAsKept(record));
         for (const { resolve } of waiters) resolve();
         if (this.#wanted === undefined) await this.#keep(record);
@@ -93,6 +94,11 @@ export class Keeper {
   async #write(record: RolloutRecord): Promise<void> {
     await this.#options.store.save(record);
     this.#saved = record;
+  }
+
+  /** What is trusted on disk was given up by hand: no record can name it for the time being. */
+  #wasGivenUp({ quarantined }: RolloutRecord): boolean {
+    return quarantined.some(({ revision }) => revision.id === this.#saved.lastKnownGood?.id);
   }
 
   #asFarAsKept(record: RolloutRecord): RolloutRecord {

@@ -182,7 +182,7 @@ export type RolloutEffect =
   | { readonly type: 'apply'; readonly revision: RevisionInfo; readonly intent: Intent }
   /** Put the last known good revision in force, or nothing where there is none. `reason`: of a revision that failed. */
   | { readonly type: 'restore'; readonly reason?: QuarantineReason }
-  /** Keys were added to those that get nothing. */
+  /** Other keys get nothing than before. */
   | { readonly type: 'bar' }
   | { readonly type: 'probe'; readonly ids: readonly string[] }
   | { readonly type: 'stop-probing' }

@@ -78,12 +78,7 @@ export class Revisions {
     state: RolloutState,
     changed?: ReadonlySet<ObjectRef> | 'all',
   ): void {
-    const known: Known = {
-      ...offer,
-      ...about,
-      bars: changed === undefined ? this.#takenSince(offer) : [],
-      proposal: undefined,
-    };
+    const known: Known = { ...offer, ...about, bars: [], proposal: undefined };
     const proposal = changed && attempt(() => this.#propose(known, 'follow', state, { changed, read: true }));
     this.#known.set(offer.revision.id, { ...known, proposal: proposal && 'state' in proposal ? proposal : undefined });
   }
@@ -92,6 +87,7 @@ export class Revisions {
   examine(id: string, intent: Intent, state: RolloutState): { readonly block: Block } | { readonly facts: Facts } {
     const known = this.#known.get(id);
     if (known === undefined) throw forgotten(id);
+    if (intent === 'return') this.#known.set(id, { ...known, bars: this.#takenSince(known) });
     const proposal = attempt(() => this.proposal(id, intent, state));
     if (!('state' in proposal)) return { block: proposal };
     const block = this.#guard(proposal, this.#allowance(id, state), state);
@@ -166,12 +162,13 @@ export class Revisions {
     this.#touched = new Set();
   }
 
-  /** Keys were taken out, whatever is in force. */
-  bar({ record }: RolloutState): void {
+  /** Other keys are taken out than before. What is on trial goes without those that it was tried without. */
+  bar({ record, trial }: RolloutState): void {
     const { reconciler } = this.#options;
-    const barred = new Set(reconciler.target?.state.barred);
-    for (const { publicKey } of record.revoked) barred.add(publicKey);
-    reconciler.refresh(new Set(), barred);
+    const present = reconciler.target?.state.barred ?? new Set();
+    const keys = record.revoked.map(({ publicKey }) => publicKey);
+    const barred = new Set(trial === undefined ? keys : [...present, ...keys]);
+    if (!sameKeys(present, barred)) reconciler.refresh(new Set(), barred);
   }
 
   /** Keeps only what the state speaks of; what it trusts and has in force is what to go back to. */

@@ -126,14 +126,16 @@ export class Rollout {
   /** Puts in force what is trusted, or a trial that was stopped in order. Once, before any `offer`. */
   boot({ good, kept, trial }: Found, adopted: boolean): void {
     const { record, reconciler } = this.#options;
+    const interrupted = this.#state.record.trial === undefined ? record.trial : undefined;
     this.#adopted = adopted;
-    this.#pausesLater = record.suspension !== undefined && !adopted;
-    if (record.suspension !== undefined && adopted) reconciler.pause();
+    this.#pausesLater = record.suspension !== undefined && !adopted && good !== undefined;
+    if (record.suspension !== undefined && !this.#pausesLater) reconciler.pause();
     if (good !== undefined) this.#bootGood(good, kept);
     this.#dispatch({ type: 'booted', inForce: good && revisionOf(good.revision) });
     if (this.#state.record.trial !== undefined) this.#bootTrial(trial);
-    if (record.trial !== undefined && this.#state.trial === undefined)
-      this.#sayInterrupted(record.trial.revision.label);
+    if (interrupted !== undefined) this.#interrupted(interrupted.revision.label);
+    const leftOver = adopted && record.lastKnownGood === undefined && !this.#isFirst();
+    if (leftOver && this.#state.inForce === undefined) reconciler.withdraw(); // of a first revision that was not trusted
     if (this.#state.record !== record) this.#save(this.#state.record);
   }
 
@@ -167,7 +169,7 @@ export class Rollout {
     this.#dispatch({ type: 'resumed', facts: finding.facts, baseline });
   }
 
-  #sayInterrupted(label: string): void {
+  #interrupted(label: string): void {
     this.#rollbacks.Interrupted += 1;
     const quarantined = this.#state.record.lastKnownGood !== undefined;
     const next = quarantined ? 'it is quarantined' : 'nothing was trusted before it, so it is tried again';
@@ -348,6 +350,7 @@ export class Rollout {
         reconciler.pause();
         break;
       case 'go-on':
+        this.#pausesLater = false;
         reconciler.resume();
         break;
       case 'say':

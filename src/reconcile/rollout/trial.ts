@@ -1,4 +1,5 @@
 import { quarantineOf, withHistory, withLastKnownGood, withQuarantine, withRevoked, withTrial } from './bookkeeping.ts';
+import { examineAnew } from './examine.ts';
 import { judge } from './judge.ts';
 import {
   type Baseline,
@@ -110,8 +111,10 @@ export function promote(draft: Draft, message: string): void {
     const kept = next.revoked.filter((key) => intent === 'return' || key.revision === newer);
     return withLastKnownGood({ ...next, revoked: kept }, revision, now);
   });
+  draft.effects.push({ type: 'bar' });
   say(draft, 'Normal', 'RevisionConfirmed', `${revision.label} is the last known good revision: ${message}`);
   decide(draft, revision.id, { outcome: 'good', reason: 'RevisionConfirmed', message });
+  examineAnew(draft);
 }
 
 /** Back to the last known good revision, or to nothing where there is none. */
@@ -130,6 +133,7 @@ export function failTrial(draft: Draft, reason: QuarantineReason, message: strin
   update(draft, { trial: undefined });
   say(draft, 'Warning', reason, `${revision.label} is taken back: ${message}`);
   beginReverting(draft, { revision, reason, message, baseline });
+  examineAnew(draft);
   if (draft.state.candidate !== undefined || intent !== 'follow') return;
   const stage = quarantinedStage(draft.state, revision.id);
   update(draft, { candidate: { revision, intent, stage, obstacle: stage } });

@@ -51,8 +51,12 @@ export class World {
     return JSON.parse(this.disk.record) as RolloutRecord;
   }
 
+  /** Rows without our mark: a data plane shows none of them. */
+  readonly foreign = new Set<RowKey>();
+
+  /** Ours. */
   rows(): readonly string[] {
-    return [...(this.machine?.host.rows.keys() ?? [])].sort();
+    return [...(this.machine?.host.rows.keys() ?? [])].filter((key) => !this.foreign.has(key)).sort();
   }
 
   has(key: string): boolean {
@@ -73,6 +77,7 @@ export class World {
   /** A system that went down: nothing is programmed any more. */
   reboot(): void {
     this.machine = undefined;
+    this.foreign.clear();
     this.bootId = `boot-${Number(this.bootId.slice('boot-'.length)) + 1}`;
   }
 }
@@ -217,7 +222,11 @@ export class Agent {
   #mortal(plane: MemoryDataPlane): DataPlane {
     return {
       adopt: (signal) => plane.adopt(signal),
-      observe: (signal, keys) => this.#step('observe', () => plane.observe(signal, keys)),
+      observe: (signal, keys) =>
+        this.#step('observe', async () => {
+          const rows = await plane.observe(signal, keys);
+          return new Map([...rows].filter(([key]) => !this.world.foreign.has(key)));
+        }),
       apply: (change, signal) => this.#step(`${change.op} ${change.key}`, () => plane.apply(change, signal)),
       watch: (wake) => plane.watch((...given) => this.#alive && wake(...given)),
       counters: () => plane.counters(),

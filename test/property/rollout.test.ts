@@ -1,0 +1,184 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { OmniError } from '../../src/errors.ts';
+import type { Fleet, FleetObject, ObjectRef } from '../../src/manifest/model.ts';
+import { desiredState } from '../../src/reconcile/desired.ts';
+import type { RolloutState } from '../../src/reconcile/rollout/model.ts';
+import { requireQuiet } from '../../src/reconcile/rollout/people.ts';
+import { type Row, type RowKey, rowKey } from '../../src/reconcile/rows.ts';
+import { cluster, edit, fleetWith, hint, keyOf, nodeOf, peer, vip } from '../unit/reconcile/fleet.ts';
+import { Agent, World } from '../unit/rollout/lab.ts';
+
+/*
+ * A fleet of a dozen robots, of which the first is this node; commits, silence, faults, full disks, crashes, people.
+ */
+const first = fleetWith(1, 2, 3, 4, 5, 6);
+const number = fc.integer({ min: 2, max: 12 });
+const object: fc.Arbitrary<FleetObject> = fc.oneof(
+  number.map((n) => peer(n)),
+  fc
+    .tuple(number, fc.integer({ min: 1, max: 250 }))
+    .map(([n, end]) => peer(n, { endpoints: [hint(`192.0.2.${end}`)] })),
+  number.map((n) => peer(n, { publicKey: keyOf(n + 100) })),
+  fc.tuple(fc.integer({ min: 1, max: 12 }), number).map(([n, owner]) => vip(n, { peer: `robot-${owner}` })),
+  fc.constantFrom(1300, 1400).map((mtu) => cluster({ mtu })),
+  number.map((n) => cluster({ revokedKeys: [keyOf(n)] })),
+);
+const commit = fc.record({
+  type: fc.constant('commit' as const),
+  put: fc.array(object, { maxLength: 3 }),
+  remove: fc.array(number, { maxLength: 2 }),
+});
+const happening = fc.oneof(
+  { weight: 4, arbitrary: commit },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 20, 700, 40_000) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('silence' as const), who: fc.uniqueArray(number, { maxLength: 6 }) }),
+  },
+  { weight: 1, arbitrary: fc.constant({ type: 'cut' as const }) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom('kill', 'end', 'power cut').map((how) => ({ type: 'restart' as const, how })),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('fault' as const), times: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 1, arbitrary: fc.boolean().map((full) => ({ type: 'disk' as const, full })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('hold', 'release', 'fail', 'lift', 'back', 'confirm', 'suspend', 'resume')
+      .map((what) => ({ type: 'person' as const, what })),
+  },
+);
+type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never;
+
+/** A route of somebody else, as the kernel would hold it beside ours. */
+const foreign: Row = { kind: 'route', interface: 'eth9', destination: '10.99.0.0/16' as never };
+
+class Story {
+  readonly world = new World();
+  fleet: Fleet = first;
+  commits = 0;
+  silent: ReadonlySet<string> = new Set();
+  /** While the newest commit is in force nothing answers. */
+  cut = false;
+  agent!: Agent;
+
+  async begin(): Promise<void> {
+    this.world.commit('r0', first);
+    this.world.answer = ({ id }) => (this.cut || this.silent.has(id) ? 'silence' : undefined);
+    await this.#start();
+    this.world.live = [2, 3, 4, 5, 6].map(keyOf);
+  }
+
+  async tell(event: Happening): Promise<void> {
+    const { world, agent } = this;
+    switch (event.type) {
+      case 'commit':
+        await this.#commit(event.put, event.remove);
+        break;
+      case 'wait':
+        await world.clock.advance(event.ms);
+        break;
+      case 'silence':
+        this.silent = new Set(event.who.map((n) => `peer/robot-${n}`));
+        break;
+      case 'cut':
+        this.cut = !this.cut;
+        break;
+      case 'restart':
+        if (event.how === 'end' && world.diskProblem === undefined) await agent.end();
+        else agent.die();
+        if (event.how === 'power cut') world.reboot();
+        await this.#start();
+        break;
+      case 'fault': {
+        const error = new OmniError('busy', { code: 'map-busy', class: 'retry' });
+        agent.plane.faults.add({ when: ({ key }) => key.startsWith('peer/'), error, times: event.times });
+        break;
+      }
+      case 'disk':
+        world.diskProblem = event.full
+          ? new OmniError('the disk is full', { code: 'state-not-saved', class: 'retry' })
+          : undefined;
+        break;
+      case 'person':
+        await this.#person(event.what);
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.agent = await Agent.start(this.world);
+    await this.agent.offer(`r${this.commits}`, { origin: 'cache' });
+  }
+
+  async #commit(put: readonly FleetObject[], remove: readonly number[]): Promise<void> {
+    const refs = remove.flatMap((n): ObjectRef[] => [`peer/robot-${n}`, `vip/vip-${n}`]);
+    this.fleet = edit(this.fleet, put, refs).fleet;
+    this.commits += 1;
+    this.world.commit(`r${this.commits}`, this.fleet);
+    await this.agent.offer(`r${this.commits}`);
+  }
+
+  async #person(what: string): Promise<void> {
+    const { rollout } = this.agent;
+    const hold = { reason: 'mission', since: '2026-01-01T00:00:00.000Z' };
+    if (what === 'hold') await rollout.command({ type: 'hold', hold }).catch(() => undefined);
+    if (what === 'release') await rollout.command({ type: 'release' }).catch(() => undefined);
+    if (what === 'fail') rollout.ask({ type: 'fail' });
+    if (what === 'confirm') {
+      rollout.ask({ type: 'confirm', id: `r${this.commits}`, allowPartition: true });
+    }
+    if (what === 'back' && rollout.state.record.suspension === undefined) {
+      await this.agent.goBackTo(`r${Math.max(0, this.commits - 1)}`);
+    }
+    if (what === 'suspend' && isQuiet(rollout.state)) {
+      await rollout.command({ type: 'suspend', reason: 'test' }).catch(() => undefined);
+    }
+    if (what === 'resume') await rollout.command({ type: 'resume' }).catch(() => undefined);
+    if (what === 'lift') rollout.ask({ type: 'lift', id: `r${this.commits}` });
+  }
+}
+
+function isQuiet(state: RolloutState): boolean {
+  try {
+    requireQuiet(state);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('whatever happens to a node and its revisions', () => {
+  it('it ends on what its record trusts, row for row, and what is not ours is never touched', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(happening, { maxLength: 16 }), async (events) => {
+        const story = new Story();
+        const { world } = story;
+        await story.begin();
+        world.foreign.add(rowKey(foreign));
+        world.machine?.host.rows.set(rowKey(foreign), { row: foreign });
+        for (const event of events) await story.tell(event);
+        world.diskProblem = undefined;
+        await story.agent.rollout.command({ type: 'resume' });
+        for (let waited = 0; waited < 8; waited += 1) await world.clock.advance(60_000);
+
+        const { record } = world;
+        const fleet = world.fleets.get(record.lastKnownGood?.id ?? '');
+        expect(record.trial).toBeUndefined();
+        const barred = new Set(record.revoked.map(({ publicKey }) => publicKey));
+        const desired = fleet ? desiredState(fleet, { ...nodeOf(1), barred }).rows : new Map<RowKey, never>();
+        expect(world.rows()).toEqual([...desired.keys()].sort());
+        for (const key of world.foreign) expect(world.has(key)).toBe(true);
+        if (fleet !== undefined) expect(world.disk.kept.has(record.lastKnownGood?.id ?? '')).toBe(true);
+        const { state } = story.agent.rollout;
+        expect(state.inForce?.id).toBe(record.lastKnownGood?.id);
+        for (const { revision } of record.quarantined) expect(revision.id).not.toBe(record.lastKnownGood?.id);
+      }),
+      { numRuns: 300 },
+    );
+  }, 120_000);
+});
