@@ -54,6 +54,7 @@ describe('diff --rev', () => {
     ['a robot goes and another moves', 'four..moved', 'moved'],
     ['twenty robots get another interface', 'many..renamed', 'renamed'],
     ['seventeen robots come', 'three..many', 'many'],
+    ['most of a fleet goes', 'many..four', 'gone'],
   ])('%s', async (_what, range, name) => {
     const outcome = await diff(range);
     expect(outcome).toMatchObject({ code: 1, stderr: '' });
@@ -69,6 +70,19 @@ describe('diff --rev', () => {
     const outcome = await diff(range, ['-o', 'markdown']);
     expect(outcome).toMatchObject({ code: name === 'same' ? 0 : 1, stderr: '' });
     await expect(outcome.stdout).toMatchFileSnapshot(`golden/diff-rev-${name}.md`);
+  });
+
+  it('is no comment without two commits', async () => {
+    const outcome = await omni(['diff', '-o', 'markdown'], { cwd: repo });
+    expect(outcome).toMatchObject({ code: 2, stdout: '' });
+    expect(outcome.stderr).toMatch(/--rev/);
+  });
+
+  it('every operation of nodes that do the same to different rows: what they share once', async () => {
+    const { stdout } = await diff('many..renamed', ['-o', 'wide']);
+    expect(stdout.match(/each does this, but for what is about itself:/g)).toHaveLength(1);
+    expect(stdout.match(/talk to robot-7 /g)).toHaveLength(1);
+    expect(stdout.match(/give omni7 the address 10\.77\.0\.7 /g)).toHaveLength(1);
   });
 
   it('one node in full', async () => {
