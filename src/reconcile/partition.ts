@@ -1,8 +1,6 @@
 import type { Cluster, IpAddress, Peer, Vip } from '../manifest/model.ts';
-import { contains, network, parseIp } from '../manifest/net.ts';
 import { type Block, clusterOf, firstOf, located, type Side } from './block.ts';
-import { canMeet, isFindable, peerOfKeys, peersInReach, stalePortOf } from './reach.ts';
-import { rowKey } from './rows.ts';
+import { canMeet, isBehindItself, isFindable, isInside, peerOfKeys, peersInReach, stalePortOf } from './reach.ts';
 
 const ACCEPT = 'if it is meant, run `omni confirm --allow-partition` on this node';
 
@@ -34,7 +32,10 @@ function causeOf(was: Peer, after: Side, stalePort: number | undefined): string 
   if (!peer.clusters.includes(cluster.metadata.name)) return `${located(peer)} is not in ${located(cluster)}`;
   if (peer.suspended) return `${located(peer)} is suspended`;
   if (!after.state.sessions?.peers.has(peer.publicKey)) return `the key of ${located(peer)} is revoked`;
-  if (stalePort === undefined || !canMeet(self, peer)) {
+  if (isFindable(peer, stalePort) && isBehindItself(after, peer)) {
+    return `the endpoint of ${located(peer)} resolves to an address inside the subnets of ${located(cluster)}`;
+  }
+  if (stalePort === undefined || !canMeet(after, self, peer)) {
     return `neither ${located(peer)} nor this node's own ${located(self)} has an endpoint`;
   }
   return `${located(cluster)} moves to port ${cluster.port}, and no endpoint of ${located(isFindable(peer) ? peer : self)} leaves ${stalePort}`;
@@ -81,14 +82,7 @@ function wayTo(side: Side, address: IpAddress, stalePort?: number): Way {
   const holder = side.fleet.peers.get(vipAt(side, cluster, address)?.peer ?? '');
   if (holder === self) return 'overlay';
   if (holder === undefined || !side.state.sessions?.peers.has(holder.publicKey)) return 'stray';
-  return canMeet(self, holder, stalePort) && !isBehindItself(side, cluster, holder) ? 'overlay' : 'stray';
-}
-
-/** Whether what is known of a peer's endpoint is a name that resolves to an address inside the cluster. */
-function isBehindItself({ state }: Side, cluster: Cluster, { publicKey }: Peer): boolean {
-  const row = state.rows.get(rowKey({ kind: 'peer', interface: cluster.interface, publicKey }))?.row;
-  const host = row?.kind === 'peer' ? row.endpoint?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') : undefined;
-  return host !== undefined && isInside(cluster, host);
+  return canMeet(side, self, holder, stalePort) ? 'overlay' : 'stray';
 }
 
 function vipAt({ fleet }: Side, cluster: Cluster, address: IpAddress): Vip | undefined {
@@ -104,11 +98,6 @@ function holderText(side: Side, cluster: Cluster, address: IpAddress): string {
   return vip === undefined || holder === undefined
     ? 'no VIP has it'
     : `${located(vip)} is of ${located(holder)}, which this node cannot reach`;
-}
-
-function isInside({ subnets }: Cluster, address: string): boolean {
-  const ip = parseIp(address);
-  return ip.ok && subnets.some((subnet) => contains(network(subnet), ip.value));
 }
 
 function partitionBlocked(message: string): Block {

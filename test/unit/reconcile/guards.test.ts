@@ -218,15 +218,21 @@ describe('the guard of the way to the source', () => {
   });
 
   it('does not count on a peer whose name resolves into the cluster', () => {
-    const after = edit(fleet, [
+    const mute = edit(fleet, [peer(1, { endpoints: [] })]).fleet;
+    const after = edit(mute, [
       wider,
       peer(2, { endpoints: [hint('git.lan')] }),
       vip(9, { address: '203.0.113.7' as IpAddress, peer: 'robot-2' }),
     ]).fleet;
     const behind = (address: string) =>
-      guard(side(fleet), side(after, { 'git.lan': address }), strict, ['203.0.113.7' as IpAddress]);
+      guard(side(mute), side(after, { 'git.lan': address }), strict, ['203.0.113.7' as IpAddress]);
     expect(behind('192.0.2.9')).toBeUndefined();
     expect(behind('203.0.113.9')).toMatchObject({ reason: 'PartitionBlocked' });
+    const alone = edit(after, [], ['peer/robot-3', 'vip/vip-3']).fleet;
+    const block = guard(side(mute), side(alone, { 'git.lan': '203.0.113.9' }), strict, []);
+    expect(block?.message).toContain(
+      'the endpoint of peer/robot-2 (fleet.yaml:3) resolves to an address inside the subnets of cluster/warehouse',
+    );
   });
 
   it('keeps a way through the cluster while there is no other', () => {
