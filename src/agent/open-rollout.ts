@@ -1,6 +1,7 @@
 import { DEFAULT_PRUNE_LIMIT } from '../reconcile/guards.ts';
+import type { RolloutOptions } from '../reconcile/rollout/options.ts';
 import type { RolloutRecord } from '../reconcile/rollout/record.ts';
-import { Rollout, type RolloutOptions } from '../reconcile/rollout/rollout.ts';
+import { Rollout } from '../reconcile/rollout/rollout.ts';
 import type { EndpointResolver } from './dns.ts';
 import { Gates } from './gates.ts';
 import type { Parts } from './parts.ts';

@@ -1,49 +1,19 @@
-import type { Fleet, IpAddress, ObjectRef, PublicKey } from '../../manifest/model.ts';
+import type { Fleet, ObjectRef } from '../../manifest/model.ts';
 import type { Block } from '../block.ts';
-import type { Clock } from '../clock.ts';
 import type { ReconcileEvent } from '../events.ts';
-import type { PruneLimit } from '../guards.ts';
-import type { Reconciler } from '../loop.ts';
-import { probesNamed, resumedBaseline, selectProbes } from './baseline.ts';
+import { resumedBaseline } from './baseline.ts';
 import { revisionOf } from './bookkeeping.ts';
 import type { Found } from './boot.ts';
+import { Carrier } from './carrier.ts';
 import { fateOf } from './fate.ts';
-import type { Gates } from './gates.ts';
 import { Keeper } from './keeper.ts';
 import { initialState, nextDeadlineMs, recover, step } from './machine.ts';
-import type { RolloutEffect, RolloutInput, RolloutState, Verdict } from './model.ts';
-import type { Prober } from './probe.ts';
+import type { RolloutInput, RolloutState, Verdict } from './model.ts';
+import type { RolloutOptions } from './options.ts';
 import { Probing } from './probing.ts';
-import type { QuarantineReason, RolloutRecord } from './record.ts';
+import type { QuarantineReason } from './record.ts';
 import { type RolloutView, viewOf } from './report.ts';
 import { type Allowance, type Offer, type Origin, Revisions } from './revisions.ts';
-import type { RolloutStore } from './store.ts';
-
-export interface RolloutOptions {
-  readonly store: RolloutStore;
-  /** What the store's `load` gave. */
-  readonly record: RolloutRecord;
-  readonly reconciler: Pick<
-    Reconciler,
-    'propose' | 'setDesired' | 'resumeVerified' | 'withdraw' | 'refresh' | 'pause' | 'resume' | 'failing' | 'target'
-  >;
-  readonly prober: Prober;
-  readonly gates: Gates;
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Of the system: another one after each boot. */
-  readonly bootId: string;
-  /** Of this node. */
-  readonly publicKey: PublicKey;
-  readonly pruneLimit: PruneLimit;
-  /** Whether the source is somewhere else, and may become unreachable. */
-  readonly probesSource: boolean;
-  readonly sourceAddresses: () => readonly IpAddress[];
-  readonly onEvent: (event: ReconcileEvent) => void;
-  /** Comes into force now. */
-  readonly onTarget: (offer: Offer) => void;
-}
 
 export interface OfferOptions {
   readonly origin: Origin;
@@ -57,18 +27,16 @@ interface Waiter {
   readonly resolve: (verdict: Verdict) => void;
 }
 
-/** The source answered so recently that it need not be asked. */
-const ANSWERED_MS = 10_000;
-
 /**
- * Which revision is in force: `machine.ts` decides, this carries out. Stages: a start; revisions that come; what people
- * ask; carrying out.
+ * Which revision is in force: `machine.ts` decides, `carrier.ts` carries out, and this hands from one to the other. Stages:
+ * a start; revisions that come; what people ask; one step after another.
  */
 export class Rollout {
   readonly #options: RolloutOptions;
   readonly #revisions: Revisions;
   readonly #probing: Probing;
   readonly #keeper: Keeper;
+  readonly #carrier: Carrier;
   readonly #life = new AbortController();
   readonly #inputs: RolloutInput[] = [];
   #state: RolloutState;
@@ -79,7 +47,8 @@ export class Rollout {
   #problem: string | undefined;
   /** Something of ours was there before this agent. */
   #adopted = false;
-  readonly #rollbacks = { ProbationFailed: 0, NotApplied: 0, Interrupted: 0, RolledBackByHand: 0 };
+  /** Trials that the agent before this one did not end: none or one. */
+  #interruptions = 0;
   /** Suspended, and nothing was there: what is trusted is programmed once. */
   #pausesLater = false;
 
@@ -100,6 +69,14 @@ export class Rollout {
       },
       record,
     );
+    this.#carrier = new Carrier(options, {
+      revisions: this.#revisions,
+      probing: this.#probing,
+      keeper: this.#keeper,
+      life: this.#life.signal,
+      state: () => this.#state,
+      dispatch: (input) => this.#dispatch(input),
+    });
     this.#state = initialState(recover(record, bootId, new Date(clock.wall()).toISOString()), bootId);
   }
 
@@ -107,14 +84,9 @@ export class Rollout {
     return this.#state;
   }
 
-  /** Why the record is not on disk as it should be; undefined: it is. */
-  get problem(): string | undefined {
-    return this.#problem;
-  }
-
   /** How often a revision was taken back since this agent runs. */
   rollbacks(): Readonly<Record<QuarantineReason, number>> {
-    return { ...this.#rollbacks };
+    return { ...this.#carrier.rollbacks, Interrupted: this.#interruptions };
   }
 
   report(): RolloutView {
@@ -136,7 +108,7 @@ export class Rollout {
     if (interrupted !== undefined) this.#interrupted(interrupted.revision.label);
     const leftOver = adopted && record.lastKnownGood === undefined && !this.#isFirst();
     if (leftOver && this.#state.inForce === undefined) reconciler.withdraw(); // of a first revision that was not trusted
-    if (this.#state.record !== record) this.#save(this.#state.record);
+    if (this.#state.record !== record) this.#carrier.carryOut({ type: 'save', record: this.#state.record });
   }
 
   #bootGood(good: Offer, kept: boolean): void {
@@ -170,7 +142,7 @@ export class Rollout {
   }
 
   #interrupted(label: string): void {
-    this.#rollbacks.Interrupted += 1;
+    this.#interruptions += 1;
     const quarantined = this.#state.record.lastKnownGood !== undefined;
     const next = quarantined ? 'it is quarantined' : 'nothing was trusted before it, so it is tried again';
     this.#say('Warning', 'Interrupted', `${label} was on trial when the agent or the system ended: ${next}`);
@@ -218,7 +190,7 @@ export class Rollout {
 
   /** To be called after each pass of the reconciler that got through. */
   passed(): void {
-    if (this.#pausesLater) this.#options.reconciler.pause();
+    if (this.#pausesLater && this.#state.record.suspension !== undefined) this.#options.reconciler.pause();
     this.#pausesLater = false;
     const { trial, reverting } = this.#state;
     if (trial === undefined && reverting === undefined) return;
@@ -281,24 +253,31 @@ export class Rollout {
     this.#keeper.stop();
   }
 
-  // --- carrying out ---------------------------------------------------------------------------
+  // --- one step after another -----------------------------------------------------------------
 
   #dispatch(input: RolloutInput): void {
     if (this.#life.signal.aborted) return;
     this.#inputs.push(input);
     if (this.#busy) return;
     this.#busy = true;
+    try {
+      this.#drain();
+    } finally {
+      this.#busy = false;
+    }
+    this.#arm();
+    this.#answer();
+  }
+
+  #drain(): void {
     for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
       const { clock } = this.#options;
       const moment = { nowMs: clock.now(), wallMs: clock.wall() };
       const { state, effects } = step(this.#state, next, moment);
       this.#state = state;
-      for (const effect of effects) this.#carryOut(effect);
+      for (const effect of effects) this.#carrier.carryOut(effect);
       this.#revisions.settle(this.#state);
     }
-    this.#busy = false;
-    this.#arm();
-    this.#answer();
   }
 
   #arm(): void {
@@ -318,112 +297,6 @@ export class Rollout {
     });
   }
 
-  #carryOut(effect: RolloutEffect): void {
-    const { reconciler } = this.#options;
-    switch (effect.type) {
-      case 'save':
-        this.#save(effect.record, effect.token);
-        break;
-      case 'examine':
-        this.#examine(effect);
-        break;
-      case 'measure':
-        void this.#measure(effect);
-        break;
-      case 'apply':
-        this.#revisions.apply(effect.revision.id, effect.intent, this.#state);
-        break;
-      case 'restore':
-        if (effect.reason !== undefined) this.#rollbacks[effect.reason] += 1;
-        this.#revisions.restore(this.#state);
-        break;
-      case 'bar':
-        this.#revisions.bar(this.#state);
-        break;
-      case 'probe':
-        this.#probe(effect.ids);
-        break;
-      case 'stop-probing':
-        this.#probing.stop();
-        break;
-      case 'pause':
-        reconciler.pause();
-        break;
-      case 'go-on':
-        this.#pausesLater = false;
-        reconciler.resume();
-        break;
-      case 'say':
-        this.#say(effect.level, effect.reason, effect.message);
-    }
-  }
-
-  #save(record: RolloutRecord, token?: number): void {
-    const saved = this.#keeper.save(record);
-    if (token === undefined)
-      saved.catch(() => undefined); // said by `onProblem`, and tried again
-    else
-      saved.then(
-        () => this.#dispatch({ type: 'recorded', token }),
-        (error: unknown) => this.#dispatch({ type: 'recorded', token, problem: messageOf(error) }),
-      );
-  }
-
-  #examine({ token, revision, intent }: Extract<RolloutEffect, { readonly type: 'examine' }>): void {
-    const finding = this.#revisions.examine(revision.id, intent, this.#state);
-    if ('block' in finding) {
-      this.#dispatch({ type: 'examined', token, finding });
-      return;
-    }
-    this.#options.gates.check(this.#life.signal).then(
-      (gate) => this.#dispatch({ type: 'examined', token, finding: { ...finding, gate } }),
-      () => undefined, // the agent ends
-    );
-  }
-
-  async #measure({
-    token,
-    revision,
-    intent,
-    carried,
-  }: Extract<RolloutEffect, { readonly type: 'measure' }>): Promise<void> {
-    const { signal } = this.#life;
-    try {
-      const live = await this.#options.prober.livePeers();
-      const known = this.#revisions.get(revision.id);
-      if (signal.aborted || known === undefined) return;
-      const after = this.#revisions.proposal(revision.id, intent, this.#state);
-      const before = this.#options.reconciler.target;
-      const source = this.#sourceFor(known);
-      const { random } = this.#options;
-      const chosen = selectProbes({ before, after, touched: after.touched, live, source, carried, random });
-      const passing = await this.#probing.passing(chosen.tried, signal);
-      const ids = [...chosen.assumed.map(({ id }) => id), ...passing];
-      this.#dispatch({
-        type: 'measured',
-        token,
-        baseline: { ids, required: chosen.required.filter((id) => ids.includes(id)) },
-      });
-    } catch (error) {
-      if (!signal.aborted) this.#dispatch({ type: 'unmeasured', token, problem: messageOf(error) });
-    }
-  }
-
-  #sourceFor({ origin, sinceMs }: { readonly origin: Origin; readonly sinceMs: number }): 'none' | 'ask' | 'answered' {
-    if (!this.#options.probesSource || origin === 'cache') return 'none';
-    return origin === 'source' && this.#options.clock.now() - sinceMs < ANSWERED_MS ? 'answered' : 'ask';
-  }
-
-  #probe(ids: readonly string[]): void {
-    const { target } = this.#options.reconciler;
-    const probes = target === undefined ? [] : probesNamed(ids, target, this.#options.probesSource);
-    this.#probing.start(probes);
-    const there = new Set(probes.map(({ id }) => id));
-    // What is not there any more (its peer was revoked meanwhile) has nothing to say.
-    const gone = ids.filter((id) => !there.has(id)).map((id) => [id, undefined] as const);
-    if (gone.length > 0) this.#dispatch({ type: 'probed', results: new Map(gone) });
-  }
-
   #saved(problem: string | undefined): void {
     const before = this.#problem;
     this.#problem = problem;
@@ -434,8 +307,4 @@ export class Rollout {
   #say(type: ReconcileEvent['type'], reason: string, message: string): void {
     this.#options.onEvent({ type, reason, object: 'node', message });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
