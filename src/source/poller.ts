@@ -14,7 +14,8 @@ const BACKOFF_LIMIT = 10;
 const BACKOFF_FLOOR_MS = 5_000;
 /** A fleet that is told at once does not ask at once. */
 const NUDGE_SPREAD_MS = 1_000;
-const NUDGES_PER_INTERVAL = 3;
+const NUDGES_PER_SPAN = 3;
+const NUDGE_SPAN_MS = 30_000;
 
 /**
  * How long to wait after a poll: the interval ±10 %, so that a fleet does not ask in step; doubled for each failure in
@@ -26,8 +27,8 @@ export function pollDelay(intervalMs: number, failures: number, random: number):
 }
 
 /**
- * The same, moved by at most half an interval so that polls fall on `phase` of every interval since 1970: a node keeps
- * its place among the others through restarts and failures, and wherever its polls began.
+ * The same, brought forward by at most an interval so that polls fall on `phase` of every interval since 1970: a node
+ * keeps its place among the others through restarts and failures, and wherever its polls began.
  */
 export function alignedDelay(
   options: { readonly intervalMs: number; readonly phase: number; readonly nowMs: number },
@@ -37,8 +38,9 @@ export function alignedDelay(
   const { intervalMs, phase, nowMs } = options;
   const base = backoff(intervalMs, failures);
   const offset = phase * intervalMs;
-  const due = Math.round((nowMs + base - offset) / intervalMs) * intervalMs + offset;
-  return due - nowMs + jitter(base, random);
+  const delay = Math.floor((nowMs + base - offset) / intervalMs) * intervalMs + offset - nowMs;
+  // So soon after another one a poll would tell nothing new.
+  return (delay < 2 * JITTER * base ? delay + intervalMs : delay) + jitter(base, random);
 }
 
 function backoff(intervalMs: number, failures: number): number {
@@ -77,17 +79,18 @@ export class Poller {
   }
 
   /**
-   * Brings the next poll forward to within a second from now. At most one is pending and three are taken per interval:
-   * whoever may nudge cannot make this node ask much more often than it would.
+   * Brings the next poll forward to within a second from now. At most one is pending, and three are taken per interval
+   * or half a minute, whichever is shorter: whoever may nudge cannot make this node ask all the time.
    */
   nudge(): void {
     const { clock, intervalMs, random } = this.#options;
     const now = clock.now();
     if (this.#nextAt === undefined || this.#nudgedFor === this.#nextAt) return;
     // A clock that was set back must not shut nudges out until it catches up.
-    const recent = this.#nudges.filter((at) => at > now - intervalMs && at <= now);
+    const span = Math.min(intervalMs, NUDGE_SPAN_MS);
+    const recent = this.#nudges.filter((at) => at > now - span && at <= now);
     const due = now + NUDGE_SPREAD_MS * random();
-    if (recent.length >= NUDGES_PER_INTERVAL || due >= this.#nextAt) return;
+    if (recent.length >= NUDGES_PER_SPAN || due >= this.#nextAt) return;
     this.#nudges = [...recent, now];
     this.#schedule(due - now);
     this.#nudgedFor = this.#nextAt;
