@@ -9,11 +9,11 @@ const TIMEOUT_MS = 10_000;
 const OUTPUT_BYTES = 1024 * 1024;
 const REMEMBERED = 256;
 
-/** Which commit wrote a line; answers are kept, for a commit's past does not change. */
+/** Which commit wrote a document last; answers are kept, for a commit's past does not change. */
 export class Blamer {
   readonly #answers = new Map<string, LineOrigin>();
 
-  /** `path`: below the repository's root; `line` from 1. Undefined: not in the cache, no such line, or took too long. */
+  /** `path`: below the repository's root; `line`, from 1, is where the document begins. Undefined: not in the cache, no such line, or took too long. */
   async origin(
     cache: { readonly context: GitContext; readonly objects: ObjectReader },
     at: { readonly commit: string; readonly path: string; readonly line: number },
@@ -45,21 +45,31 @@ export class Blamer {
   }
 }
 
-/** The first word of git-blame's porcelain format is the commit; what a person wants to know of it, it says itself. */
+/** The newest commit that touched a line of the document; what a person wants to know of it, it says itself. */
 async function blame(
   { context, objects }: { readonly context: GitContext; readonly objects: ObjectReader },
   { commit, path, line }: { readonly commit: string; readonly path: string; readonly line: number },
   signal: AbortSignal,
 ): Promise<LineOrigin | undefined> {
-  const output = await runGit(context, {
-    args: ['blame', '--porcelain', '-L', `${line},${line}`, commit, '--', path],
+  const file = await objects.read(`${commit}:${path}`);
+  const end = file?.type === 'blob' ? lastLine(file.data.toString('utf8'), line) : undefined;
+  if (end === undefined) return undefined;
+  const id = await runGit(context, {
+    args: ['log', '-1', '-s', '--format=%H', `-L${line},${end}:${path}`, commit],
     timeoutMs: TIMEOUT_MS,
     maxOutputBytes: OUTPUT_BYTES,
     signal,
   });
-  const id = /^([0-9a-f]{40}) /.exec(output)?.[1];
-  const object = id === undefined ? undefined : await objects.read(id);
+  const object = /^[0-9a-f]{40}\s*$/.test(id) ? await objects.read(id.trim()) : undefined;
   if (object?.type !== 'commit') return undefined;
   const { subject = '', author = '', time = '' } = revisionOf(object, '');
   return { id: object.id, subject, author, time };
+}
+
+/** Of the document that begins at `line`: the line ahead of the next marker (YAML 1.2.2, 9.1.2), or the file's last. */
+function lastLine(text: string, line: number): number | undefined {
+  const lines = text.replace(/\n$/, '').split('\n');
+  if (line > lines.length) return undefined;
+  const marker = lines.findIndex((each, at) => at >= line && /^(?:---|\.\.\.)(?:\s|$)/.test(each));
+  return marker === -1 ? lines.length : marker;
 }

@@ -23,7 +23,7 @@ export interface Signature {
   readonly key: string;
 }
 
-/** The commit that gave a line its present text. */
+/** The commit that gave a document its present text. */
 export interface LineOrigin {
   readonly id: string;
   readonly subject: string;
@@ -64,7 +64,7 @@ export interface Source {
   nudge?(): void;
   /** The next fetch may leave the history that was accepted so far: a person looked at why it was rewound. */
   acceptRewind?(): void;
-  /** Which commit wrote this line of `file` (as `Position.file`, 1-based line) at a revision; undefined: nobody can tell. */
+  /** The newest commit that wrote a line of the document that begins there (`file` and `line` as in `Position`), as of a revision; undefined: nobody can tell. */
   blame?(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined>;
   /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */
   nextFetchAt?(): number | undefined;

@@ -6,11 +6,11 @@ const lab = new Lab();
 afterAll(() => lab.close());
 const signal = new AbortController().signal;
 
-it('says which commit wrote a line, without the remote, and nothing where nobody can tell', async () => {
+it('says which commit wrote a document last, without the remote, and nothing where nobody can tell', async () => {
   const repository = lab.repository('blame');
-  const one = repository.write('fleet/sub/ä b.yaml', 'first\nsecond\n').commit('add robot-17');
+  const one = repository.write('fleet/sub/ä b.yaml', 'first\n---\nsecond\nof two\n').commit('add robot-17');
   repository.git('config', 'user.name', 'Grace\u0007 Example');
-  const two = repository.write('fleet/sub/ä b.yaml', 'first\nchanged\n').commit('move robot-17');
+  const two = repository.write('fleet/sub/ä b.yaml', 'first\n---\nsecond\nof three\n').commit('move robot-17');
   const source = lab.source({ remotes: [{ url: repository.url }], path: 'fleet' });
   const blame = (id: string, file: string, line: number) => source.blame?.(id, file, line, signal);
   expect(await blame(two, 'sub/ä b.yaml', 1)).toBeUndefined(); // nothing was fetched yet
@@ -23,12 +23,12 @@ it('says which commit wrote a line, without the remote, and nothing where nobody
     author: 'Ada Example <ada@example.org>',
     time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)$/),
   });
-  const changed = await blame(two, file, 2);
+  const changed = await blame(two, file, 3); // the line itself is as it was, its document is not
   expect(changed).toMatchObject({ id: two, subject: 'move robot-17' });
-  expect(await blame(two, file, 2)).toBe(changed);
-  expect(await blame(one, file, 2)).toMatchObject({ id: one });
+  expect(await blame(two, file, 3)).toBe(changed);
+  expect(await blame(one, file, 3)).toMatchObject({ id: one });
   for (const [id, path, line] of [
-    [two, file, 3],
+    [two, file, 5],
     [two, file, 0],
     [two, file, 1.5],
     [two, 'none.yaml', 1],
