@@ -105,9 +105,9 @@ export class Operations {
     const meant = toRetry(rollout.state, revision);
     const isNewest = rollout.state.candidate?.revision.id === meant.id;
     return this.#watched(meant, timeoutMs, signal, async () => {
-      const older = isNewest ? undefined : await this.#recall(meant.id, signal);
+      const recalled = isNewest ? undefined : await this.#recall(meant.id, signal);
       rollout.ask({ type: 'lift', id: meant.id });
-      if (older !== undefined) rollout.goBackTo(older);
+      if (recalled !== undefined) rollout.offer(recalled, { origin: 'archive', changed: 'all' });
     });
   }
 

@@ -8,7 +8,7 @@ import type { RowKey } from '../rows.ts';
 import type { Proposal } from '../target.ts';
 import { factsOf } from './facts.ts';
 import type { Facts, Intent, RolloutState } from './model.ts';
-import type { RevisionInfo } from './record.ts';
+import type { RevisionInfo, RolloutRecord } from './record.ts';
 import { revokedBy } from './revocation.ts';
 
 /** What a person accepts for one revision beforehand. */
@@ -156,7 +156,7 @@ export class Revisions {
       reconciler.withdraw();
       return;
     }
-    const barred = new Set(record.revoked.map(({ publicKey }) => publicKey));
+    const barred = new Set(revokedIn(good.fleet, record));
     onTarget(good);
     reconciler.setDesired(reconciler.propose(good.fleet, { changed: 'all', barred }), good.revision.label);
     this.#touched = new Set();
@@ -165,10 +165,11 @@ export class Revisions {
   /** Other keys are taken out than before. What is on trial goes without those that it was tried without. */
   bar({ record, trial }: RolloutState): void {
     const { reconciler } = this.#options;
-    const present = reconciler.target?.state.barred ?? new Set();
-    const keys = record.revoked.map(({ publicKey }) => publicKey);
-    const barred = new Set(trial === undefined ? keys : [...present, ...keys]);
-    if (!sameKeys(present, barred)) reconciler.refresh(new Set(), barred);
+    if (reconciler.target === undefined) return;
+    const { fleet, state } = reconciler.target;
+    const keys = revokedIn(fleet, record);
+    const barred = new Set(trial === undefined ? keys : [...state.barred, ...keys]);
+    if (!sameKeys(state.barred, barred)) reconciler.refresh(new Set(), barred);
   }
 
   /** Keeps only what the state speaks of; what it trusts and has in force is what to go back to. */
@@ -211,10 +212,14 @@ export class Revisions {
   }
 }
 
-/** Keys that a revision must not let in. One that follows may have again what was taken out before. */
+/** Keys of a revision's own that it must not let in. One that follows may have again what was taken out before. */
 function barredFor({ fleet, bars }: Known, intent: Intent, { record }: RolloutState): ReadonlySet<PublicKey> {
-  const keys = record.revoked.map(({ publicKey }) => publicKey);
-  return new Set(intent === 'return' ? [...keys, ...bars] : keys.filter((key) => !fleet.peerByKey.has(key)));
+  return new Set(intent === 'return' ? [...revokedIn(fleet, record), ...bars] : []);
+}
+
+/** Those that a fleet has at all: the others make no difference. */
+function revokedIn({ peerByKey }: Fleet, { revoked }: RolloutRecord): readonly PublicKey[] {
+  return revoked.map(({ publicKey }) => publicKey).filter((key) => peerByKey.has(key));
 }
 
 function sameKeys(a: ReadonlySet<PublicKey>, b: ReadonlySet<PublicKey>): boolean {
