@@ -226,7 +226,7 @@ export interface RolloutReport {
   readonly hold?: Hold;
   readonly suspension?: Suspension;
 }
-export interface ProbeReport {
+interface ProbeReport {
   readonly id: string;
   readonly state: 'pending' | 'passed' | 'failing';
   readonly message?: string;

@@ -5,7 +5,7 @@ import type { Offer } from './revisions.ts';
 import type { RolloutStore } from './store.ts';
 
 /** Revisions that an earlier run left on this machine. No network is asked. */
-export interface Archive {
+interface Archive {
   /** The newest; undefined: there is none. */
   cached(signal: AbortSignal): Promise<Recalled | undefined>;
   /** Rejects where it is not there. */

@@ -112,7 +112,7 @@ export interface Verdict {
   readonly message: string;
 }
 
-export interface Decision {
+interface Decision {
   readonly sequence: number;
   readonly id: string;
   readonly verdict: Verdict;

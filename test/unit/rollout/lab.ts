@@ -82,12 +82,12 @@ export class World {
   }
 }
 
-export function revision(id: string): RevisionInfo {
+function revision(id: string): RevisionInfo {
   return { id, label: `main@${id}` };
 }
 
 /** One file, whose content is the revision's id. */
-export function filesOf(id: string): readonly ManifestFile[] {
+function filesOf(id: string): readonly ManifestFile[] {
   return [{ path: 'fleet.yaml', blob: id, size: id.length, read: async () => Buffer.from(id) }];
 }
 
