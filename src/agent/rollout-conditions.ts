@@ -10,19 +10,20 @@ export interface Obstacle {
   readonly observedRevision: string;
 }
 
-/** The newest revision is refused: by a guard, or because it was tried and taken back. */
+/** The newest revision is refused: by a guard, or because it was tried and failed. */
 export function refusedRevision({ candidate, record }: RolloutState): Obstacle | undefined {
   if (candidate?.stage.at !== 'refused') return undefined;
   const { reason, message, since } = candidate.stage;
   const { id, label } = candidate.revision;
   const common = { sinceMs: Date.parse(since), observedRevision: label };
   if (reason !== 'RevisionQuarantined') return { ...common, reason, message };
-  const byHand = record.quarantined.some((entry) => entry.revision.id === id && entry.reason === 'RolledBackByHand');
-  const inForce =
-    record.lastKnownGood === undefined ? 'nothing is programmed' : `in force is ${record.lastKnownGood.label}`;
+  // A person took it back: that is no trouble, any more than a hold is.
+  if (record.quarantined.some((one) => one.revision.id === id && one.reason === 'RolledBackByHand')) return undefined;
+  const { lastKnownGood } = record;
+  const inForce = lastKnownGood === undefined ? 'nothing is programmed' : `in force is ${lastKnownGood.label}`;
   return {
     ...common,
-    reason: byHand ? 'RolledBackByHand' : 'RolledBackToLastKnownGood',
+    reason: 'RolledBackToLastKnownGood',
     message: `${label} is quarantined: ${message}; ${inForce}. Commit a newer one, or run omni retry`,
   };
 }

@@ -232,7 +232,7 @@ export function recorded(draft: Draft, { token, problem }: Input<'recorded'>): v
 }
 
 /** It was not applied after all: what was on trial before goes on. */
-function undoRecording(draft: Draft, { before }: Extract<Stage, { readonly at: 'recording' }>): void {
+export function undoRecording(draft: Draft, { before }: Extract<Stage, { readonly at: 'recording' }>): void {
   const { history, revoked, trial } = before.record;
   update(draft, { trial: before.trial });
   save(draft, (record) => withTrial({ ...record, history, revoked }, trial));

@@ -1,6 +1,7 @@
 import { quarantineOf, withoutHold, withoutQuarantine, withoutSuspension, withTrial } from './bookkeeping.ts';
+import { undoRecording } from './candidate.ts';
 import { examine } from './examine.ts';
-import { type Draft, type RolloutInput, save, say, update } from './model.ts';
+import { type Draft, type RolloutInput, save, say } from './model.ts';
 import type { Hold } from './record.ts';
 import { failTrial, promote } from './trial.ts';
 
@@ -86,13 +87,9 @@ function resume(draft: Draft): void {
 
 /** Within the same boot the trial goes on; a revision that was being written down was not tried at all. */
 function stopped(draft: Draft): void {
-  const { candidate, trial } = draft.state;
-  if (candidate?.stage.at === 'recording') {
-    const { before } = candidate.stage;
-    update(draft, { candidate: undefined });
-    save(draft, (record) => withTrial({ ...record, ...before.record }, before.record.trial));
-  }
-  if (candidate?.stage.at !== 'recording' && trial === undefined) return;
+  const { candidate } = draft.state;
+  if (candidate?.stage.at === 'recording') undoRecording(draft, candidate.stage);
+  if (draft.state.trial === undefined) return;
   save(draft, (record) =>
     record.trial === undefined ? record : withTrial(record, { ...record.trial, stopped: true }),
   );

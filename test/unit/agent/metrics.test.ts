@@ -43,6 +43,7 @@ describe('metrics', () => {
       'omni_reconcile_drift_healed_total',
       'omni_reconcile_writes_total',
       'omni_drift_total',
+      'omni_rollback_total',
     ]) {
       expect(text).toContain(`# TYPE ${name} counter\n`);
     }
@@ -52,6 +53,9 @@ describe('metrics', () => {
       'omni_contested_rows',
       'omni_drifted_rows',
       'omni_revision_info',
+      'omni_lkg_info',
+      'omni_probation_seconds',
+      'omni_source_age_seconds',
       'omni_source_last_success_timestamp_seconds',
       'omni_build_info',
     ]) {

@@ -94,6 +94,27 @@ describe('conditionsOf', () => {
     expect(conditions[0]?.message).toBe('nothing read yet: no branch "mian". Push it.');
   });
 
+  it('a node that asks for signatures says whether the source is believed', () => {
+    const verified = (follower: FollowerState) =>
+      conditionsOf({ reconcile: [ready], follower, sessions: undefined, rollout: untried, verifies: true }).find(
+        ({ type }) => type === 'SourceVerified',
+      );
+    expect(verified({ sourceReady: undefined, sinceMs: 0 })).toMatchObject({ status: 'Unknown' });
+    const signature = { format: 'ssh', signer: 'ada@example.org', key: 'SHA256:abc' } as const;
+    const attempted = { id: 'b', label: 'main@sha1:b', signature };
+    expect(verified({ ...fetched, attempted, lastFetchMs: 1 })).toMatchObject({
+      status: 'True',
+      reason: 'Verified',
+      message: 'signed by ada@example.org with SHA256:abc',
+      observedRevision: 'main@sha1:b',
+    });
+    const error = new OmniError('nobody signed it', { code: 'signature-missing', class: 'stall' });
+    expect(verified({ sourceReady: false, sinceMs: 1, attempted, error })).toMatchObject({
+      status: 'False',
+      reason: 'SignatureMissing',
+    });
+  });
+
   it('a revision with errors, or sessions that cannot be had, stall', () => {
     const position = { file: 'a.yaml', line: 3, column: 5 };
     const finding = { severity: 'error', rule: 'x', message: 'is wrong', fix: 'mend it', position } as const;
