@@ -140,6 +140,8 @@ class Agent {
   /** Reads the source's revisions and what is booted, so that each is compared with the one before. */
   readonly #reader = createFleetReader();
   #booted: () => void = () => undefined;
+  /** The newest revision of the source, until it is programmed: for the histogram. */
+  #underway: Pick<Offer, 'revision' | 'receivedMs'> | undefined;
   /** Fleets whose names are being resolved. */
   #resolved: ReadonlySet<Fleet | undefined> = new Set();
 
@@ -206,6 +208,7 @@ class Agent {
       events,
       log,
       now: clock.wall,
+      monotonic: clock.now,
     });
     const startedAtMs = clock.wall();
     const peers = new Peers({ dataPlane, source, clock, random: Math.random, log });
@@ -300,6 +303,7 @@ class Agent {
   async #take(offer: Offer): Promise<void> {
     const { peers, rollout } = this.#parts;
     peers.learned(offer.revision.id);
+    this.#underway = offer;
     await this.#admit(offer);
     this.#remember(offer, true);
     rollout.offer(offer, offer);
@@ -336,6 +340,10 @@ class Agent {
 
   #passed(pass: PassReport): void {
     this.#metrics.observePass(pass.durationMs);
+    if (pass.ready && pass.revision === this.#underway?.revision.label) {
+      this.#metrics.observeProgrammed(clock.now() - this.#underway.receivedMs);
+      this.#underway = undefined;
+    }
     this.#parts.passes.tell(pass);
     this.#parts.rollout.passed();
     if (!this.#fresh) return;

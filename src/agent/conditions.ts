@@ -4,6 +4,7 @@ import type { RolloutState } from '../reconcile/rollout/model.ts';
 import { DISTRUST } from '../source/git-trust-errors.ts';
 import type { Condition } from './api.ts';
 import { describeErrors, type FollowerState } from './follower.ts';
+import type { Parts } from './parts.ts';
 import { type Obstacle, onTrial, refusedRevision, rolloutConditions } from './rollout-conditions.ts';
 import type { SessionProblem } from './session-shell.ts';
 
@@ -15,6 +16,20 @@ export interface Circumstances {
   readonly rollout: RolloutState;
   /** The node asks for signatures. */
   readonly verifies: boolean;
+}
+
+/** A running agent's, now. */
+export function currentConditions(
+  parts: Pick<Parts, 'config' | 'reconciler' | 'follower' | 'sessions' | 'rollout'>,
+): readonly Condition[] {
+  const { config, reconciler, follower, sessions, rollout } = parts;
+  return conditionsOf({
+    reconcile: reconciler.status().conditions,
+    follower: follower.state,
+    sessions: sessions.problem,
+    rollout: rollout.state,
+    verifies: config.verify !== undefined && (config.verify.commits !== 'off' || config.verify.tag),
+  });
 }
 
 /**

@@ -15,6 +15,8 @@ export interface Offer {
   readonly changed: ReadonlySet<ObjectRef> | 'all';
   /** `cache`: of an earlier run, before any network. */
   readonly origin: 'source' | 'cache';
+  /** When its files were there to be read: monotonic milliseconds. */
+  readonly receivedMs: number;
 }
 
 export interface FollowerOptions {
@@ -28,6 +30,8 @@ export interface FollowerOptions {
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Monotonic milliseconds. */
+  readonly monotonic: () => number;
 }
 
 /** A revision that holds errors: nothing of it was put in force. */
@@ -147,9 +151,10 @@ export class Follower {
   }
 
   async #take(snapshot: Snapshot, origin: Offer['origin']): Promise<void> {
-    const { reader, offer, events, log } = this.#options;
+    const { reader, offer, events, log, monotonic } = this.#options;
     const { revision } = snapshot;
     if (revision.id === this.#settledId) return;
+    const receivedMs = monotonic();
     const result = await reader.read(snapshot.files);
     this.#settledId = revision.id;
     const { invalid: _, ...state } = this.#state;
@@ -158,7 +163,7 @@ export class Follower {
       this.#state = { ...state, attempted: revision };
       for (const warning of result.diagnostics) log('warn', renderDiagnostic(warning), { revision: revision.label });
       const { fleet, changed } = result;
-      await offer({ fleet, revision, files: snapshot.files, changed, origin });
+      await offer({ fleet, revision, files: snapshot.files, changed, origin, receivedMs });
       return;
     }
     const errors = result.diagnostics.filter(({ severity }) => severity === 'error');

@@ -18,6 +18,8 @@ export interface Metrics {
   text(): Promise<string>;
   readonly contentType: string;
   observePass(durationMs: number): void;
+  /** From the files of a fetched revision to rows that were read back. */
+  observeProgrammed(durationMs: number): void;
 }
 
 /**
@@ -46,10 +48,17 @@ export function createMetrics(parts: () => Parts): Metrics {
     buckets: DURATION_BUCKETS,
     registers: [registry],
   });
+  const programmed = new Histogram({
+    name: 'omni_revision_programmed_seconds',
+    help: 'From the files of a fetched revision to rows that were read back; gates and probes are in it, git is not.',
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
   return {
     text: () => registry.metrics(),
     contentType: registry.contentType,
     observePass: (durationMs) => duration.observe(durationMs / 1000),
+    observeProgrammed: (durationMs) => programmed.observe(durationMs / 1000),
   };
 }
 

@@ -3,10 +3,11 @@ import type { Verdict } from '../reconcile/rollout/model.ts';
 import { type Change, rowKey } from '../reconcile/rows.ts';
 import type { Revision } from '../source/source.ts';
 import type { ApplyReport } from './api.ts';
+import { currentConditions } from './conditions.ts';
 import { objectVerbs, type Verb } from './objects.ts';
 import type { Parts } from './parts.ts';
 
-type Watched = Pick<Parts, 'reconciler' | 'rollout' | 'passes' | 'fleets'>;
+type Watched = Pick<Parts, 'config' | 'reconciler' | 'follower' | 'sessions' | 'rollout' | 'passes' | 'fleets'>;
 
 /** Notes down what is done from now on, for the report to who asked for it. To be ended. */
 export class Watch {
@@ -33,17 +34,34 @@ export class Watch {
     const { rollout, fleets } = this.#parts;
     const deadline = AbortSignal.any([caller, AbortSignal.timeout(timeoutMs)]);
     const verdict = await rollout.verdict(revision.id, this.since, deadline);
-    caller.throwIfAborted();
     const { reconciler } = this.#parts;
+    if (verdict.outcome === 'good') await this.#settled(deadline);
+    caller.throwIfAborted();
     const fleet = reconciler.target?.fleet;
     const verbs = fleet === undefined ? new Map<ObjectRef, Verb>() : objectVerbs(this.#before?.fleet, fleet);
-    const ready = reconciler.status().conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+    const ready = currentConditions(this.#parts).some(({ type, status }) => type === 'Ready' && status === 'True');
     const known = fleets.at(revision.label)?.revision ?? revision;
     return reportOf(known, verbs, this.#changes, {
       verdict,
       ready: ready && verdict.outcome === 'good',
       ...this.#found(),
     });
+  }
+
+  /** A revision that changes no row is good before any pass has looked at it. */
+  async #settled(deadline: AbortSignal): Promise<void> {
+    const { reconciler, passes } = this.#parts;
+    while (reconciler.failing('all') === undefined && !deadline.aborted) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          stop();
+          deadline.removeEventListener('abort', done);
+          resolve();
+        };
+        const stop = passes.subscribe(done);
+        deadline.addEventListener('abort', done);
+      });
+    }
   }
 
   /** Objects that are not as desired, and those of which something was set right. */

@@ -3,14 +3,14 @@ import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionState } from '../reconcile/dataplane.ts';
 import type { PeerSessionStatus } from '../session/manager.ts';
 import type { Contact, ObjectStatus, Status } from './api.ts';
-import { conditionsOf } from './conditions.ts';
+import { currentConditions } from './conditions.ts';
 import { selfOf } from './fleets.ts';
 import { objectStatuses } from './objects.ts';
 import type { Parts } from './parts.ts';
 
 /** What `omni status` shows: read now, not remembered. */
 export async function statusOf(parts: Parts): Promise<Status> {
-  const { config, publicKey, reconciler, rollout, dataPlane, follower, fleets, sessions } = parts;
+  const { config, publicKey, reconciler, rollout, dataPlane, follower, fleets } = parts;
   const reconcile = reconciler.status();
   const [counters, description] = await Promise.all([dataPlane.counters(), dataPlane.describe()]);
   const fleet = (reconciler.target ?? fleets.newest)?.fleet;
@@ -33,13 +33,7 @@ export async function statusOf(parts: Parts): Promise<Status> {
       ...(attempted === undefined ? {} : { lastAttempted: attempted }),
     },
     rollout: rollout.report(),
-    conditions: conditionsOf({
-      reconcile: reconcile.conditions,
-      follower: follower.state,
-      sessions: sessions.problem,
-      rollout: rollout.state,
-      verifies: config.verify !== undefined && (config.verify.commits !== 'off' || config.verify.tag),
-    }),
+    conditions: currentConditions(parts),
     objects: reconcile.objects,
     rows: reconcile.rows,
     sessions: { active: stats.sessionsActive, clockMs: dataPlane.sessions.now() },
