@@ -5,7 +5,6 @@ import { resumedBaseline } from './baseline.ts';
 import { revisionOf } from './bookkeeping.ts';
 import type { Found } from './boot.ts';
 import { Carrier } from './carrier.ts';
-import { fateOf } from './fate.ts';
 import { Keeper } from './keeper.ts';
 import { initialState, nextDeadlineMs, recover, step } from './machine.ts';
 import type { RolloutInput, RolloutState, Verdict } from './model.ts';
@@ -14,17 +13,12 @@ import { Probing } from './probing.ts';
 import type { QuarantineReason } from './record.ts';
 import { type RolloutView, viewOf } from './report.ts';
 import { type Allowance, type Offer, type Origin, Revisions } from './revisions.ts';
+import { Verdicts } from './verdicts.ts';
 
 export interface OfferOptions {
   readonly origin: Origin;
   /** Relative to the fleet that was offered before; of no meaning for `archive`. */
   readonly changed: ReadonlySet<ObjectRef> | 'all';
-}
-
-interface Waiter {
-  readonly id: string;
-  readonly since: number;
-  readonly resolve: (verdict: Verdict) => void;
 }
 
 /**
@@ -42,7 +36,7 @@ export class Rollout {
   #state: RolloutState;
   #busy = false;
   #cancelTimer: (() => void) | undefined;
-  #waiters: readonly Waiter[] = [];
+  readonly #verdicts = new Verdicts();
   /** Why the record is not on disk. */
   #problem: string | undefined;
   /** Something of ours was there before this agent. */
@@ -210,24 +204,12 @@ export class Rollout {
 
   // --- what people ask ----------------------------------------------------------------------
 
-  /** Resolves once it is known what becomes of a revision that was offered; with `trial` where `signal` comes first. */
+  /**
+   * Resolves once it is known what becomes of a revision that was offered; with `trial` where `signal` comes first. `since`:
+   * `state.sequence` before it was asked for.
+   */
   verdict(id: string, since: number, signal: AbortSignal): Promise<Verdict> {
-    const known = fateOf(this.#state, id, since);
-    if (known !== undefined) return Promise.resolve(known);
-    return new Promise((resolve) => {
-      const give = () => resolve({ outcome: 'trial', reason: 'Probation', message: 'no verdict yet; see omni status' });
-      const waiter = { id, since, resolve };
-      this.#waiters = [...this.#waiters, waiter];
-      if (signal.aborted) give();
-      signal.addEventListener(
-        'abort',
-        () => {
-          this.#waiters = this.#waiters.filter((one) => one !== waiter);
-          give();
-        },
-        { once: true },
-      );
-    });
+    return this.#verdicts.of({ id, since }, this.#state, signal);
   }
 
   /** What `people.ts` found to make sense. Resolves once it would outlive a crash; rejects where the disk refuses it. */
@@ -266,7 +248,7 @@ export class Rollout {
       this.#busy = false;
     }
     this.#arm();
-    this.#answer();
+    this.#verdicts.answer(this.#state);
   }
 
   #drain(): void {
@@ -287,14 +269,6 @@ export class Rollout {
     const atMs = nextDeadlineMs(this.#state, { nowMs, wallMs: clock.wall() });
     if (atMs === Number.POSITIVE_INFINITY) this.#cancelTimer = undefined;
     else this.#cancelTimer = clock.setTimer(Math.max(0, atMs - nowMs), () => this.#dispatch({ type: 'timer' }));
-  }
-
-  #answer(): void {
-    this.#waiters = this.#waiters.filter(({ id, since, resolve }) => {
-      const verdict = fateOf(this.#state, id, since);
-      if (verdict !== undefined) resolve(verdict);
-      return verdict === undefined;
-    });
   }
 
   #saved(problem: string | undefined): void {
