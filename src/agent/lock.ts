@@ -1,37 +1,33 @@
-import { mkdir, stat, unlink } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { spawn } from 'node:child_process';
+import { constants, type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, OmniError } from '../errors.ts';
-import { isListening, listenPrivately } from './unix-socket.ts';
 
 const FILE = 'agent.lock';
-/** Longer than another starter needs between seeing a dead lock and replacing it. */
-const SETTLE_MS = 50;
+/** flock(1) waits for nobody; a file system whose server does not answer can still hold it up. */
+const TIMEOUT_MS = 5_000;
+/** Of flock(1), where somebody else has the lock. */
+const HELD = 1;
 
 /**
- * One agent per state folder: a listening Unix socket in it, which the kernel closes however the agent ends, and which
- * is seen across network namespaces. Returns what releases it. Throws `state-dir-in-use` or `state-dir-unusable`, exit 2.
+ * One agent per state folder: a lock on a file in it (flock(2)), which the kernel gives up however the agent ends, and
+ * which holds across network namespaces and containers. The file stays: whoever removed it could take it from under
+ * another one that has just opened it. Returns what releases it. Throws `state-dir-in-use`, `state-dir-unusable` or
+ * `flock-missing`, exit 2.
  */
 export async function lockStateDir(stateDir: string): Promise<() => Promise<void>> {
-  const path = join(stateDir, FILE);
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    if (await isListening(path)) throw inUse(stateDir);
-    const stale = await removeIfThere(path);
-    const server = createServer((socket) => socket.destroy());
-    await listenPrivately(server, path).catch((error: unknown) => {
-      throw isErrno(error, 'EADDRINUSE') ? inUse(stateDir) : error;
-    });
-    const { ino } = await stat(path);
-    if (stale) await sleep(SETTLE_MS);
-    // Two that found the same dead lock: the second one to replace it has it.
-    if ((await stat(path).catch(() => undefined))?.ino !== ino) {
-      server.close();
-      throw inUse(stateDir);
+    // O_NONBLOCK: opening a named pipe must not hang the agent.
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const file = await open(join(stateDir, FILE), flags, 0o600);
+    try {
+      if (!(await flock(file))) throw inUse(stateDir);
+    } catch (error) {
+      await file.close();
+      throw error;
     }
-    server.unref();
-    return () => release(server);
+    return () => file.close();
   } catch (error) {
     if (error instanceof OmniError) throw error;
     throw new OmniError(`the state folder ${stateDir} cannot be used: ${messageOf(error)}`, {
@@ -44,18 +40,20 @@ export async function lockStateDir(stateDir: string): Promise<() => Promise<void
   }
 }
 
-function release(server: Server): Promise<void> {
-  return new Promise((done) => server.close(() => done())); // unlinks the socket too
-}
-
-async function removeIfThere(path: string): Promise<boolean> {
-  try {
-    await unlink(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
+/** False: somebody else has it. The lock belongs to the open file that the child shares with us, and outlives the child. */
+function flock(file: FileHandle): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', ['-x', '-n', '3'], {
+      stdio: ['ignore', 'ignore', 'ignore', file.fd],
+      timeout: TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+    });
+    child.on('error', (error) => reject(isErrno(error, 'ENOENT') ? flockMissing() : error));
+    child.on('exit', (status, signal) => {
+      if (status === 0 || status === HELD) resolve(status === 0);
+      else reject(new Error(`flock ended with ${signal ?? `status ${status}`}`));
+    });
+  });
 }
 
 function inUse(stateDir: string): OmniError {
@@ -64,6 +62,15 @@ function inUse(stateDir: string): OmniError {
     class: 'stall',
     exitCode: ExitCode.usage,
     fix: 'Stop it (systemctl stop omni), or give this one its own --state-dir, --socket and --bpffs.',
+  });
+}
+
+function flockMissing(): OmniError {
+  return new OmniError('there is no flock(1) on this node, without which two agents could use one state folder', {
+    code: 'flock-missing',
+    class: 'stall',
+    exitCode: ExitCode.usage,
+    fix: 'Install util-linux: apt-get install util-linux.',
   });
 }
 
