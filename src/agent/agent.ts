@@ -18,8 +18,9 @@ import type { AgentConfig } from './config.ts';
 import { EndpointResolver, systemLookup } from './dns.ts';
 import { createEngine } from './engine.ts';
 import { EventLog } from './events.ts';
-import { type FleetRevision, Fleets, hostsOf, peersAt, portOf } from './fleets.ts';
+import { type FleetRevision, Fleets, HostNames, peersAt, portOf } from './fleets.ts';
 import { Follower, type Offer } from './follower.ts';
+import { collectGarbage } from './heap.ts';
 import { lockStateDir } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
@@ -114,6 +115,9 @@ const clock: Clock = {
   },
 };
 
+/** By then a fleet that was read as a whole is programmed, judged and kept. */
+const TIDY_AFTER_MS = 5_000;
+
 interface Ingredients {
   readonly config: AgentConfig;
   readonly identity: Identity;
@@ -142,6 +146,8 @@ class Agent {
   #booted: () => void = () => undefined;
   /** The newest revision of the source, until it is programmed: for the histogram. */
   #underway: Pick<Offer, 'revision' | 'receivedMs'> | undefined;
+  readonly #hostNames: HostNames;
+  #cancelTidy: () => void = () => undefined;
   /** Fleets whose names are being resolved. */
   #resolved: ReadonlySet<Fleet | undefined> = new Set();
 
@@ -151,6 +157,7 @@ class Agent {
     const fleets = new Fleets();
     const sealing = new SealingWatch(events, log);
     const { publicKey } = identity;
+    this.#hostNames = new HostNames(publicKey);
     this.#resolver = new EndpointResolver({
       lookup: systemLookup,
       random: Math.random,
@@ -268,6 +275,7 @@ class Agent {
     this.#fresh = !(await reconciler.start(life)).adopted;
     this.#log('info', `agent ${config.version} runs`, { source: source.description, pid: process.pid });
     stops.push(() => this.#parts.rollout.stop());
+    stops.push(() => this.#cancelTidy());
     await this.#boot(!this.#fresh, life); // what was in force last, before any network
     peers.start();
     stops.push(() => peers.stop());
@@ -297,6 +305,7 @@ class Agent {
     rollout.boot(found, adopted);
     await follower.boot(newest?.revision.id, life);
     this.#booted();
+    this.#tidy();
   }
 
   /** A new valid fleet. */
@@ -304,6 +313,7 @@ class Agent {
     const { peers, rollout } = this.#parts;
     peers.learned(offer.revision.id);
     this.#underway = offer;
+    if (offer.changed === 'all') this.#tidy();
     await this.#admit(offer);
     this.#remember(offer, true);
     rollout.offer(offer, offer);
@@ -311,14 +321,14 @@ class Agent {
 
   /** Keeps what status may speak of, and has its names resolved. */
   #remember(one: FleetRevision, newest: boolean): void {
-    const { fleets, publicKey, source, reconciler, rollout } = this.#parts;
+    const { fleets, source, reconciler, rollout } = this.#parts;
     const { lastKnownGood, trial } = rollout.state.record;
     const inUse = [reconciler.status().revision.applied, reconciler.target?.revision, lastKnownGood?.label];
     fleets.add(one, [...inUse, trial?.revision.label], newest);
     const wanted = new Set([reconciler.target?.fleet, fleets.newest?.fleet, one.fleet]);
     if (wanted.size === this.#resolved.size && [...wanted].every((fleet) => this.#resolved.has(fleet))) return;
     this.#resolved = wanted;
-    const hosts = [...wanted].flatMap((fleet) => (fleet === undefined ? [] : hostsOf(fleet, publicKey)));
+    const hosts = [...wanted].flatMap((fleet) => (fleet === undefined ? [] : [...this.#hostNames.of(fleet)]));
     this.#resolver.want([...hosts, ...(source.hosts ?? [])]);
   }
 
@@ -352,6 +362,12 @@ class Agent {
       ({ key, class: errorClass }) => key.startsWith('link/') && errorClass === 'stall',
     );
     if (failure !== undefined) this.#refused.abort(refusal(failure.message, failure.code, failure.fix));
+  }
+
+  /** Reading a whole fleet, programming and keeping it leaves much behind. */
+  #tidy(): void {
+    this.#cancelTidy();
+    this.#cancelTidy = clock.setTimer(TIDY_AFTER_MS, collectGarbage);
   }
 
   #addressesChanged(hosts: ReadonlySet<string>): void {

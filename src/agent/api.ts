@@ -2,7 +2,7 @@ import type { Diagnostic, ObjectRef, Position, PublicKey } from '../manifest/mod
 import type { DataPlaneCounters, DataPlaneDescription, SessionState } from '../reconcile/dataplane.ts';
 import type { HistoryEntry, Hold, Quarantined, Revocation, Suspension } from '../reconcile/rollout/record.ts';
 import type { Change } from '../reconcile/rows.ts';
-import type { LineOrigin, Revision } from '../source/source.ts';
+import type { LineOrigin, RemoteState, Revision } from '../source/source.ts';
 
 /**
  * The control API: HTTP/JSON on a Unix socket (mode 0600). u64 travel as decimal strings (`Json<T>`).
@@ -91,6 +91,8 @@ export interface Status {
     readonly lastFetch?: string;
     readonly lastError?: string;
     readonly nextFetch?: string;
+    /** Where there are several: each, in the order of the configuration. */
+    readonly remotes?: readonly RemoteState[];
   };
   readonly revision: { readonly lastApplied?: Revision; readonly lastAttempted?: Revision };
   readonly rollout: RolloutReport;

@@ -126,8 +126,11 @@ function asksForSignatures(verify: VerifySpec | undefined): boolean {
 }
 
 function verifyOf(findings: ConfigFindings, verify: VerifySpec): VerifyOptions {
+  const here = `${SOURCE}/verify`;
   const keys = verify.allowedSignersFile ?? verify.openpgpKeysFile;
-  if (asksForSignatures(verify) && keys === undefined) findings.add(`${SOURCE}/verify`, 'verify-keys', {});
+  const asked = asksForSignatures(verify);
+  if (asked && keys === undefined) findings.add(here, 'verify-keys', {});
+  if (!asked && (keys ?? verify.revokedKeysFile) !== undefined) findings.add(here, 'verify-off', {});
   return { ...verify, commits: verify.commits ?? 'off', tag: verify.tag ?? false };
 }
 

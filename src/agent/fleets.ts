@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Fleet, ObjectRef, Peer, PublicKey } from '../manifest/model.ts';
 import type { Revision } from '../source/source.ts';
 
@@ -49,9 +50,25 @@ function* neighboursOf(fleet: Fleet, publicKey: PublicKey): Generator<Peer> {
   }
 }
 
-/** Host names of their endpoints; IP literals among them. */
-export function hostsOf(fleet: Fleet, publicKey: PublicKey): readonly string[] {
-  return [...neighboursOf(fleet, publicKey)].flatMap(({ endpoints }) => endpoints.map(({ host }) => host));
+/** Host names of their endpoints, per fleet: looked for once, for a large fleet is thousands of addresses and no name. */
+export class HostNames {
+  readonly #publicKey: PublicKey;
+  readonly #known = new WeakMap<Fleet, ReadonlySet<string>>();
+
+  constructor(publicKey: PublicKey) {
+    this.#publicKey = publicKey;
+  }
+
+  of(fleet: Fleet): ReadonlySet<string> {
+    const known = this.#known.get(fleet);
+    if (known !== undefined) return known;
+    const names = new Set<string>();
+    for (const { endpoints } of neighboursOf(fleet, this.#publicKey)) {
+      for (const { host } of endpoints) if (isIP(host) === 0) names.add(host);
+    }
+    this.#known.set(fleet, names);
+    return names;
+  }
 }
 
 /** Those of them that one of the hosts is an endpoint of. */

@@ -47,8 +47,8 @@ export async function encodeKept({ revision, files }: KeptRevision): Promise<Uin
 }
 
 /** Callers hand over values that have more members than they are kept for. */
-function plainInfo({ id, label, subject, author, time }: RevisionInfo): Record<string, unknown> {
-  return { id, label, subject, author, time };
+function plainInfo({ id, label, subject, author, time, signature }: RevisionInfo): Record<string, unknown> {
+  return { id, label, subject, author, time, signature };
 }
 
 /** Throws, with a message that says what does not fit, for anything but what `encodeKept` made. */

@@ -2,6 +2,7 @@ import { ExitCode, OmniError } from '../errors.ts';
 import { macOf } from '../manifest/keys.ts';
 import { createFleetReader } from '../manifest/load.ts';
 import type { Diagnostic, Fleet, FleetReader, PublicKey } from '../manifest/model.ts';
+import type { Block } from '../reconcile/block.ts';
 import { recall } from '../reconcile/rollout/boot.ts';
 import { requireNotSuspended, toConfirm, toRetry, toRollBack } from '../reconcile/rollout/people.ts';
 import type { Change } from '../reconcile/rows.ts';
@@ -21,6 +22,12 @@ import { objectVerbs } from './objects.ts';
 import type { Parts } from './parts.ts';
 import { reportOf, Watch } from './reports.ts';
 import { ApiFailure } from './server.ts';
+
+/** How `omni apply` goes past a guard, by the guard's code. */
+const APPLY_ANYWAY: Readonly<Record<string, string>> = {
+  'prune-blocked': 'If it is meant, run omni apply again with --allow-prune.',
+  'partition-blocked': 'If it is meant, run omni apply again with --allow-partition.',
+};
 
 /** What people ask an agent to do; the routes hand over parsed requests. */
 export class Operations {
@@ -155,10 +162,16 @@ export class Operations {
     throw fleetInvalid(snapshot.revision.label, result.diagnostics);
   }
 
-  #requireNoObjection(block: { readonly code: string; readonly message: string } | undefined): void {
+  #requireNoObjection(block: Block | undefined): void {
     if (block === undefined) return;
-    const { code, message } = block;
-    throw new OmniError(message, { code, class: 'stall', exitCode: ExitCode.usage });
+    const { code, message, cause = message } = block;
+    const fix = APPLY_ANYWAY[code];
+    throw new OmniError(cause, {
+      code,
+      class: 'stall',
+      exitCode: ExitCode.usage,
+      ...(fix === undefined ? {} : { fix }),
+    });
   }
 }
 

@@ -4,6 +4,7 @@ import type {
   Hold,
   Quarantined,
   RevisionInfo,
+  RevisionSignature,
   Revocation,
   RolloutRecord,
   Suspension,
@@ -45,6 +46,16 @@ export const revisionInfo: Decoder<RevisionInfo> = (value, at) => {
     ...optional(from, 'subject', text, at),
     ...optional(from, 'author', text, at),
     ...optional(from, 'time', text, at),
+    ...optional(from, 'signature', signature, at),
+  };
+};
+
+const signature: Decoder<RevisionSignature> = (value, at) => {
+  const from = members(value, at);
+  return {
+    format: required(from, 'format', oneOf<RevisionSignature['format']>('ssh', 'openpgp'), at),
+    signer: required(from, 'signer', text, at),
+    key: required(from, 'key', text, at),
   };
 };
 

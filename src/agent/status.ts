@@ -47,12 +47,14 @@ export async function statusOf(parts: Parts): Promise<Status> {
 function sourceStatus({ source, follower }: Parts): Status['source'] {
   const { lastFetchMs, error } = follower.state;
   const nextFetchMs = source.nextFetchAt?.();
+  const remotes = source.remotes?.() ?? [];
   return {
     kind: source.kind,
     description: source.description,
     ...(lastFetchMs === undefined ? {} : { lastFetch: timeText(lastFetchMs) }),
     ...(error === undefined ? {} : { lastError: error.message }),
     ...(nextFetchMs === undefined ? {} : { nextFetch: timeText(nextFetchMs) }),
+    ...(remotes.length === 0 ? {} : { remotes }),
   };
 }
 

@@ -533,6 +533,7 @@ export interface RuleParameters {
   'remote-duplicate': never;
   'source-invalid': 'problem' | 'advice';
   'verify-keys': never;
+  'verify-off': never;
   'verify-directory': never;
   'webhook-directory': never;
   'window-empty': 'time';

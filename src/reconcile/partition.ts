@@ -18,7 +18,7 @@ export function peersBlock(before: Side, after: Side): Block | undefined {
   const causes = new Set(lost.map((peer) => causeOf(peer, after, stalePort)));
   const [them, one] = lost.length === 1 ? ['the only peer', 'it'] : [`all ${lost.length} peers`, 'one of them'];
   return partitionBlocked(
-    `this node would have no way to ${them} that it talks to: ${firstOf([...causes])}. Keep a way to ${one}, or name its key in revokedKeys if it is to be cut off; ${ACCEPT}`,
+    `this node would have no way to ${them} that it talks to: ${firstOf([...causes])}. Keep a way to ${one}, or name its key in revokedKeys if it is to be cut off`,
   );
 }
 
@@ -61,7 +61,7 @@ export function sourceBlock(before: Side | undefined, after: Side, addresses: re
   if (captured !== undefined && cluster !== undefined) {
     const { address } = captured;
     return partitionBlocked(
-      `the source's address ${address} lies inside the subnets of ${located(cluster)}, and packets to it would go there, where ${holderText(after, cluster, address)}. Choose subnets without it; ${ACCEPT}`,
+      `the source's address ${address} lies inside the subnets of ${located(cluster)}, and packets to it would go there, where ${holderText(after, cluster, address)}. Choose subnets without it`,
     );
   }
   const lost = ways.find(({ was, is }) => was === 'overlay' && is !== 'overlay');
@@ -71,7 +71,7 @@ export function sourceBlock(before: Side | undefined, after: Side, addresses: re
   const why =
     lost.is === 'stray' && cluster ? holderText(after, cluster, lost.address) : 'the cluster leads there no more';
   return partitionBlocked(
-    `this node reaches its source at ${lost.address} through the cluster, and would not any more: ${why}. Keep the way until the source is reached otherwise; ${ACCEPT}`,
+    `this node reaches its source at ${lost.address} through the cluster, and would not any more: ${why}. Keep the way until the source is reached otherwise`,
   );
 }
 
@@ -100,6 +100,6 @@ function holderText(side: Side, cluster: Cluster, address: IpAddress): string {
     : `${located(vip)} is of ${located(holder)}, which this node cannot reach`;
 }
 
-function partitionBlocked(message: string): Block {
-  return { code: 'partition-blocked', reason: 'PartitionBlocked', message };
+function partitionBlocked(cause: string): Block {
+  return { code: 'partition-blocked', reason: 'PartitionBlocked', message: `${cause}; ${ACCEPT}`, cause };
 }

@@ -10,7 +10,8 @@ import type { PruneLimit } from './guards.ts';
 export function standingBlock(fleet: Fleet, desired: DesiredState): Block | undefined {
   if (fleet.clusters.size + fleet.peers.size + fleet.vips.size === 0) {
     return pruneBlocked(
-      'the fleet holds no object; this node keeps what it has until one that does is committed. To empty a fleet, set `suspended: true` in its peers, or run `omni confirm --allow-partition` on each node',
+      'the fleet holds no object; this node keeps what it has until one that does is committed. To empty a fleet, set `suspended: true` in its peers',
+      ', or run `omni confirm --allow-partition` on each node',
     );
   }
   if (desired.member) return undefined;
@@ -59,12 +60,13 @@ function overLimit(
   if (gone.length <= most) return undefined;
   const names = firstOf(gone.map(located));
   return pruneBlocked(
-    `${gone.length} of the ${total} ${what} would go, and more than ${most} wait for a human: ${names}. Restore them, or set \`suspended: true\` where a peer is only to be silent; if they are meant to go, run \`omni confirm\` on this node, or raise --prune-limit`,
+    `${gone.length} of the ${total} ${what} would go, and more than ${most} wait for a human: ${names}. Restore them, or set \`suspended: true\` where a peer is only to be silent`,
+    '; if they are meant to go, run `omni confirm` on this node, or raise --prune-limit',
   );
 }
 
-function pruneBlocked(message: string): Block {
-  return { code: 'prune-blocked', reason: 'PruneBlocked', message };
+function pruneBlocked(cause: string, wayPast: string): Block {
+  return { code: 'prune-blocked', reason: 'PruneBlocked', message: `${cause}${wayPast}`, cause };
 }
 
 /** What a map of objects by name is needed for here, without making one for each look at ten thousand peers. */

@@ -3,9 +3,10 @@ import { lstat, opendir, readdir, readFile, realpath, stat } from 'node:fs/promi
 import { join, sep } from 'node:path';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
+import { checkFileName, shownName } from './file-name.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
-import { hasControlCharacter, printable, sourceInvalid } from './url.ts';
+import { sourceInvalid } from './url.ts';
 
 /** What is known of a file's content without reading it again. */
 interface FileState {
@@ -84,7 +85,7 @@ async function list(
   let bytes = 0;
   for (const [index, state] of found.entries()) {
     if (state === undefined) {
-      const path = printable(paths[index] ?? '');
+      const path = shownName(paths[index] ?? '');
       if (notes.length < NOTES) notes.push(`${path} is no regular file inside the folder: skipped`);
       continue;
     }
@@ -151,9 +152,7 @@ function missing(message: string, cause?: unknown): OmniError {
  * folders and links that lead outside are not followed, so there are no loops. Undefined: skip it.
  */
 async function stateOf(root: string, realRoot: string, path: string): Promise<FileState | undefined> {
-  if (hasControlCharacter(path) || path.includes('\ufffd')) {
-    throw sourceInvalid(`the file name "${printable(path)}" holds control characters or is not UTF-8`, 'Rename it.');
-  }
+  checkFileName(path, '', 'Rename it; ls -b shows such names quoted.');
   const absolute = join(root, path);
   try {
     let info = await lstat(absolute, { bigint: true });

@@ -219,7 +219,7 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-invalid',
     class: 'stall',
     what: 'offers objects that git refuses as malformed',
-    fix: 'Run git fsck in the repository and repair what it names.',
+    fix: 'Run git fsck in the repository, find out who pushed what it names, and push a history without that.',
   },
 ];
 
@@ -244,14 +244,16 @@ export function classifyGitFailure(place: GitPlace, origin: string, output: stri
   );
 }
 
-/** The line that says why: git's `fatal:` and, where that ends in a colon, the next; else the first. At most 300 characters. */
+/**
+ * The line that says why: what is wrong with an object; else git's `fatal:` and, where that ends in a colon, the next; else
+ * the first. At most 300 characters.
+ */
 function lastWords(text: string): string {
   const lines = text.split(' | ').filter((line) => line.trim() !== '');
-  const index = Math.max(
-    0,
-    lines.findIndex((line) => line.startsWith('fatal: ')),
-  );
+  const malformed = lines.findIndex((line) => /^error: object [0-9a-f]+: /.test(line));
+  const fatal = lines.findIndex((line) => line.startsWith('fatal: '));
+  const index = Math.max(0, malformed === -1 ? fatal : malformed);
   const line = lines[index] ?? 'no message';
   const whole = line.endsWith(':') ? `${line} ${lines[index + 1] ?? ''}` : line;
-  return whole.replace(/^fatal: /, '').slice(0, 300);
+  return whole.replace(/^(?:fatal|error): /, '').slice(0, 300);
 }

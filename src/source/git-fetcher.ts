@@ -59,7 +59,7 @@ export class GitFetcher {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof OmniError) || OWN_FAULTS.has(error.code)) throw error;
-        this.#order.failed(remote);
+        this.#order.failed(remote, error);
         failures.push(error);
       }
     }

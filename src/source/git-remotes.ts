@@ -1,6 +1,7 @@
 import { OmniError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import { DISTRUST } from './git-trust-errors.ts';
+import type { RemoteState } from './source.ts';
 import { hasControlCharacter, hostOf, parseSourceUrl, sourceInvalid } from './url.ts';
 
 /** One place to fetch a repository from. Files are read at each use, so that keys and tokens can be exchanged. */
@@ -61,11 +62,17 @@ function checkFile(path: string): void {
 
 const SET_BACK_MS = 300_000;
 
+interface Outcome {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  readonly error?: string;
+}
+
 /** Remotes in the order of the configuration, but for those that failed within five minutes: they are asked last. */
 export class RemoteOrder {
   readonly #remotes: readonly Remote[];
   readonly #clock: Clock;
-  readonly #failedAt = new Map<string, number>();
+  readonly #outcomes = new Map<string, Outcome>();
 
   constructor(remotes: readonly Remote[], clock: Clock) {
     this.#remotes = remotes;
@@ -75,18 +82,29 @@ export class RemoteOrder {
   list(): readonly Remote[] {
     const now = this.#clock.now();
     const setBack = (remote: Remote) => {
-      const since = now - (this.#failedAt.get(remote.url) ?? Number.NEGATIVE_INFINITY);
-      return since >= 0 && since < SET_BACK_MS;
+      const { atMs, error } = this.#outcomes.get(remote.url) ?? {};
+      if (atMs === undefined || error === undefined) return false;
+      return now >= atMs && now - atMs < SET_BACK_MS;
     };
     return [...this.#remotes.filter((remote) => !setBack(remote)), ...this.#remotes.filter(setBack)];
   }
 
   answered(remote: Remote): void {
-    this.#failedAt.delete(remote.url);
+    this.#outcomes.set(remote.url, { atMs: this.#clock.now() });
   }
 
-  failed(remote: Remote): void {
-    this.#failedAt.set(remote.url, this.#clock.now());
+  failed(remote: Remote, { message }: OmniError): void {
+    this.#outcomes.set(remote.url, { atMs: this.#clock.now(), error: message });
+  }
+
+  /** In the order of the configuration. */
+  states(): readonly RemoteState[] {
+    return this.#remotes.map(({ url, display }) => {
+      const outcome = this.#outcomes.get(url);
+      if (outcome === undefined) return { url: display };
+      const { atMs, error } = outcome;
+      return { url: display, askedAt: new Date(atMs).toISOString(), ...(error === undefined ? {} : { error }) };
+    });
   }
 }
 

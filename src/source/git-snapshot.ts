@@ -1,11 +1,12 @@
 import type { ManifestFile } from '../manifest/model.ts';
+import { checkFileName, shownName } from './file-name.ts';
 import { damaged, pathMissing } from './git-errors.ts';
 import type { GitObject, ObjectReader } from './git-objects.ts';
 import { type GitContext, runGit } from './git-process.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
 import type { Revision, Signature, Snapshot } from './source.ts';
-import { hasControlCharacter, printable, sourceInvalid } from './url.ts';
+import { printable, sourceInvalid } from './url.ts';
 
 export interface SnapshotRequest {
   readonly context: GitContext;
@@ -29,6 +30,7 @@ const LIST_TIMEOUT_MS = 30_000;
 /** 100,000 paths of 600 bytes; a tree that lists longer than this is no fleet. */
 const LIST_BYTES = 64 * 1024 * 1024;
 const NOTES = 20;
+const RENAME = 'Rename the file and push; git ls-tree -r --name-only HEAD shows such names quoted.';
 
 /** Lists one commit's manifests; contents are read when they are asked for. */
 export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> {
@@ -50,7 +52,7 @@ export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> 
     }
     throw error;
   }
-  const { files, notes } = manifestsOf(listing, request);
+  const { files, notes } = manifestsOf(listing, revision.label, request);
   if (files.length === 0) {
     throw sourceInvalid(
       `${context.origin} has no .yaml, .yml or .json file ${path === '' ? '' : `below "${path}" `}at ${revision.label}`,
@@ -60,7 +62,11 @@ export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> 
   return notes.length === 0 ? { revision, files } : { revision, files, notes };
 }
 
-function manifestsOf(listing: string, request: SnapshotRequest): { files: ManifestFile[]; notes: string[] } {
+function manifestsOf(
+  listing: string,
+  label: string,
+  request: SnapshotRequest,
+): { files: ManifestFile[]; notes: string[] } {
   const { context, limits } = request;
   const files: ManifestFile[] = [];
   const notes: string[] = [...(request.notes ?? [])];
@@ -73,16 +79,16 @@ function manifestsOf(listing: string, request: SnapshotRequest): { files: Manife
     const match = /^([0-7]{6}) (\w+) ([0-9a-f]{40,64}) +([0-9]+|-|BAD)\t([\s\S]+)$/.exec(record);
     if (match === null) throw damaged(context.kind, context.origin, 'git ls-tree printed an unknown form');
     const [, mode = '', , blob = '', sizeText = '', path = ''] = match;
-    if (mode === '160000') note(`${printable(path)} is a submodule: skipped`);
+    if (mode === '160000') note(`${shownName(path)} is a submodule: skipped`);
     if (!isManifestPath(path) || mode === '160000') continue;
     if (mode === '120000') {
-      note(`${printable(path)} is a symbolic link: skipped`);
+      note(`${shownName(path)} is a symbolic link: skipped`);
       continue;
     }
-    checkName(path);
+    checkFileName(path, ` in ${label}`, RENAME);
     if (sizeText === 'BAD') throw damaged(context.kind, context.origin, `${path} (blob ${blob}) is missing`);
     const size = Number(sizeText);
-    if (size > limits.fileBytes) throw fileTooLarge(path, size, limits.fileBytes);
+    if (size > limits.fileBytes) throw fileTooLarge(`${path} in ${label}`, size, limits.fileBytes);
     if (files.length === limits.files) throw tooManyFiles(limits.files);
     bytes += size;
     files.push({ path, blob, size, read: () => readBlob(request, path, blob) });
@@ -91,15 +97,6 @@ function manifestsOf(listing: string, request: SnapshotRequest): { files: Manife
     throw tooLarge('the manifests are larger than the limit for the whole source', 'Split the fleet.');
   }
   return { files: files.sort(comparePaths), notes };
-}
-
-/** A skipped manifest would read as a deletion; so a name that cannot be shown refuses the whole snapshot. */
-export function checkName(path: string): void {
-  if (!hasControlCharacter(path) && !path.includes('\ufffd')) return;
-  throw sourceInvalid(
-    `the file name "${printable(path)}" holds control characters or is not UTF-8`,
-    'Rename the file in the repository.',
-  );
 }
 
 async function readBlob(request: SnapshotRequest, path: string, blob: string): Promise<Uint8Array> {

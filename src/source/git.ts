@@ -13,7 +13,7 @@ import { GitStore } from './git-store.ts';
 import { checkVerifyOptions, Verifier, type VerifyOptions } from './git-verify.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
-import type { LineOrigin, Snapshot, Source } from './source.ts';
+import type { LineOrigin, RemoteState, Snapshot, Source } from './source.ts';
 import { checkPath, checkRef, checkRev, sourceInvalid } from './url.ts';
 
 export interface GitSourceOptions {
@@ -124,6 +124,10 @@ class GitSource implements Source {
 
   nextFetchAt(): number | undefined {
     return this.#poller.nextAt;
+  }
+
+  remotes(): readonly RemoteState[] {
+    return this.#remotes.length === 1 ? [] : this.#order.states();
   }
 
   nudge(): void {

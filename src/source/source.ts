@@ -32,6 +32,16 @@ export interface LineOrigin {
   readonly time: string;
 }
 
+/** How one of several remotes did when it was asked last. */
+export interface RemoteState {
+  /** For people: holds no credentials. */
+  readonly url: string;
+  /** RFC 3339; absent: not asked yet. */
+  readonly askedAt?: string;
+  /** Why nothing was taken from it. */
+  readonly error?: string;
+}
+
 /** A complete snapshot: every manifest file below the path, or an error; never a part. */
 export interface Snapshot {
   readonly revision: Revision;
@@ -66,6 +76,8 @@ export interface Source {
   acceptRewind?(): void;
   /** The newest commit that wrote a line of the document that begins there (`file` and `line` as in `Position`), as of a revision; undefined: nobody can tell. */
   blame?(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined>;
+  /** Where there are several remotes: each, in the order of the configuration. */
+  remotes?(): readonly RemoteState[];
   /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */
   nextFetchAt?(): number | undefined;
 }

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManifestFile } from '../manifest/model.ts';
+import { checkFileName } from './file-name.ts';
 import { classifyGitFailure } from './git-errors.ts';
 import { type GitContext, inspectGit } from './git-process.ts';
-import { checkName } from './git-snapshot.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
 import type { Snapshot } from './source.ts';
@@ -39,7 +39,7 @@ export async function readWorkTree(
   for (const listed of new Set(listing.stdout.split('\0'))) {
     const below = listed.slice(start.length);
     if (!listed.startsWith(start) || !isManifestPath(below)) continue;
-    checkName(listed);
+    checkFileName(listed, ' in the work tree', 'Rename the file; git ls-files shows such names quoted.');
     const file = await fileAt(join(root, listed), below, limits);
     signal.throwIfAborted();
     if (file === undefined) continue;

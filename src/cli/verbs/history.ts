@@ -4,7 +4,7 @@ import { type AgentOptions, addAgentFlags, connect } from '../agent.ts';
 import { outputFlag } from '../options.ts';
 import type { OutputFormat } from '../output.ts';
 import { type Cli, handleVerb } from '../verb.ts';
-import { HISTORY_COLUMNS, historyCells, historyItems } from '../views/history.ts';
+import { historyItems, historyTable } from '../views/history.ts';
 
 interface HistoryOptions extends AgentOptions {
   readonly output: OutputFormat;
@@ -26,8 +26,8 @@ export function historyCommand(cli: Cli): Command {
       for (const id of new Set(items.map(({ revision }) => revision.id))) out.write(`${id}\n`);
     else if (items.length === 0) progress.info('no history: no revision was tried on this node yet');
     else {
-      const rows = items.map((item) => historyCells(item, io.now()));
-      out.table(HISTORY_COLUMNS, rows, output);
+      const { columns, rows } = historyTable(items, io.now());
+      out.table(columns, rows, output);
     }
     return ExitCode.ok;
   });

@@ -4,12 +4,14 @@ import type { Cell, Column } from '../table.ts';
 import { isRefusal } from '../verdict.ts';
 import { QUARANTINED, type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
 
-export const HISTORY_COLUMNS: readonly Column[] = [
+const SIGNER = 'SIGNED BY';
+const COLUMNS: readonly Column[] = [
   { header: 'REVISION' },
   { header: 'OUTCOME' },
   { header: 'AGE' },
   { header: 'TOOK', optional: true },
   { header: 'NOW' },
+  { header: SIGNER, optional: true },
   { header: 'MESSAGE', flexible: true },
 ];
 
@@ -72,7 +74,18 @@ const TONES: Readonly<Record<HistoryItem['outcome'], Tone>> = {
 
 const MARK_TEXTS = { 'in-force': 'in force', 'last-known-good': 'last good', quarantined: 'quarantined' } as const;
 
-export function historyCells({ revision, outcome, message, at, tookMs, marks }: HistoryItem, nowMs: number): Cell[] {
+/** Who signed is a column only where somebody did. */
+export function historyTable(
+  items: readonly HistoryItem[],
+  nowMs: number,
+): { readonly columns: readonly Column[]; readonly rows: readonly (readonly Cell[])[] } {
+  const signed = items.some(({ revision }) => revision.signature !== undefined);
+  const isShown = (_: unknown, at: number): boolean => signed || COLUMNS[at]?.header !== SIGNER;
+  const rows = items.map((item) => cellsOf(item, nowMs).filter(isShown));
+  return { columns: COLUMNS.filter(isShown), rows };
+}
+
+function cellsOf({ revision, outcome, message, at, tookMs, marks }: HistoryItem, nowMs: number): Cell[] {
   const bad = marks.includes('quarantined');
   const now = marks.map((mark) => MARK_TEXTS[mark]).join(', ');
   return [
@@ -81,6 +94,7 @@ export function historyCells({ revision, outcome, message, at, tookMs, marks }: 
     ageOf(at, nowMs),
     tookMs === undefined ? '' : humanTook(tookMs),
     bad ? { text: now, tone: 'bad' } : now,
+    revision.signature?.signer ?? '',
     shortDigests(message || revision.subject || ''),
   ];
 }

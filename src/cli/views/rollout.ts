@@ -16,7 +16,13 @@ function revisionWords(revision: RevisionView, nowMs: number): string {
   const subject = revision.subject === undefined ? '' : ` "${revision.subject}"`;
   const author = revision.author === undefined ? '' : ` by ${revision.author}`;
   const time = revision.time === undefined ? '' : `, ${ageOf(revision.time, nowMs)} ago`;
-  return `${shortRevision(revision.label)}${subject}${author}${time}`;
+  const signed = revision.signature === undefined ? '' : `, signed by ${signerWords(revision.signature)}`;
+  return `${shortRevision(revision.label)}${subject}${author}${time}${signed}`;
+}
+
+/** `ada@example.org (ssh SHA256:u3y8wvOw…)`: as much of the key as people compare. */
+function signerWords({ signer, format, key }: NonNullable<RevisionView['signature']>): string {
+  return `${signer} (${format} ${key.replace(/^((?:SHA256:)?.{8}).+$/, '$1…')})`;
 }
 
 /** `2 of 3 probes pass, 21s left; peer/robot-2 pending` */

@@ -46,6 +46,7 @@ function overview(status: StatusView, nowMs: number): Field[] {
     ['Agent', `${node.version}, pid ${node.pid}, up ${ageOf(node.startedAt, nowMs)}`],
     ['Source', `${source.description}${fetchTimes(source, nowMs)}`],
     source.lastError === undefined ? undefined : { name: 'Source error', text: source.lastError, tone: 'bad' },
+    ...remoteFields(source, nowMs),
     ...rolloutFields(status, nowMs),
     ['Objects', `${objects.ready} of ${objects.total} ready${objects.failed > 0 ? `, ${objects.failed} failed` : ''}`],
     [
@@ -80,9 +81,26 @@ function traffic(packets: string, bytes: string): string {
 
 function fetchTimes(source: StatusView['source'], nowMs: number): string {
   const parts = [];
-  if (source.lastFetch !== undefined) parts.push(`fetched ${ageOf(source.lastFetch, nowMs)} ago`);
+  if (source.lastFetch !== undefined) parts.push(`fetched ${ageOf(source.lastFetch, nowMs)} ago${fromWhere(source)}`);
   if (source.nextFetch !== undefined) parts.push(`next in ${humanSpan(Date.parse(source.nextFetch) - nowMs)}`);
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+/** The remote that answered last, where there are several. */
+function fromWhere({ remotes = [] }: StatusView['source']): string {
+  const answered = remotes.filter(({ askedAt, error }) => askedAt !== undefined && error === undefined);
+  const times = answered.map(({ askedAt }) => Date.parse(askedAt ?? ''));
+  const last = answered[times.indexOf(Math.max(...times))];
+  return last === undefined ? '' : ` from ${last.url}`;
+}
+
+/** Those that were passed over. Where all failed, the error of the source names each. */
+function remoteFields({ remotes = [], lastError }: StatusView['source'], nowMs: number): Field[] {
+  if (lastError !== undefined) return [];
+  return remotes.map(({ error, askedAt }): Field => {
+    if (error === undefined) return undefined;
+    return { name: 'Passed over', text: `${ageOf(askedAt, nowMs)} ago: ${error}`, tone: 'warn' };
+  });
 }
 
 function conditionTable(conditions: readonly Condition[], { nowMs, style, width }: StatusLayout): string {

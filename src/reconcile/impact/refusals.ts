@@ -9,7 +9,7 @@ import type { ObjectChanges } from './objects.ts';
 import type { PathLoss } from './paths.ts';
 
 /** Nodes that would wait for a human. */
-export interface Refusal extends Block {
+export interface Refusal extends Omit<Block, 'cause'> {
   /** `message` is as this one would say it. */
   readonly node: string;
   /** All of them, by name. */
@@ -31,10 +31,10 @@ export function refusals(
     was && guard(sideOf(before, was), sideOf(after, is ?? was), { ...STRICT, ...policy }, []);
   const found: Refusal[] = [];
   const refused = new Set<string>();
-  const refuse = (block: Block, names: readonly string[]): void => {
+  const refuse = ({ code, reason, message }: Block, names: readonly string[]): void => {
     const [node] = names;
     if (node === undefined) return;
-    found.push({ ...block, node, nodes: [...names].sort() });
+    found.push({ code, reason, message, node, nodes: [...names].sort() });
     for (const name of names) refused.add(name);
   };
   if (objects.removed.length + objects.changed.length > DEFAULT_PRUNE_LIMIT.objects || after.peers.size === 0) {

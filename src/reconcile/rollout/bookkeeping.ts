@@ -56,13 +56,14 @@ export function withLastKnownGood(record: RolloutRecord, revision: RevisionInfo,
 }
 
 /** Only what a record holds: a source may say more. */
-export function revisionOf({ id, label, subject, author, time }: RevisionInfo): RevisionInfo {
+export function revisionOf({ id, label, subject, author, time, signature }: RevisionInfo): RevisionInfo {
   return {
     id,
     label,
     ...(subject === undefined ? {} : { subject }),
     ...(author === undefined ? {} : { author }),
     ...(time === undefined ? {} : { time }),
+    ...(signature === undefined ? {} : { signature }),
   };
 }
 

@@ -29,6 +29,14 @@ export interface RevisionInfo {
   readonly subject?: string;
   readonly author?: string;
   readonly time?: string;
+  /** Who vouched for it when it was accepted. */
+  readonly signature?: RevisionSignature;
+}
+
+export interface RevisionSignature {
+  readonly format: 'ssh' | 'openpgp';
+  readonly signer: string;
+  readonly key: string;
 }
 
 export interface Trial {

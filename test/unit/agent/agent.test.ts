@@ -2,6 +2,7 @@ import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { FileSet } from '../../../src/agent/api.ts';
 import { createIdentity } from '../../../src/session/identity.ts';
 import { Lab as SourceLab } from '../source/lab.ts';
 import { clusterText, Node, peerText, until, vipText } from './lab.ts';
@@ -267,6 +268,25 @@ describe('apply, diff and reconcile', () => {
     });
     expect(verbsOf(smaller)).toMatchObject({ 'cluster/warehouse': 'unchanged', 'peer/robot-2': 'pruned' });
     expect(await node.rowKeys()).not.toContain(`peer/${other}`);
+  });
+
+  it('apply refuses what a guard objects to, and names the flag that goes past it', async () => {
+    const node = await makeNode();
+    await startAlone(node);
+    const apply = (set: FileSet, allowPrune: boolean) =>
+      node.client.apply({ set, dryRun: false, timeoutMs: 5_000, allowPartition: false, allowPrune });
+    const others = Array.from({ length: 8 }, (_, at) =>
+      peerText(`robot-${at + 2}`, createIdentity().publicKey, `192.0.2.${at + 2}:51820`),
+    );
+    await apply(setOf(node, others.join('')), false);
+    const refusal = (set: FileSet, allowPrune: boolean) => apply(set, allowPrune).catch((error: unknown) => error);
+    const pruned = { code: 'prune-blocked', exitCode: 2, fix: expect.stringContaining('--allow-prune') };
+    expect(await refusal(setOf(node), false)).toMatchObject(pruned);
+    const cut = { code: 'partition-blocked', exitCode: 2, fix: expect.stringContaining('--allow-partition') };
+    const partition = await refusal(setOf(node), true);
+    expect(partition).toMatchObject(cut);
+    // There is nothing to confirm: what is refused here is not kept.
+    expect(partition).toMatchObject({ message: expect.not.stringContaining('omni confirm') });
   });
 
   it('apply refuses a set with errors, one without this node, and a node that follows a source', async () => {

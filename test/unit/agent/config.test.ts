@@ -143,6 +143,13 @@ describe('an AgentConfig', () => {
       ['a.yaml:4:21: error: signatures are asked for, and no file of trusted keys is named [verify-keys]'],
     ],
     [
+      'keys, and no signatures',
+      `${HEAD}  source: { verify: { commits: off, revokedKeysFile: /k } }\n`,
+      [
+        'a.yaml:4:21: error: trusted keys are named, and no signature is asked for: nothing would be verified [verify-off]',
+      ],
+    ],
+    [
       'signatures and calls of a folder',
       `${HEAD}  source:\n    directory: /a\n    verify: { tag: true, openpgpKeysFile: /k }\n    webhook: { listen: "a:1", secretFile: /s }\n`,
       [

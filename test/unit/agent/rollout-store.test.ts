@@ -18,7 +18,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const AT = '2026-03-01T12:00:00.000Z';
-const revision = { id: 'sha1:a', label: 'main@sha1:a', subject: 'add a robot', author: 'Ada', time: AT };
+const signature = { format: 'ssh', signer: 'ada@example.org', key: 'SHA256:abc' } as const;
+const revision = { id: 'sha1:a', label: 'main@sha1:a', subject: 'add a robot', author: 'Ada', time: AT, signature };
 
 const full: RolloutRecord = {
   version: 1,

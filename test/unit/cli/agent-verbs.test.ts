@@ -20,6 +20,7 @@ import {
   OBJECTS,
   ON_TRIAL,
   REVISION,
+  SIGNED,
 } from './fixture.ts';
 import { interruption, type Outcome, omni, type RunOptions } from './run.ts';
 
@@ -74,7 +75,10 @@ describe('status', () => {
 
   it('as JSON keeps every field that scripts may read', async () => {
     const rollout = { ...HELD, ...ON_TRIAL };
-    const json = JSON.parse((await ask(['status', '-o', 'json'], { status: { ...NOT_READY, rollout } })).stdout);
+    const source = { ...SIGNED.source, ...NOT_READY.source };
+    const json = JSON.parse(
+      (await ask(['status', '-o', 'json'], { status: { ...NOT_READY, source, rollout } })).stdout,
+    );
     const paths: string[] = [];
     const walk = (value: unknown, path: string): void => {
       if (Array.isArray(value)) walk(value[0], `${path}[]`);

@@ -231,6 +231,36 @@ export const NOT_READY: Status = {
   ],
 };
 
+const signedRevision = {
+  ...REVISION,
+  signature: { format: 'ssh', signer: 'ada@example.org', key: 'SHA256:u3y8wvOwdHeUi48KRUEXRKNStEtOSNbalhu1rqN9PWE' },
+} as const;
+
+/** Of a node that asks for signatures; its first remote is away. */
+export const SIGNED: Status = {
+  ...READY,
+  source: {
+    ...READY.source,
+    remotes: [
+      {
+        url: 'https://git.example.com/fleet.git',
+        askedAt: ago(180),
+        error: 'https://git.example.com/fleet.git did not answer within 30 s',
+      },
+      { url: 'https://mirror.example.com/fleet.git', askedAt: ago(12) },
+      { url: 'https://third.example.com/fleet.git' },
+    ],
+  },
+  revision: { lastApplied: signedRevision, lastAttempted: signedRevision },
+  rollout: {
+    ...ROLLOUT,
+    history: [
+      { revision: signedRevision, outcome: 'good', message: '3 probes passed', at: ago(300), tookMs: 2_140 },
+      { revision: BAD, outcome: 'rolled-back', message: 'peer/robot-2: no answer', at: ago(900), tookMs: 30_250 },
+    ],
+  },
+};
+
 const place = { file: 'robot-2.yaml', line: 1, column: 1 };
 const objectState = { reason: 'Reconciled', revision: REVISION.label, since: ago(300) };
 

@@ -16,6 +16,7 @@ import {
   ON_TRIAL,
   READY,
   REVISION,
+  SIGNED,
 } from './fixture.ts';
 import { interruption, NOW_MS, type Outcome, omni, type RunOptions } from './run.ts';
 
@@ -85,9 +86,14 @@ describe('status shows the rollout', () => {
     expect(outcome.stdout).toMatch(/^Last good: +none yet/m);
   });
 
+  it('who signed it, and which remotes were passed over', async () => {
+    const outcome = await ask(['status'], { status: SIGNED });
+    await expect(outcome.stdout).toMatchFileSnapshot(golden('status-signed.txt'));
+  });
+
   it('within 80 columns of a terminal', async () => {
-    for (const rollout of [ON_TRIAL, HELD]) {
-      const outcome = await ask(['status'], { status: { ...READY, rollout } }, { columns: 80 });
+    for (const status of [{ ...READY, rollout: ON_TRIAL }, { ...READY, rollout: HELD }, SIGNED]) {
+      const outcome = await ask(['status'], { status }, { columns: 80 });
       for (const line of outcome.stdout.split('\n')) expect(displayWidth(line), line).toBeLessThanOrEqual(80);
     }
   });
@@ -98,6 +104,11 @@ describe('history', () => {
     const outcome = await ask(['history'], { status: trialStatus });
     expect(outcome.code).toBe(0);
     await expect(outcome.stdout).toMatchFileSnapshot(golden('history.txt'));
+  });
+
+  it('who signed, where anybody did', async () => {
+    const outcome = await ask(['history'], { status: SIGNED });
+    await expect(outcome.stdout).toMatchFileSnapshot(golden('history-signed.txt'));
   });
 
   it('names what waits before all', async () => {

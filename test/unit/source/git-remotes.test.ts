@@ -47,6 +47,12 @@ describe('several remotes', () => {
     push();
     goAway(first);
     expect((await source.fetch(signal)).revision.subject).toBe('two, not mirrored yet');
+    const askedAt = new Date(clock.now()).toISOString();
+    const [one, two] = remotes;
+    expect(source.remotes?.()).toEqual([
+      { url: one?.url, askedAt, error: expect.stringContaining(one?.url ?? '') },
+      { url: two?.url, askedAt },
+    ]);
   });
 
   it('that all fail are named with their reasons', async () => {
