@@ -8,6 +8,8 @@ export interface Block {
   readonly reason: string;
   /** What, why, and what to do: for people. */
   readonly message: string;
+  /** `message` without the way past it on a node that follows a source, which is another one for `omni apply`. */
+  readonly cause?: string;
 }
 
 /** A fleet, and what one node makes of it. */
