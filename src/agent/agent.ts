@@ -313,7 +313,7 @@ class Agent {
     const { peers, rollout } = this.#parts;
     peers.learned(offer.revision.id);
     this.#underway = offer;
-    if (offer.changed === 'all') this.#tidy();
+    this.#tidy();
     await this.#admit(offer);
     this.#remember(offer, true);
     rollout.offer(offer, offer);
@@ -364,7 +364,7 @@ class Agent {
     if (failure !== undefined) this.#refused.abort(refusal(failure.message, failure.code, failure.fix));
   }
 
-  /** Reading a whole fleet, programming and keeping it leaves much behind. */
+  /** Reading, programming and keeping a large fleet leaves much behind. */
   #tidy(): void {
     this.#cancelTidy();
     this.#cancelTidy = clock.setTimer(TIDY_AFTER_MS, collectGarbage);
