@@ -160,16 +160,30 @@ function placesOf(text: string): Spots {
   return document === undefined ? {} : plain(document).valueAt;
 }
 
+/**
+ * A whole line of Base64, as ASCII armor has it (RFC 7468, section 2), in a block scalar or in a string of JSON. The
+ * library reads three megabytes of them in a third of a second wherever they stand, which no other text comes near.
+ */
+const ARMOR_LINE = /(?:\n *|\\n)[A-Za-z0-9+/]{64}(?=\r?\n|\\n)/g;
+
+/** UTF-16 units that cost time: a key that is sealed for ten thousand peers is long, and cheap to read. */
+function costlyLength(text: string): number {
+  if (text.length <= limits.documentLength) return text.length;
+  let length = text.length;
+  for (const [line] of text.matchAll(ARMOR_LINE)) length -= line.length;
+  return length;
+}
+
 /** Parses one section of a file. Never throws, whatever the text is. */
 export function parseSection(text: string): ParsedSection {
-  const read = text.length > limits.documentLength ? undefined : readPlainly(text);
-  if (read !== undefined) return { documents: [read], passed: 0 };
-  if (text.length > limits.documentLength) {
+  const length = costlyLength(text);
+  if (length > limits.documentLength) {
     if (!OURS.test(text)) return { documents: [], passed: 1 };
-    const size = { length: text.length, limit: limits.documentLength };
-    const finding = { ...statement('document-too-large', size), at: start };
+    const finding = { ...statement('document-too-large', { length, limit: limits.documentLength }), at: start };
     return { documents: [{ findings: [finding], at: {}, start }], passed: 0 };
   }
+  const read = readPlainly(text);
+  if (read !== undefined) return { documents: [read], passed: 0 };
   const composed = composeYaml(text).filter((each) => each.contents !== null || each.syntax.length > 0);
   // A lone null, what remains of comments and `---`, is no document.
   const real = composed.filter((each) => each.syntax.length > 0 || !isEmpty(each));

@@ -4,7 +4,10 @@ export const limits = {
   fileBytes: 4 * 1024 * 1024,
   /** Of all files together. */
   setBytes: 64 * 1024 * 1024,
-  /** UTF-16 units of one document, the text between two `---` lines: a hostile one holds the event loop for a second. */
+  /**
+   * UTF-16 units of one document, the text between two `---` lines, without the lines that sealed keys consist of: a
+   * hostile one holds the event loop for a second.
+   */
   documentLength: 128 * 1024,
   /** In all files together. */
   documents: 100_000,

@@ -48,6 +48,35 @@ test('a document that is too large is ours or passed over', async () => {
   expect(rulesOf(refused.diagnostics)).toEqual(['document-too-large']);
 });
 
+const line = 'QUJD'.repeat(16);
+
+/** As `omni seal` writes it, for ten thousand peers. */
+function sealed(indent: string, lineEnd: string): string {
+  const lines = Array.from({ length: 22_000 }, () => line);
+  const header = Buffer.from('age-encryption.org/v1\n').toString('base64');
+  const armor = ['-----BEGIN AGE ENCRYPTED FILE-----', header, ...lines, '-----END AGE ENCRYPTED FILE-----'];
+  return armor.map((each) => `${indent}${each}${lineEnd}`).join('');
+}
+
+test.each([
+  ['a block of YAML', `|\n${sealed('    ', '\n')}`],
+  ['lines that end as on Windows', `|\r\n${sealed('      ', '\r\n')}`],
+  ['a string of JSON', `"${sealed('', '\\n')}"`],
+])('a key that is sealed for ten thousand peers is no document that is too large: %s', async (_, psk) => {
+  const cluster = small['cluster.yaml'] ?? '';
+  const result = await readTexts(createFleetReader(), { ...small, 'cluster.yaml': `${cluster}  psk: ${psk}\n` });
+  expect(rulesOf(result.diagnostics)).not.toContain('document-too-large');
+  expect(result.diagnostics.every(({ rule }) => rule === 'psk-invalid')).toBe(true);
+});
+
+test('what only looks like a sealed key in places is too large all the same', async () => {
+  const head = 'apiVersion: omni.io/v1alpha1\nkind: Cluster\n';
+  for (const each of [`[]\n${line}\n`.repeat(60_000), `"${line}",`.repeat(2_000), 'A'.repeat(140_000)]) {
+    const result = await readTexts(createFleetReader(), { ...small, 'big.yaml': head + each });
+    expect(rulesOf(result.diagnostics)).toEqual(['document-too-large']);
+  }
+});
+
 test('too many documents, in one file and in several', async () => {
   const many = '---\n'.repeat(limits.documents + 1);
   expect(rulesOf((await readTexts(createFleetReader(), { 'a.yaml': many })).diagnostics)).toEqual([
