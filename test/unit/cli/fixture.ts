@@ -112,7 +112,7 @@ const condition = {
 };
 
 /** A revision by its first digit, that many seconds old. */
-export function revision(digit: string, seconds: number, subject?: string) {
+function revision(digit: string, seconds: number, subject?: string) {
   const id = digit.repeat(40);
   const told = subject === undefined ? {} : { subject, author: 'Ada' };
   return { id, label: `main@sha1:${id}`, time: ago(seconds), ...told };
