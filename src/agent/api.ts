@@ -266,6 +266,8 @@ export interface ApplyReport {
     readonly message?: string;
   }[];
   readonly changes: readonly Change[];
+  /** Names of the peers that `changes` speak of, by public key: those that are gone are no objects of the node any more. */
+  readonly peers?: Readonly<Record<PublicKey, string>>;
   readonly ready: boolean;
   /** Absent: nothing was to be tried (a dry run). */
   readonly verdict?: Verdict;

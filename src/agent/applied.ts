@@ -44,11 +44,11 @@ export class AppliedSource implements Source {
   async at(rev: string): Promise<Snapshot> {
     const snapshot = await this.fetch();
     if (snapshot.revision.id === rev || snapshot.revision.label === rev) return snapshot;
-    throw new OmniError(`only the set that was applied last is kept, not ${rev}`, {
+    throw new OmniError(`nobody applied ${rev} last, and this node keeps no copy of it`, {
       code: 'source-ref-missing',
       class: 'stall',
       exitCode: ExitCode.source,
-      fix: 'Follow a git repository to have a history.',
+      fix: 'Apply the older set again: omni apply -f FOLDER; a git repository as the source has a history.',
     });
   }
 

@@ -1,5 +1,7 @@
+import { macOf } from '../manifest/keys.ts';
 import type { EndpointHint, Fleet, FleetObject, ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
+import type { Change } from '../reconcile/rows.ts';
 import type { ObjectReport } from '../reconcile/status.ts';
 import { countRecipients } from '../secrets/census.ts';
 import type { Contact, ObjectStatus } from './api.ts';
@@ -130,4 +132,20 @@ function sameContent(a: FleetObject, b: FleetObject): boolean {
 
 function contentOf(object: FleetObject): string {
   return JSON.stringify({ ...object, position: undefined });
+}
+
+/** Names of the peers that changes speak of, by public key or by the MAC that follows from it. */
+export function peersNamed(
+  changes: readonly Change[],
+  fleets: readonly (Fleet | undefined)[],
+): Readonly<Record<PublicKey, string>> {
+  const rows = changes.flatMap((change) => [
+    ...(change.op === 'create' ? [] : [change.from]),
+    ...(change.op === 'delete' ? [] : [change.to]),
+  ]);
+  const keys = new Set(rows.flatMap((row) => ('publicKey' in row ? [row.publicKey] : [])));
+  const macs = new Set(rows.flatMap((row) => (row.kind === 'neighbour' ? [row.mac] : [])));
+  for (const key of keys) macs.delete(macOf(key));
+  const peers = fleets.flatMap((fleet) => [...(fleet?.peerByKey ?? [])]);
+  return Object.fromEntries(peers.filter(([key]) => keys.has(key) || (macs.size > 0 && macs.has(macOf(key)))));
 }

@@ -1,11 +1,9 @@
 import { ExitCode, OmniError } from '../errors.ts';
-import { macOf } from '../manifest/keys.ts';
 import { createFleetReader } from '../manifest/load.ts';
-import type { Diagnostic, Fleet, FleetReader, PublicKey } from '../manifest/model.ts';
+import type { Diagnostic, Fleet, FleetReader } from '../manifest/model.ts';
 import type { Block } from '../reconcile/block.ts';
 import { recall } from '../reconcile/rollout/boot.ts';
 import { requireNotSuspended, toConfirm, toRetry, toRollBack } from '../reconcile/rollout/people.ts';
-import type { Change } from '../reconcile/rows.ts';
 import type { Snapshot } from '../source/source.ts';
 import type {
   ApplyReport,
@@ -18,7 +16,7 @@ import type {
   RollbackRequest,
 } from './api.ts';
 import { AppliedSource, snapshotOf } from './applied.ts';
-import { objectVerbs } from './objects.ts';
+import { objectVerbs, peersNamed } from './objects.ts';
 import type { Parts } from './parts.ts';
 import { reportOf, Watch } from './reports.ts';
 import { ApiFailure } from './server.ts';
@@ -60,8 +58,9 @@ export class Operations {
     this.#requireNoObjection(rollout.objection(fleet, request));
     if (request.dryRun) {
       const { changes } = await reconciler.preview(fleet, signal);
-      const verbs = objectVerbs(reconciler.target?.fleet, fleet);
-      return reportOf(snapshot.revision, verbs, changes, { ready: changes.length === 0 });
+      const before = reconciler.target?.fleet;
+      const peers = peersNamed(changes, [before, fleet]);
+      return reportOf(snapshot.revision, objectVerbs(before, fleet), changes, { ready: changes.length === 0, peers });
     }
     requireNotSuspended(rollout.state);
     const watch = new Watch(this.#parts);
@@ -173,22 +172,6 @@ export class Operations {
       ...(fix === undefined ? {} : { fix }),
     });
   }
-}
-
-/** Names of the peers that changes speak of, by public key or by the MAC that follows from it. */
-function peersNamed(
-  changes: readonly Change[],
-  fleets: readonly (Fleet | undefined)[],
-): Readonly<Record<PublicKey, string>> {
-  const rows = changes.flatMap((change) => [
-    ...(change.op === 'create' ? [] : [change.from]),
-    ...(change.op === 'delete' ? [] : [change.to]),
-  ]);
-  const keys = new Set(rows.flatMap((row) => ('publicKey' in row ? [row.publicKey] : [])));
-  const macs = new Set(rows.flatMap((row) => (row.kind === 'neighbour' ? [row.mac] : [])));
-  for (const key of keys) macs.delete(macOf(key));
-  const peers = fleets.flatMap((fleet) => [...(fleet?.peerByKey ?? [])]);
-  return Object.fromEntries(peers.filter(([key]) => keys.has(key) || (macs.size > 0 && macs.has(macOf(key)))));
 }
 
 function followsSource(description: string): ApiFailure {

@@ -1,10 +1,10 @@
-import type { ObjectRef } from '../manifest/model.ts';
+import type { ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { Verdict } from '../reconcile/rollout/model.ts';
 import { type Change, rowKey } from '../reconcile/rows.ts';
 import type { Revision } from '../source/source.ts';
 import type { ApplyReport } from './api.ts';
 import { currentConditions } from './conditions.ts';
-import { objectVerbs, type Verb } from './objects.ts';
+import { objectVerbs, peersNamed, type Verb } from './objects.ts';
 import type { Parts } from './parts.ts';
 
 type Watched = Pick<Parts, 'config' | 'reconciler' | 'follower' | 'sessions' | 'rollout' | 'passes' | 'fleets'>;
@@ -44,6 +44,7 @@ export class Watch {
     return reportOf(known, verbs, this.#changes, {
       verdict,
       ready: ready && verdict.outcome === 'good',
+      peers: peersNamed(this.#changes, [this.#before?.fleet, fleet]),
       ...this.#found(),
     });
   }
@@ -81,6 +82,7 @@ export class Watch {
 interface Findings {
   readonly ready: boolean;
   readonly verdict?: Verdict;
+  readonly peers?: Readonly<Record<PublicKey, string>>;
   readonly failed?: ReadonlyMap<ObjectRef, string>;
   readonly healed?: ReadonlySet<ObjectRef>;
 }
@@ -89,12 +91,12 @@ export function reportOf(
   revision: Revision,
   verbs: ReadonlyMap<ObjectRef, Verb>,
   changes: readonly Change[],
-  { ready, verdict, failed, healed }: Findings,
+  { ready, verdict, peers, failed, healed }: Findings,
 ): ApplyReport {
   const objects = [...verbs].map(([object, verb]): ApplyReport['objects'][number] => {
     const message = failed?.get(object);
     if (message !== undefined) return { object, verb: 'failed', message };
     return { object, verb: verb === 'unchanged' && healed?.has(object) ? 'configured' : verb };
   });
-  return { revision, objects, changes, ready, ...(verdict && { verdict }) };
+  return { revision, objects, changes, ...(peers && { peers }), ready, ...(verdict && { verdict }) };
 }

@@ -40,7 +40,7 @@ export async function adopt(
     writeObjectLines(out, output === 'wide' ? report.objects : touched, '');
     if (report.changes.length > 0) {
       const layout = { style: out.style, width: out.width, indent: '  ' };
-      const lines = changeLines(report.changes, peerNames(await client.objects()), layout);
+      const lines = changeLines(report.changes, peerNames(await client.objects(), report.peers), layout);
       out.write(`${lines.join('\n')}\n`);
     }
     out.write(`${tally(report.objects)}; ${operationTally(report.changes)}\n`);

@@ -5,7 +5,6 @@ import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
 import type { Clock } from './clock.ts';
 import { checkFolder, type HashCache, type Scan, ScanDisturbed, scan } from './directory-scan.ts';
-import { revMissing } from './git-errors.ts';
 import type { SourceLimits } from './limits.ts';
 import { Poller } from './poller.ts';
 import type { Snapshot, Source } from './source.ts';
@@ -70,7 +69,7 @@ class DirectorySource implements Source {
   async at(rev: string, signal: AbortSignal): Promise<Snapshot> {
     const snapshot = await this.fetch(signal);
     if (snapshot.revision.id === rev || snapshot.revision.label === rev) return snapshot;
-    throw revMissing(this.#root, rev);
+    throw notKept(this.description, rev);
   }
 
   watch(wake: () => void): () => Promise<void> {
@@ -170,4 +169,13 @@ function contentId(files: readonly ManifestFile[]): string {
   const hash = createHash('sha256');
   for (const { path, blob } of files) hash.update(`${path}\0${blob}\n`);
   return `sha256:${hash.digest('hex')}`;
+}
+
+function notKept(folder: string, rev: string): OmniError {
+  return new OmniError(`${folder} has its present content only, and this node keeps no copy of ${rev}`, {
+    code: 'source-ref-missing',
+    class: 'stall',
+    exitCode: ExitCode.source,
+    fix: 'Put the older manifests back into the folder; a git repository as the source has a history.',
+  });
 }

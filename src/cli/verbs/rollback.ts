@@ -30,7 +30,7 @@ export function rollbackCommand(cli: Cli): Command {
     const lkg = to === LAST_KNOWN_GOOD;
     return adopt(invocation, {
       kind: 'RollbackReport',
-      starting: `rolling back to ${lkg ? 'the last known good revision' : to}`,
+      starting: `rolling back to ${lkg ? 'the good revision before' : to}`,
       follow: false,
       takesBack: true,
       ask: async (client) => client.rollback({ to: lkg ? to : await revisionId(client, to), timeoutMs }),

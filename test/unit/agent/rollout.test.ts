@@ -100,7 +100,12 @@ describe('a real agent', { timeout: 20_000 }, () => {
     expect(await node.condition('Held')).toBeUndefined();
 
     const back = await client.rollback({ to: 'lkg', ...wait });
-    expect(back).toMatchObject({ revision: { id: first }, verdict: { outcome: 'good' } });
+    // The robot that is gone is no object of the node any more: its name travels with the report.
+    expect(back).toMatchObject({
+      revision: { id: first },
+      verdict: { outcome: 'good' },
+      peers: { [other]: 'robot-2' },
+    });
     expect(await node.rowKeys()).not.toContain(`peer/${other}`);
     expect(await node.condition('Ready')).toMatchObject({ status: 'True' });
     const again = await client.retry({ ...wait });
@@ -119,6 +124,25 @@ describe('a real agent', { timeout: 20_000 }, () => {
     await client.resume();
     await until('it follows again', async () => (await client.rollout()).lastKnownGood?.id === third);
     expect(await node.condition('Suspended')).toBeUndefined();
+  });
+
+  it('goes back in a folder, as far as the node keeps copies, and says what is true beyond that', async () => {
+    const node = await Node.make();
+    nodes.push(node);
+    await node.start();
+    await node.ready();
+    const client = node.client;
+    const first = (await client.rollout()).lastKnownGood?.id;
+    for (const name of ['robot-2', 'robot-3']) {
+      node.write(`${name}.yaml`, peerText(name, createIdentity().publicKey));
+      await client.reconcile(wait);
+    }
+    const back = await client.rollback({ to: 'lkg', ...wait });
+    expect(back.verdict).toMatchObject({ outcome: 'good' });
+    expect(back.objects).toContainEqual({ object: 'peer/robot-3', verb: 'pruned' });
+    const lost = await client.rollback({ to: 'lkg', ...wait }).catch((error: unknown) => error);
+    expect(lost).toMatchObject({ code: 'source-ref-missing', message: expect.stringContaining(`no copy of ${first}`) });
+    expect(lost).toMatchObject({ fix: expect.not.stringContaining('git log') });
   });
 
   it('confirms what a guard refuses, and shows the whole of it', async () => {
