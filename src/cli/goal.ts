@@ -123,8 +123,8 @@ function judgeRevision(wanted: string, status: StatusView | undefined): Judgemen
     const how = isRefusal(waiting.reason) ? 'it is refused' : 'it waits';
     return { met: false, short: `${how} (${waiting.reason})`, full: `${how}: ${waiting.reason}: ${waiting.message}` };
   }
-  const good = lastKnownGood === undefined ? 'there is none' : `it is ${shortRevision(lastKnownGood.label)}`;
-  return stated(false, `it is not the last known good revision: ${good}`);
+  const good = lastKnownGood === undefined ? 'none yet' : shortRevision(lastKnownGood.label);
+  return stated(false, `${wanted} has not come; the last known good revision is ${good}`);
 }
 
 function stated(met: boolean, short: string): Judgement {

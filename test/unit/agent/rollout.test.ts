@@ -1,4 +1,5 @@
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -137,6 +138,9 @@ describe('a real agent', { timeout: 20_000 }, () => {
       node.write(`${name}.yaml`, peerText(name, createIdentity().publicKey));
       await client.reconcile(wait);
     }
+    const kept = () => readdirSync(join(node.stateDir, 'revisions'));
+    const fileOf = (id = '') => `${createHash('sha256').update(id).digest('hex')}.gz`;
+    await until('the oldest is forgotten', async () => !kept().includes(fileOf(first)) && kept().length === 2);
     const back = await client.rollback({ to: 'lkg', ...wait });
     expect(back.verdict).toMatchObject({ outcome: 'good' });
     expect(back.objects).toContainEqual({ object: 'peer/robot-3', verb: 'pruned' });

@@ -105,7 +105,7 @@ describe('wait', () => {
       'one that nobody knows',
       ['--for=revision=0123'],
       {},
-      /not the last known good revision: it is main@sha1:450796dd/,
+      /has not come; the last known good revision is main@sha1:450796dd/,
     ],
     [
       'one that was pre-empted',
