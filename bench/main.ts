@@ -4,6 +4,7 @@ import { Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
 import { type Figures, figureNames, measure } from './measure.ts';
 import { reconcileBench } from './reconcile.ts';
+import { scaleBench } from './scale.ts';
 import { type System, systems, threadReceiveQueues } from './systems.ts';
 
 /*
@@ -14,7 +15,7 @@ import { type System, systems, threadReceiveQueues } from './systems.ts';
  * one. The second wire gives each host's receive queue a thread of its own, as two machines have two processors; it
  * costs every system a wake-up per packet, so latency is compared on the first.
  *
- *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile]
+ *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale]
  */
 const { values: options } = parseArgs({
   options: {
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     network: { type: 'boolean', default: false },
     reconcile: { type: 'boolean', default: false },
+    scale: { type: 'boolean', default: false },
   },
 });
 
@@ -114,7 +116,7 @@ function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): v
 }
 
 async function main(): Promise<void> {
-  const everything = !options.network && !options.reconcile;
+  const everything = !options.network && !options.reconcile && !options.scale;
   if (everything || options.network) {
     if (process.getuid?.() !== 0) throw new Error('the network benchmark makes namespaces: run as root');
     const results = await rounds(Number(options.rounds), Number(options.seconds), options.only?.split(','));
@@ -133,6 +135,7 @@ async function main(): Promise<void> {
     }
   }
   if (everything || options.reconcile) await reconcileBench();
+  if (everything || options.scale) await scaleBench();
 }
 
 await main();

@@ -1,6 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { FleetRepository, makeIdentity } from '../lab/fleet.ts';
 import { type Host, Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
@@ -19,6 +18,8 @@ import { makeFleet, robotText } from './fleets.ts';
  *                 `push -> verdict` has git and probation in it
  */
 const COMMITS = 15;
+/** The agent gives memory back some seconds after the last revision. */
+const SETTLE_MS = 10_000;
 const IDLE_MS = 10_000;
 /** Linux: USER_HZ. */
 const TICKS_PER_SECOND = 100;
@@ -124,7 +125,7 @@ async function measure(peers: number): Promise<Figures> {
     const client = clientOf(host);
     const pid = Number((await client.status()).node.pid);
     const [onePeer, pushToVerdict] = await commits(fleet, client, keys);
-    await sleep(2_000);
+    await sleep(SETTLE_MS);
     const ticks = await cpuTicks(pid);
     await sleep(IDLE_MS);
     const idle = ((await cpuTicks(pid)) - ticks) / TICKS_PER_SECOND / (IDLE_MS / 1000);
@@ -166,9 +167,4 @@ export async function scaleBench(sizes: readonly number[] = [100, 1_000, 10_000]
   for (const line of [header, ...lines])
     console.log(line.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '));
   return all;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const sizes = process.argv.slice(2).map(Number);
-  await scaleBench(sizes.length === 0 ? undefined : sizes);
 }
