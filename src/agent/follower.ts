@@ -78,14 +78,16 @@ export class Follower {
    * that was done or found wanting.
    */
   async boot(inForce: string | undefined, signal: AbortSignal): Promise<void> {
-    const { source, log } = this.#options;
+    const { source, events, log } = this.#options;
     try {
       const snapshot = await source.cached(signal);
       if (snapshot !== undefined && snapshot.revision.id === inForce) this.#isInForce(snapshot.revision);
       else if (snapshot !== undefined) await this.#take(snapshot, 'cache');
     } catch (error) {
       signal.throwIfAborted();
-      log('warn', `the last revision on disk cannot be used: ${messageOf(error)}`);
+      const message = `the newest revision in the source's cache cannot be used: ${messageOf(error)}`;
+      log('warn', message);
+      events.record({ type: 'Warning', reason: 'CacheUnusable', object: 'source', message });
     }
   }
 

@@ -111,6 +111,8 @@ const REFUSALS: Readonly<Record<string, (id: string) => string>> = {
     `If it is meant, run \`omni confirm ${id}\` (\`omni apply\`: --allow-prune); else commit what is missing.`,
   PartitionBlocked: (id) =>
     `If it is meant, run \`omni confirm ${id} --allow-partition\` (\`omni apply\`: --allow-partition); else mend the paths.`,
+  NotAMember: (id) =>
+    `Commit this node's Peer again; if the node is to be emptied, run \`omni confirm ${id} --allow-partition\`.`,
   RevisionQuarantined: (id) => `Commit a mend, or try it again as it is with \`omni retry ${id}\`.`,
 };
 

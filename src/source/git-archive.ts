@@ -1,4 +1,4 @@
-import { revMissing } from './git-errors.ts';
+import { damaged, revMissing } from './git-errors.ts';
 import { relation } from './git-history.ts';
 import type { Followed } from './git-intake.ts';
 import type { GitObject } from './git-objects.ts';
@@ -19,16 +19,21 @@ export class GitArchive {
     this.#followed = followed;
   }
 
-  /** What was accepted last, verified again: a key may have been taken back since. Undefined: nothing was. */
+  /**
+   * What was accepted last, verified again: a key may have been taken back since. Undefined: nothing was. Throws
+   * `source-cache-damaged` where something was, and cannot be read any more.
+   */
   async newest(signal: AbortSignal): Promise<Snapshot | undefined> {
     if (!(await this.#store.exists())) return undefined;
     await this.#store.prepare();
     const { names, path, label } = this.#followed;
     for (const name of names) {
       const object = await this.#store.ref('accepted', name);
-      if (object === undefined) continue;
-      const commit = await this.#store.commitAt(object.id);
-      if (commit === undefined) continue;
+      const commit = object && (await this.#store.commitAt(object.id));
+      if (object === undefined || commit === undefined) {
+        await this.#refuseLoss(name, signal);
+        continue;
+      }
       await this.#verifier?.refresh(signal);
       const signature = await this.#verifier?.vouch({ ref: name, object, commit, since: undefined }, signal);
       return this.#store.snapshot({ commit, path, ref: label, signature }, signal);
@@ -49,6 +54,13 @@ export class GitArchive {
     await this.#verifier.refresh(signal);
     const signature = await this.#verifier.vouch({ ref: undefined, object: commit, commit, since: undefined }, signal);
     return this.#store.snapshot({ commit, path, ref: rev, signature }, signal);
+  }
+
+  /** git tells neither from the other: a ref that is not there, and one whose commit is not. */
+  async #refuseLoss(name: string, signal: AbortSignal): Promise<void> {
+    const id = await this.#store.target(shelved('accepted', name), signal);
+    if (id === undefined) return;
+    throw damaged('cache', this.#store.context.origin, `commit ${id}, which was accepted last, cannot be read`);
   }
 
   /** `main~1` where main is what is followed; else whatever git takes it for. */

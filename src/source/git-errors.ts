@@ -63,7 +63,7 @@ export function pathMissing(origin: string, path: string, revision: string): Omn
     `${origin} has no folder "${path}" at ${revision}`,
     'source-path-missing',
     'stall',
-    'Name the folder that holds the manifests with --path.',
+    'Restore it if it was deleted; else name the folder that holds the manifests with --path.',
   );
 }
 

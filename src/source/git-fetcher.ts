@@ -104,7 +104,7 @@ export class GitFetcher {
     try {
       const snapshot = await this.#fetchOnce(rewind, signal);
       await settle(false);
-      return snapshot;
+      return { ...snapshot, notes: [...(snapshot.notes ?? []), `${error.message}; it was fetched anew`] };
     } catch (again) {
       this.#settled = undefined;
       await settle(true);

@@ -56,7 +56,7 @@ export async function readSnapshot(request: SnapshotRequest): Promise<Snapshot> 
   if (files.length === 0) {
     throw sourceInvalid(
       `${context.origin} has no .yaml, .yml or .json file ${path === '' ? '' : `below "${path}" `}at ${revision.label}`,
-      'Commit the fleet there, or name its folder with --path.',
+      'Restore the fleet if it was deleted; else commit it there, or name its folder with --path.',
     );
   }
   return notes.length === 0 ? { revision, files } : { revision, files, notes };

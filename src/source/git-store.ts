@@ -4,7 +4,7 @@ import { cacheExists, measureCache, openCache, removeLeftovers } from './git-cac
 import { unwritable } from './git-errors.ts';
 import { Marks } from './git-marks.ts';
 import { type GitObject, ObjectReader } from './git-objects.ts';
-import { cacheContext, type GitContext, runGit } from './git-process.ts';
+import { cacheContext, type GitContext, inspectGit, runGit } from './git-process.ts';
 import type { Remote } from './git-remotes.ts';
 import { readSnapshot, type SnapshotRequest } from './git-snapshot.ts';
 import type { SourceLimits } from './limits.ts';
@@ -71,6 +71,14 @@ export class GitStore {
   /** A commit, or an annotated tag. */
   ref(shelf: Shelf, name: string): Promise<GitObject | undefined> {
     return this.objects.read(shelved(shelf, name));
+  }
+
+  /** The id that a ref holds, whether or not there is such an object. */
+  async target(ref: string, signal: AbortSignal): Promise<string | undefined> {
+    const args = ['rev-parse', '--verify', '--quiet', ref];
+    const command = { args, timeoutMs: REF_TIMEOUT_MS, maxOutputBytes: OUTPUT_BYTES, signal };
+    const { status, stdout } = await inspectGit(this.context, command);
+    return status === 0 ? stdout.trim() : undefined;
   }
 
   commitAt(spec: string): Promise<GitObject | undefined> {

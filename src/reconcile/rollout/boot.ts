@@ -73,7 +73,7 @@ async function readArchived(
   try {
     const found = await archive.at(revision.id, signal);
     if (found.revision.id !== revision.id) throw new Error(`it has ${found.revision.label} instead`);
-    const offer = await read(found, reader);
+    const offer = await read(named(revision, found), reader);
     warn('BootedFromCache', `${revision.label} is booted from the source's cache`);
     return offer;
   } catch (error) {
@@ -84,13 +84,14 @@ async function readArchived(
 }
 
 async function readTrial(
-  { id, label }: RevisionInfo,
+  revision: RevisionInfo,
   { archive, reader, warn }: RecallOptions,
   signal: AbortSignal,
 ): Promise<Found['trial']> {
+  const { id, label } = revision;
   try {
     const cached = await archive.cached(signal);
-    return await read(cached?.revision.id === id ? cached : await archive.at(id, signal), reader);
+    return await read(named(revision, cached?.revision.id === id ? cached : await archive.at(id, signal)), reader);
   } catch (error) {
     signal.throwIfAborted();
     warn(
@@ -99,6 +100,11 @@ async function readTrial(
     );
     return undefined;
   }
+}
+
+/** Under the name that people know it by: an archive that is asked for an id knows no branch. */
+function named({ label }: RevisionInfo, { revision, files }: Recalled): Recalled {
+  return { revision: { ...revision, label }, files };
 }
 
 /** An older revision that a person asks for by id, or by what the source knows it by. */

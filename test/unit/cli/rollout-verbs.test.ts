@@ -159,6 +159,7 @@ describe('the verdict', () => {
       /is refused \(PruneBlocked\): because\n {2}fix: .*omni confirm 450796dd.*--allow-prune/,
     ],
     ['refused', 'PartitionBlocked', 2, /fix: .*omni confirm 450796dd --allow-partition/],
+    ['refused', 'NotAMember', 2, /fix: Commit this node's Peer again; .*omni confirm 450796dd --allow-partition/],
     ['refused', 'RevisionQuarantined', 2, /fix: .*omni retry 450796dd/],
     ['waiting', 'Held', 2, /is not tried now \(Held\): because\n {2}fix: .*omni release/],
     ['waiting', 'Suspended', 2, /fix: .*omni resume/],

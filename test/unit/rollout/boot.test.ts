@@ -51,6 +51,7 @@ describe('a start', () => {
     await world.clock.advance(10);
     expect(world.rows()).toEqual(rows);
     expect(agent.reasons()).toEqual(expect.arrayContaining(['KeptRevisionDamaged', 'BootedFromCache']));
+    expect(agent.reconciler.target?.revision).toBe('main@a');
     await agent.tried('a');
     world.commit('b', newer);
     await agent.tried('b');

@@ -74,6 +74,11 @@ export class World {
     return { revision: revision(id), files: filesOf(id) };
   }
 
+  /** As an archive names what it is asked for by id: it knows no branch. */
+  archived(id: string): { revision: RevisionInfo; files: readonly ManifestFile[] } {
+    return { ...this.recalled(id), revision: { id, label: `${id}@${id}` } };
+  }
+
   /** A system that went down: nothing is programmed any more. */
   reboot(): void {
     this.machine = undefined;
@@ -147,7 +152,7 @@ export class Agent {
         store,
         archive: {
           cached: async () => (world.cached === undefined ? undefined : world.recalled(world.cached)),
-          at: async (id) => world.recalled(id),
+          at: async (id) => world.archived(id),
         },
         reader: agent.#reader,
         warn: (reason, message) => agent.events.push({ type: 'Warning', reason, object: 'node', message }),

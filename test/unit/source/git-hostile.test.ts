@@ -48,7 +48,7 @@ describe('objects that unpack to more than they weigh', () => {
     repository.git('commit', '--quiet', '-m', 'bomb');
     const error = await failure(lab.source({ remotes: [{ url: `${daemon}/manifest-bomb` }], limits }).fetch(signal));
     expect(error).toMatchObject({ code: 'source-too-large', class: 'stall', exitCode: 3 });
-    expect(error.message).toContain('zeros.yaml has 200.0 MiB');
+    expect(error.message).toMatch(/zeros\.yaml in main@sha1:[0-9a-f]{40} has 200\.0 MiB/);
   }, 60_000);
 
   it.each([
@@ -130,10 +130,29 @@ describe('file names', () => {
         code: 'source-invalid',
         class: 'stall',
         exitCode: 3,
+        message: expect.stringMatching(/malformed \(git: object [0-9a-f]{40}: has(?:Dotdot|Dotgit|FullPathname): /),
       });
       expect((await source.cached(signal))?.revision.id).toBe(first);
     },
   );
+
+  it.each([
+    ['is no name', 'x'.repeat(4_000), 'is too long: 4005 bytes, where file systems hold 255'],
+    ['lies too deep', `${'folder/'.repeat(150)}a`, 'is too long: 1056 bytes, and at most 1024 are read'],
+    ['would draw on a terminal', '\u001b[2J\u009bm', '"\\u001b[2J\\u009bm.yaml" in main@sha1:'],
+  ])('one that %s refuses the revision, and is told in few words', async (_why, name, words) => {
+    const folder = `name-${name.length}`;
+    const repository = lab.repository(folder);
+    const blob = repository.write('a.yaml', '1').git('hash-object', '-w', 'a.yaml');
+    const parts = `${name}.yaml`.split('/');
+    let tree = rawTree(repository, '100644', parts.pop() ?? '', blob);
+    for (const part of parts.toReversed()) tree = rawTree(repository, '40000', part, tree);
+    repository.git('update-ref', 'refs/heads/main', repository.git('commit-tree', '-m', 'hostile', tree));
+    const error = await failure(lab.source({ remotes: [{ url: `${daemon}/${folder}` }], limits }).fetch(signal));
+    expect(error).toMatchObject({ code: 'source-invalid', class: 'stall', exitCode: 3 });
+    expect(error.message).toContain(words);
+    expect(error.message.length).toBeLessThan(300);
+  });
 });
 
 /** A tree that git's own commands would not write. */

@@ -110,7 +110,7 @@ describe('following a remote over git://', () => {
     lab.repository('newline').write('a\nb.yaml', 'x').commit('bad name');
     const error = await failure(open(`${daemon}/newline`).fetch(signal));
     expect(error).toMatchObject({ code: 'source-invalid', exitCode: 3, class: 'stall' });
-    expect(error.message).toContain('a b.yaml');
+    expect(error.message).toMatch(/"a\\nb\.yaml" in main@sha1:[0-9a-f]{40} holds control characters/);
   });
 
   it('skips symbolic links and submodules with a note, and never reads through them', async () => {
@@ -196,11 +196,18 @@ describe('offline', () => {
       else truncateSync(pack, 20);
     }
     const source = open(url, { cacheDir });
+    expect(await failure(source.cached(signal))).toMatchObject({
+      code: 'source-cache-damaged',
+      message: expect.stringContaining(id),
+    });
     renameSync(repository.folder, `${repository.folder}.away`);
     expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-unreachable' });
     renameSync(`${repository.folder}.away`, repository.folder);
     const snapshot = await source.fetch(signal);
     expect(snapshot.revision.id).toBe(id);
+    // What is merely missing git itself transfers again.
+    const note = expect.stringMatching(/is damaged: .*; it was fetched anew$/);
+    expect(snapshot.notes).toEqual(damage === 'no packs' ? undefined : [note]);
     expect(await texts(snapshot)).toEqual({ 'a.yaml': '1' });
     expect(readdirSync(cacheDir).filter((name) => name.includes('damaged'))).toEqual([]);
   });
