@@ -105,7 +105,8 @@ export class Poller {
   end(ok: boolean): void {
     this.#failures = ok ? 0 : this.#failures + 1;
     if (this.#nudgedFor !== undefined && this.#nudgedFor === this.#nextAt) return;
-    const elapsed = this.#options.clock.now() - this.#startedAt;
+    // A clock that was set back meanwhile must not put the next poll off by as much.
+    const elapsed = Math.max(0, this.#options.clock.now() - this.#startedAt);
     this.#schedule(Math.max(0, this.#delay(this.#startedAt) - elapsed));
   }
 

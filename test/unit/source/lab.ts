@@ -182,6 +182,13 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** Somebody sets the wall clock; what is due stays as far off. */
+  set(ms: number): void {
+    const shift = ms - this.#now;
+    for (const timer of this.#timers) timer.at += shift;
+    this.#now = ms;
+  }
+
   /** Runs what falls due, in order. */
   advance(ms: number): void {
     const end = this.#now + ms;

@@ -44,6 +44,24 @@ it('wakes at once, again after each interval, counts from the begin of a poll, a
   expect(wakes).toBe(5);
 });
 
+it('keeps its interval whatever the wall clock is set to during a poll', () => {
+  for (const years of [-30, -1 / 8_760, 1 / 8_760, 30]) {
+    const clock = new ManualClock();
+    const poller = new Poller({ intervalMs: 1_000, random: () => 0.5, clock });
+    let wakes = 0;
+    poller.start(() => {
+      wakes += 1;
+    });
+    clock.advance(0);
+    poller.begin();
+    clock.set(clock.now() + years * 8_760 * 3_600_000);
+    poller.end(true);
+    clock.advance(1_000);
+    expect(wakes).toBeGreaterThanOrEqual(2);
+    expect(wakes).toBeLessThanOrEqual(3);
+  }
+});
+
 it('polls on its phase of the interval, spreads a fleet evenly, and keeps its rhythm through failures', () => {
   const interval = 30_000;
   const nodes = Array.from({ length: 60 }, (_, index) => {
