@@ -1,5 +1,6 @@
 import type { GateAnswer, Gates as RolloutGates } from '../reconcile/rollout/gates.ts';
 import { askBusy, type BusyAnswer, type BusyHook } from './busy.ts';
+import { isClockSet } from './clock-set.ts';
 import { isOpen, nextOpening, type Window } from './windows.ts';
 
 const BUSY_RECHECK_MS = 5_000;
@@ -7,6 +8,7 @@ const BUSY_RECHECK_MS = 5_000;
 const BUSY_CACHE_MS = 1_000;
 /** Wall clocks are set: a long wait is cut into short ones. */
 const MAX_WINDOW_WAIT_MS = 600_000;
+const CLOCK_RECHECK_MS = 10_000;
 
 export interface GatesOptions {
   /** None: always open. */
@@ -37,7 +39,12 @@ export class Gates implements RolloutGates {
   #outsideWindows(): GateAnswer | undefined {
     const { windows, wall } = this.#options;
     const nowMs = wall();
-    if (windows.length === 0 || windows.some((window) => isOpen(window, nowMs))) return undefined;
+    if (windows.length === 0) return undefined;
+    if (!isClockSet(nowMs)) {
+      const message = `the clock says ${new Date(nowMs).toISOString()}, so nobody knows whether a window is open; set it, or wait for NTP (timedatectl)`;
+      return { open: false, reason: 'ClockNotSet', message, recheckMs: CLOCK_RECHECK_MS };
+    }
+    if (windows.some((window) => isOpen(window, nowMs))) return undefined;
     const next = nextOpening(windows, nowMs);
     const message =
       next === undefined

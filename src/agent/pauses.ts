@@ -1,6 +1,7 @@
-import { OmniError } from '../errors.ts';
+import { ExitCode, OmniError } from '../errors.ts';
 import { requireNoHold, requireQuiet } from '../reconcile/rollout/people.ts';
 import type { HoldRequest, RolloutReport } from './api.ts';
+import { isClockSet } from './clock-set.ts';
 import type { Parts } from './parts.ts';
 import { ApiFailure } from './server.ts';
 
@@ -15,6 +16,7 @@ export class Pauses {
   async hold({ reason, until, replace }: HoldRequest): Promise<RolloutReport> {
     const { rollout } = this.#parts;
     if (!replace) conflict(() => requireNoHold(rollout.state));
+    if (until !== undefined && !isClockSet(this.#parts.now())) throw clockNotSet(this.#now());
     const hold = { reason, since: this.#now(), ...(until === undefined ? {} : { until }) };
     await rollout.command({ type: 'hold', hold });
     return rollout.report();
@@ -43,6 +45,19 @@ export class Pauses {
   #now(): string {
     return new Date(this.#parts.now()).toISOString();
   }
+}
+
+/** The hold would end as soon as somebody sets the clock. */
+function clockNotSet(time: string): ApiFailure {
+  return new ApiFailure(
+    409,
+    new OmniError(`this node's clock says ${time}: a hold until some time would end when it is set`, {
+      code: 'clock-not-set',
+      class: 'wait',
+      exitCode: ExitCode.usage,
+      fix: 'Set the clock (timedatectl), or hold without --until and run omni release afterwards.',
+    }),
+  );
 }
 
 /** 409 where things stand otherwise. */

@@ -122,7 +122,15 @@ const WAITS: Readonly<Record<string, string>> = {
 };
 
 /** What passes by itself, or when a person says so; every other reason that keeps a revision out is a refusal. */
-const GATES: ReadonlySet<string> = new Set(['Held', 'Suspended', 'OutsideWindow', 'Busy', 'StateNotSaved']);
+const GATES: ReadonlySet<string> = new Set([
+  'Held',
+  'Suspended',
+  'OutsideWindow',
+  'ClockNotSet',
+  'Busy',
+  'NotMeasured',
+  'StateNotSaved',
+]);
 
 /** Whether this reason to keep a revision from being tried is a guard's, a quarantine's, or an error in it. */
 export function isRefusal(reason: string): boolean {

@@ -252,6 +252,16 @@ describe('the busy hook', () => {
       expect(await gates.check(signal)).toMatchObject({ recheckMs: 600_000 });
     });
 
+    it('are closed while the clock was never set, and asked again soon', async () => {
+      let wall = at('1970-01-01T12:30:00Z');
+      const gates = new Gates({ windows: [window('12:00', '13:00')], wall: () => wall, now: () => 0 });
+      expect(await gates.check(signal)).toMatchObject({ open: false, reason: 'ClockNotSet', recheckMs: 10_000 });
+      wall = at('2026-03-02T12:30:00Z');
+      expect(await gates.check(signal)).toEqual({ open: true });
+      const unbound = new Gates({ windows: [], wall: () => 0, now: () => 0 });
+      expect(await unbound.check(signal)).toEqual({ open: true });
+    });
+
     it('lets nobody wait who was told to end', async () => {
       const busy = await listen((socket) => socket.on('error', () => undefined).resume());
       const stop = new AbortController();

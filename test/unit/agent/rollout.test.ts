@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createIdentity } from '../../../src/session/identity.ts';
 import { Lab as SourceLab } from '../source/lab.ts';
 import { clusterText, Node, peerText, until } from './lab.ts';
@@ -81,6 +81,18 @@ describe('a real agent', { timeout: 20_000 }, () => {
     expect(await node.client.reconcile(wait)).toMatchObject({ ready: true, verdict: { outcome: 'good' } });
     expect(await node.rowKeys()).toContain(`peer/${other}`);
     expect(await node.condition('Stalled')).toBeUndefined();
+  });
+
+  it('takes no hold until some time by a clock that was never set: it would end when it is', async () => {
+    const { node } = await following();
+    const hold = { reason: 'in a mission', until: '1970-01-01T02:00:00Z', replace: false };
+    vi.useFakeTimers({ toFake: ['Date'], now: 60_000 });
+    try {
+      await expect(node.client.hold(hold)).rejects.toMatchObject({ code: 'clock-not-set', exitCode: 2 });
+    } finally {
+      vi.useRealTimers();
+    }
+    expect((await node.client.rollout()).hold).toBeUndefined();
   });
 
   it('holds, releases, rolls back, retries, suspends and resumes as it is told', async () => {

@@ -80,6 +80,15 @@ describe('status shows the rollout', () => {
     expect((await ask(['history'], { status: quarantined })).stdout).not.toContain('because');
   });
 
+  it.each(['OutsideWindow', 'ClockNotSet', 'Busy', 'NotMeasured', 'StateNotSaved'])(
+    'calls what passes by itself no refusal: %s',
+    async (reason) => {
+      const waiting = { revision: NEWER, reason, message: 'because' };
+      const { stdout } = await ask(['status'], { status: { ...READY, rollout: { ...HELD, waiting } } });
+      expect(stdout).toMatch(new RegExp(`^Waiting: +main@sha1:dddddddd: ${reason}: because$`, 'm'));
+    },
+  );
+
   it('before anything was good', async () => {
     const rollout: RolloutReport = { quarantined: [], history: [], revoked: [] };
     const outcome = await ask(['status'], { status: { ...READY, rollout } });
