@@ -36,12 +36,12 @@ const MAX_REASON = 200;
 /** Nothing of the agent's own environment: it may hold what is none of the hook's business. */
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
 
-/** Asks once. Never rejects: what goes wrong is an answer too. */
-export async function askBusy(hook: BusyHook): Promise<BusyAnswer> {
+/** Asks once. Never rejects: what goes wrong is an answer too. Whoever aborts `signal` gets one at once, with nothing left running. */
+export async function askBusy(hook: BusyHook, signal: AbortSignal): Promise<BusyAnswer> {
   try {
     const reason = await (hook.kind === 'command'
-      ? run(hook.command, hook.timeoutMs)
-      : call(hook.path, hook.timeoutMs));
+      ? run(hook.command, hook.timeoutMs, signal)
+      : call(hook.path, hook.timeoutMs, signal));
     if (reason === undefined) return { busy: false, message: 'free', failed: false };
     return { busy: true, message: reason === '' ? 'busy, by the busy hook' : `busy: ${reason}`, failed: false };
   } catch (error) {
@@ -51,7 +51,11 @@ export async function askBusy(hook: BusyHook): Promise<BusyAnswer> {
 }
 
 /** Why it is busy; undefined: free. The command's process group is gone afterwards. */
-function run([program = '', ...args]: readonly string[], timeoutMs: number): Promise<string | undefined> {
+function run(
+  [program = '', ...args]: readonly string[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     // A group of its own: it is ended with its children.
     const child = spawn(program, args, {
@@ -63,19 +67,19 @@ function run([program = '', ...args]: readonly string[], timeoutMs: number): Pro
     const answer = new Answer();
     let ended: { readonly code: number | null; readonly signal: string | null } | undefined;
     const settle = (): void => {
-      clearTimeout(timer);
+      cancel();
       child.stdout.destroy();
       if (ended === undefined) reject(new Error(`${program} takes longer than ${timeoutMs} ms`));
       else if (ended.signal !== null) reject(new Error(`${program} was ended by ${ended.signal}`));
       else resolve(ended.code === 0 ? undefined : reasonOf(answer.line()));
     };
-    const timer = setTimeout(() => {
+    const cancel = limit(timeoutMs, signal, () => {
       // What left the group may hold stdout open: then the answer is there all the same.
       settle();
       if (ended === undefined) endGroup(child.pid);
-    }, timeoutMs);
+    });
     child.on('error', (error) => {
-      clearTimeout(timer);
+      cancel();
       reject(error);
     });
     child.stdout.on('data', (chunk: Buffer) => answer.add(chunk));
@@ -87,6 +91,16 @@ function run([program = '', ...args]: readonly string[], timeoutMs: number): Pro
   });
 }
 
+/** Calls `expire` when the time is up or the agent ends, unless the returned function is called before. */
+function limit(timeoutMs: number, signal: AbortSignal, expire: () => void): () => void {
+  const timer = setTimeout(expire, timeoutMs);
+  signal.addEventListener('abort', expire, { once: true });
+  return () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', expire);
+  };
+}
+
 function endGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
@@ -96,16 +110,17 @@ function endGroup(pid: number | undefined): void {
   }
 }
 
-function call(path: string, timeoutMs: number): Promise<string | undefined> {
+function call(path: string, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const socket = createConnection({ path });
     const answer = new Answer();
-    const timer = setTimeout(() => {
+    const cancel = limit(timeoutMs, signal, () => {
+      cancel();
       reject(new Error(`${path} takes longer than ${timeoutMs} ms`));
       socket.destroy();
-    }, timeoutMs);
+    });
     const settle = (): void => {
-      clearTimeout(timer);
+      cancel();
       socket.destroy();
       try {
         resolve(spoken(answer.line(), path));
@@ -119,7 +134,7 @@ function call(path: string, timeoutMs: number): Promise<string | undefined> {
     });
     socket.on('end', settle);
     socket.on('error', (error) => {
-      clearTimeout(timer);
+      cancel();
       reject(error);
     });
   });

@@ -57,14 +57,14 @@ export class Gates implements RolloutGates {
   async #busy(signal: AbortSignal): Promise<GateAnswer | undefined> {
     const { busy: hook } = this.#options;
     if (hook === undefined) return undefined;
-    const { busy, message } = await untilAborted(this.#ask(hook), signal);
+    const { busy, message } = await untilAborted(this.#ask(hook, signal), signal);
     return busy ? { open: false, reason: 'Busy', message, recheckMs: BUSY_RECHECK_MS } : undefined;
   }
 
-  async #ask(hook: BusyHook): Promise<BusyAnswer> {
+  async #ask(hook: BusyHook, signal: AbortSignal): Promise<BusyAnswer> {
     const { now } = this.#options;
     if (this.#answered !== undefined && now() - this.#answered.atMs < BUSY_CACHE_MS) return this.#answered.answer;
-    this.#asking ??= askBusy(hook);
+    this.#asking ??= askBusy(hook, signal);
     const answer = await this.#asking;
     this.#asking = undefined;
     this.#answered = { atMs: now(), answer };

@@ -3,8 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { askBusy, type BusyHook } from '../../../src/agent/busy.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { askBusy, type BusyAnswer, type BusyHook } from '../../../src/agent/busy.ts';
 import { Gates } from '../../../src/agent/gates.ts';
 import { isOpen, isTimeZone, nextOpening, type Window } from '../../../src/agent/windows.ts';
 
@@ -127,8 +127,12 @@ describe('the busy hook', () => {
     return false;
   }
 
+  function ask(hook: BusyHook, signal = new AbortController().signal): Promise<BusyAnswer> {
+    return askBusy(hook, signal);
+  }
+
   it('is free at exit code 0, whatever it prints', async () => {
-    expect(await askBusy(command('echo busy'))).toMatchObject({ busy: false, failed: false });
+    expect(await ask(command('echo busy'))).toMatchObject({ busy: false, failed: false });
   });
 
   it.each([
@@ -138,13 +142,13 @@ describe('the busy hook', () => {
     ['with more than anybody reads', 'yes x | tr -d "\\n" | head -c 3000000; exit 1', `busy: ${'x'.repeat(200)}`],
     ['with bytes that are no text', `printf '\\377\\n'; exit 1`, 'busy: \uFFFD'],
   ])('is busy at another one, %s', async (_, body, message) => {
-    expect(await askBusy(command(body))).toEqual({ busy: true, message, failed: false });
+    expect(await ask(command(body))).toEqual({ busy: true, message, failed: false });
   });
 
   it('is run without a shell, from /, with nothing of the agent’s environment', async () => {
     process.env.OMNI_SECRET_OF_A_TEST = 'x';
     const hook = command('echo "$# $1 $(pwd) $OMNI_SECRET_OF_A_TEST$HOME"; exit 1');
-    const answer = await askBusy({
+    const answer = await ask({
       ...hook,
       ...(hook.kind === 'command' ? { command: [...hook.command, '$(id)'] } : {}),
     });
@@ -154,20 +158,30 @@ describe('the busy hook', () => {
 
   it.each(['busy', 'free'] as const)('that gives no answer is %s, as the configuration has it', async (onError) => {
     const missing: BusyHook = { kind: 'command', command: ['/nowhere/hook'], timeoutMs: 5_000, onError };
-    expect(await askBusy(missing)).toMatchObject({ busy: onError === 'busy', failed: true });
-    expect(await askBusy(command('kill -9 $$', { onError }))).toMatchObject({ busy: onError === 'busy', failed: true });
+    expect(await ask(missing)).toMatchObject({ busy: onError === 'busy', failed: true });
+    expect(await ask(command('kill -9 $$', { onError }))).toMatchObject({ busy: onError === 'busy', failed: true });
   });
 
   it('that takes too long is killed with its children', async () => {
     const pids = join(folder, 'pid');
-    const answer = await askBusy(command(`sleep 600 & echo $! > ${pids}; wait`, { timeoutMs: 500 }));
+    const answer = await ask(command(`sleep 600 & echo $! > ${pids}; wait`, { timeoutMs: 500 }));
     expect(answer).toMatchObject({ busy: true, failed: true, message: expect.stringContaining('longer than 500 ms') });
+    expect(await gone(pids)).toBe(true);
+  });
+
+  it('is killed with its children when the agent ends', async () => {
+    const pids = join(folder, 'pid');
+    const end = new AbortController();
+    const asked = ask(command(`sleep 600 & echo $! > ${pids}; wait`, { timeoutMs: 60_000 }), end.signal);
+    await vi.waitFor(() => expect(readFileSync(pids, 'utf8')).toMatch(/\d\n/), { timeout: 5_000, interval: 10 });
+    end.abort();
+    expect(await asked).toMatchObject({ busy: true, failed: true });
     expect(await gone(pids)).toBe(true);
   });
 
   it('that leaves children behind is answered, and they go', async () => {
     const pids = join(folder, 'pid');
-    const answer = await askBusy(command(`sleep 600 & echo $! > ${pids}; echo mission; exit 1`));
+    const answer = await ask(command(`sleep 600 & echo $! > ${pids}; echo mission; exit 1`));
     expect(answer.message).toBe('busy: mission');
     expect(await gone(pids)).toBe(true);
   });
@@ -175,7 +189,7 @@ describe('the busy hook', () => {
   it('is answered though a child that left the group holds its output', async () => {
     const pids = join(folder, 'pid');
     const body = `setsid sh -c 'echo $$ > ${pids}; exec sleep 600' & while [ ! -s ${pids} ]; do sleep 0.01; done; echo mission; exit 1`;
-    const answer = await askBusy(command(body, { timeoutMs: 1_000 }));
+    const answer = await ask(command(body, { timeoutMs: 1_000 }));
     process.kill(Number(readFileSync(pids, 'utf8')), 'SIGKILL');
     expect(answer).toEqual({ busy: true, message: 'busy: mission', failed: false });
   });
@@ -197,13 +211,13 @@ describe('the busy hook', () => {
     ['a flood', 'x'.repeat(1_000_000), { busy: true, failed: true }],
   ])('on a socket: %s', async (_, text, expected) => {
     const hook = await listen((socket) => socket.on('error', () => undefined).end(text));
-    expect(await askBusy(hook)).toMatchObject(expected);
+    expect(await ask(hook)).toMatchObject(expected);
   });
 
   it('on a socket that says nothing, and on one that is not there', async () => {
     const hook = await listen((socket) => socket.on('error', () => undefined).resume());
-    expect(await askBusy(hook)).toMatchObject({ busy: true, failed: true, message: expect.stringContaining('500 ms') });
-    expect(await askBusy({ ...hook, kind: 'socket', path: '/nowhere', onError: 'free' })).toMatchObject({
+    expect(await ask(hook)).toMatchObject({ busy: true, failed: true, message: expect.stringContaining('500 ms') });
+    expect(await ask({ ...hook, kind: 'socket', path: '/nowhere', onError: 'free' })).toMatchObject({
       busy: false,
       failed: true,
     });
