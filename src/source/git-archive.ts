@@ -60,6 +60,7 @@ export class GitArchive {
   async #refuseLoss(name: string, signal: AbortSignal): Promise<void> {
     const id = await this.#store.target(shelved('accepted', name), signal);
     if (id === undefined) return;
+    this.#store.markDamaged();
     throw damaged('cache', this.#store.context.origin, `commit ${id}, which was accepted last, cannot be read`);
   }
 

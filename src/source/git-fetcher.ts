@@ -47,7 +47,7 @@ export class GitFetcher {
 
   async #fetchOnce(rewind: boolean, signal: AbortSignal): Promise<Snapshot> {
     const store = this.#store;
-    if (store.damaged) throw damaged('cache', store.context.origin, 'a manifest could not be read');
+    if (store.damaged) throw damaged('cache', store.context.origin, 'something in it could not be read');
     await store.prepare();
     const trust = (await this.#verifier?.refresh(signal)) ?? '';
     const failures: OmniError[] = [];

@@ -90,15 +90,17 @@ export class GitStore {
     what: Pick<SnapshotRequest, 'commit' | 'path' | 'ref' | 'signature' | 'notes'>,
     signal: AbortSignal,
   ): Promise<Snapshot> {
-    const onDamage = () => {
-      this.#damaged = true;
-    };
+    const onDamage = () => this.markDamaged();
     const { context, objects } = this;
     return readSnapshot({ ...what, context, objects, limits: this.#limits, signal, onDamage });
   }
 
+  /** The next fetch makes it anew. */
   get damaged(): boolean {
     return this.#damaged;
+  }
+  markDamaged(): void {
+    this.#damaged = true;
   }
 
   /** Records, mark first, that `object` is what the ref `name` is for this node. `label` names it in the mark. */
@@ -181,6 +183,7 @@ export class GitStore {
         this.reset();
         await rm(folder, { recursive: true, force: true });
         await rename(aside, folder);
+        this.markDamaged();
       } else {
         await rm(aside, { recursive: true, force: true });
       }

@@ -182,35 +182,36 @@ describe('offline', () => {
     expect(await open(`${daemon}/offline`, { cacheDir, ref: 'other' }).cached(signal)).toBeUndefined();
   });
 
-  it.each(['truncated packs', 'no packs'])('fetches anew when the cache is damaged: %s', async (damage) => {
-    const repository = lab.repository(`damaged ${damage}`.replaceAll(' ', '-'));
-    const id = repository.write('a.yaml', '1').commit('one');
-    const cacheDir = join(lab.root, `cache-${damage}`);
-    const url = repository.url;
-    await open(url, { cacheDir }).fetch(signal);
-    const cache = cacheIn(cacheDir);
-    for (const name of readdirSync(join(cache, 'objects', 'pack'))) {
-      const pack = join(cache, 'objects', 'pack', name);
-      chmodSync(pack, 0o600);
-      if (damage === 'no packs') unlinkSync(pack);
-      else truncateSync(pack, 20);
-    }
-    const source = open(url, { cacheDir });
-    expect(await failure(source.cached(signal))).toMatchObject({
-      code: 'source-cache-damaged',
-      message: expect.stringContaining(id),
-    });
-    renameSync(repository.folder, `${repository.folder}.away`);
-    expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-unreachable' });
-    renameSync(`${repository.folder}.away`, repository.folder);
-    const snapshot = await source.fetch(signal);
-    expect(snapshot.revision.id).toBe(id);
-    // What is merely missing git itself transfers again.
-    const note = expect.stringMatching(/is damaged: .*; it was fetched anew$/);
-    expect(snapshot.notes).toEqual(damage === 'no packs' ? undefined : [note]);
-    expect(await texts(snapshot)).toEqual({ 'a.yaml': '1' });
-    expect(readdirSync(cacheDir).filter((name) => name.includes('damaged'))).toEqual([]);
-  });
+  it.each(['truncated packs', 'shorter packs', 'no packs'])(
+    'fetches anew when the cache is damaged: %s',
+    async (damage) => {
+      const repository = lab.repository(`damaged ${damage}`.replaceAll(' ', '-'));
+      const id = repository.write('a.yaml', '1').commit('one');
+      const cacheDir = join(lab.root, `cache-${damage}`);
+      const url = repository.url;
+      await open(url, { cacheDir }).fetch(signal);
+      const cache = cacheIn(cacheDir);
+      for (const name of readdirSync(join(cache, 'objects', 'pack'))) {
+        const pack = join(cache, 'objects', 'pack', name);
+        chmodSync(pack, 0o600);
+        if (damage === 'no packs') unlinkSync(pack);
+        else truncateSync(pack, damage === 'shorter packs' ? 100 : 20);
+      }
+      const source = open(url, { cacheDir });
+      expect(await failure(source.cached(signal))).toMatchObject({
+        code: 'source-cache-damaged',
+        message: expect.stringContaining(id),
+      });
+      renameSync(repository.folder, `${repository.folder}.away`);
+      expect(await failure(source.fetch(signal))).toMatchObject({ code: 'source-unreachable' });
+      renameSync(`${repository.folder}.away`, repository.folder);
+      const snapshot = await source.fetch(signal);
+      expect(snapshot.revision.id).toBe(id);
+      expect(snapshot.notes).toEqual([expect.stringMatching(/is damaged: .*; it was fetched anew$/)]);
+      expect(await texts(snapshot)).toEqual({ 'a.yaml': '1' });
+      expect(readdirSync(cacheDir).filter((name) => name.includes('damaged'))).toEqual([]);
+    },
+  );
 
   it('polls a remote that is away ever more slowly, and one that answers at its interval', async () => {
     const clock = new ManualClock();
