@@ -303,7 +303,7 @@ class Agent {
       await this.#admit(newest);
       this.#remember(newest, true);
     }
-    rollout.boot(found, adopted);
+    await rollout.boot(found, adopted);
     await follower.boot(newest?.revision.id, life);
     this.#booted();
     this.#tidy();

@@ -90,8 +90,10 @@ export class Rollout {
   // --- a start ------------------------------------------------------------------------
 
   /** Puts in force what is trusted, or a trial that was stopped in order. Once, before any `offer`. */
-  boot({ good, kept, trial }: Found, adopted: boolean): void {
+  async boot({ good, kept, trial: found }: Found, adopted: boolean): Promise<void> {
     const { record, reconciler } = this.#options;
+    const trial = found && (await this.#isNotedDown()) ? found : undefined;
+    if (this.#life.signal.aborted) return;
     const interrupted = this.#state.record.trial === undefined ? record.trial : undefined;
     this.#adopted = adopted;
     this.#pausesLater = record.suspension !== undefined && !adopted && good !== undefined;
@@ -103,6 +105,20 @@ export class Rollout {
     const leftOver = adopted && record.lastKnownGood === undefined && !this.#isFirst();
     if (leftOver && this.#state.inForce === undefined) reconciler.withdraw(); // of a first revision that was not trusted
     if (this.#state.record !== record) this.#carrier.carryOut({ type: 'save', record: this.#state.record });
+  }
+
+  /**
+   * That a trial goes on is on disk before anything of it is programmed: a revision that brings down each agent that
+   * resumes it would else be resumed for ever. Where the disk refuses, the trial begins again once there is room.
+   */
+  #isNotedDown(): Promise<boolean> {
+    const { record } = this.#state;
+    if (record.trial === undefined) return Promise.resolve(true);
+    const { stopped: _, ...goesOn } = record.trial;
+    return this.#keeper.save({ ...record, trial: goesOn }).then(
+      () => true,
+      () => false, // said by `onProblem`
+    );
   }
 
   #bootGood(good: Offer, kept: boolean): void {

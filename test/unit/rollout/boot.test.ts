@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { OmniError } from '../../../src/errors.ts';
 import { desiredState } from '../../../src/reconcile/desired.ts';
 import { edit, fleetWith, keyOf, nodeOf, peer, vip } from '../reconcile/fleet.ts';
 import { Agent, World } from './lab.ts';
@@ -101,6 +102,20 @@ describe('a trial that did not end', () => {
     expect(world.record.trial).toBeUndefined();
     expect(next.rollout.rollbacks()).toMatchObject({ Interrupted: 1 });
     expect(await next.tried('b')).toMatchObject({ outcome: 'refused', reason: 'RevisionQuarantined' });
+  });
+
+  it('goes on only once that is on disk, so that a crash from then on has interrupted it', async () => {
+    const { world, agent } = await inTrial();
+    await agent.end();
+    world.diskProblem = new OmniError('no space', { code: 'state-not-saved', class: 'retry' });
+    const next = await Agent.start(world);
+    await world.clock.advance(10);
+    expect(world.rows()).toEqual(rows);
+    expect(next.rollout.report().trial).toBeUndefined();
+    expect(next.rollout.report().quarantined).toEqual([]);
+    world.diskProblem = undefined;
+    world.answer = () => undefined;
+    expect(await next.tried('b')).toMatchObject({ outcome: 'good' });
   });
 
   it('goes on where the agent ended in order, against the same baseline, with its whole time', async () => {

@@ -159,7 +159,7 @@ export class Agent {
       },
       agent.#life.signal,
     );
-    agent.rollout.boot(found, adopted);
+    await agent.rollout.boot(found, adopted);
     return agent;
   }
 
