@@ -1,16 +1,19 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { clusterDocument, FleetRepository, makeIdentity, ready, robotDocuments } from '../lab/fleet.ts';
+import { FleetRepository, makeIdentity, ready, robotDocuments } from '../lab/fleet.ts';
 import { Lab, omniBinary } from '../lab/lab.ts';
 import { median, ping, pingArguments } from '../lab/ping.ts';
-import { type Background, must, run, until } from '../lab/shell.ts';
+import { must, run, until } from '../lab/shell.ts';
 import { Progress, StepFailed } from './progress.ts';
+import { BadCommit } from './rollback.ts';
+import { epochSeconds, replyTimes, type Stage, vip, warehouse } from './stage.ts';
 
 /*
  * The main job, on one machine, with nothing mocked: namespaces for hosts, a git daemon for the fleet's repository,
  * one agent per robot.
  *
  *   1 lab up   2 first fleet   3 converge   4 ping   5 capture   6 add a robot   7 heal   8 remove a robot
+ *   9 a commit that must not stay (rollback.ts)   10 the next good one
  */
 const keep = process.argv.includes('--keep');
 const unknown = process.argv.slice(2).find((argument) => argument !== '--keep');
@@ -20,13 +23,7 @@ if (unknown !== undefined) {
 }
 
 const robots = ['robot-1', 'robot-2', 'robot-3'] as const;
-const vip = (robot: string): string => `10.77.0.${robot.split('-')[1]}`;
 const progress = new Progress();
-
-interface Stage {
-  readonly lab: Lab;
-  readonly fleet: FleetRepository;
-}
 
 /** The Peer and VIP documents of a robot, as `omni init` prints them on the robot, into the fleet. */
 async function addToFleet(stage: Stage, robot: string): Promise<string> {
@@ -42,7 +39,7 @@ async function openStage(): Promise<Stage> {
 
 async function firstFleet(stage: Stage): Promise<string> {
   for (const robot of robots) await makeIdentity(stage.lab.host(robot));
-  await stage.fleet.write('warehouse.yaml', clusterDocument({ subnets: ['10.77.0.0/16'] }));
+  await stage.fleet.write('warehouse.yaml', warehouse());
   await addToFleet(stage, 'robot-1');
   await addToFleet(stage, 'robot-2');
   await stage.fleet.commitAndPush('fleet: warehouse with two robots');
@@ -95,12 +92,6 @@ async function searchCapture(stage: Stage): Promise<string> {
   if (found.sealed !== 0) throw new Error(`the payload was found ${found.sealed} times in the encrypted capture`);
   return `payload found ${found.bare} times in a bare ping, 0 times in ${sealed.length} captured bytes over omni0`;
 }
-
-/** Replies of a running `ping -D`, as seconds since the Unix epoch. */
-const replyTimes = (pinger: Background): number[] =>
-  [...pinger.text.matchAll(/^\[([\d.]+)\] \d+ bytes from/gm)].map((match) => Number(match[1]));
-
-const epochSeconds = (): number => (performance.timeOrigin + performance.now()) / 1000;
 
 async function addRobot(stage: Stage): Promise<string> {
   const documents = await addToFleet(stage, 'robot-3');
@@ -214,9 +205,9 @@ async function main(): Promise<number> {
   let stage: Stage | undefined;
   const stop = () => {
     console.log('\ninterrupted: cleaning up');
-    void stage?.lab.close().finally(() => process.exit(130));
+    void Promise.resolve(stage?.lab.close()).finally(() => process.exit(130));
   };
-  if (!keep) process.once('SIGINT', stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, stop);
   try {
     await progress.step('Lab: three robots and a git server, each a network namespace', async () => {
       stage = await openStage();
@@ -230,7 +221,15 @@ async function main(): Promise<number> {
     await progress.step('A commit adds robot-3', () => addRobot(here));
     await progress.step('An address deleted by hand comes back', () => heal(here));
     await progress.step('A commit removes robot-3', () => removeRobot(here));
+    const scene = new BadCommit(here, progress);
+    try {
+      await progress.step('A valid commit asks for an MTU that the underlay cannot carry', () => scene.isTakenBack());
+      await progress.step('The next good commit goes through', () => scene.isFollowedByAGoodOne());
+    } finally {
+      await scene.end();
+    }
     progress.summary();
+    process.off('SIGINT', stop);
     if (keep) await next(here);
     return 0;
   } catch (error) {

@@ -18,6 +18,8 @@ export class Progress {
 
   /** Text that belongs to the step above: what a command printed, a document. */
   quote(text: string): void {
+    // A step that runs has its changing line here.
+    if (this.terminal) process.stdout.write('\r\x1b[2K');
     for (const line of text.trimEnd().split('\n')) console.log(style('dim', `     ${line}`));
   }
 

@@ -3,7 +3,7 @@ import { ExitCode, OmniError } from '../errors.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
 import { isNamed } from './rollout.ts';
-import { isRefusal } from './verdict.ts';
+import { isRefusal, shortId } from './verdict.ts';
 import type { ObjectView } from './views/objects.ts';
 import { type StatusView, trialWords } from './views/rollout.ts';
 
@@ -124,7 +124,7 @@ function judgeRevision(wanted: string, status: StatusView | undefined): Judgemen
     return { met: false, short: `${how} (${waiting.reason})`, full: `${how}: ${waiting.reason}: ${waiting.message}` };
   }
   const good = lastKnownGood === undefined ? 'none yet' : shortRevision(lastKnownGood.label);
-  return stated(false, `${wanted} has not come; the last known good revision is ${good}`);
+  return stated(false, `${shortId(wanted)} has not come; the last known good revision is ${good}`);
 }
 
 function stated(met: boolean, short: string): Judgement {

@@ -133,7 +133,11 @@ export class Journal {
     if (this.#applied !== target.revision && this.#failures().length === 0) {
       this.#applied = target.revision;
       if (target.revision !== '')
-        this.say('Normal', 'RevisionApplied', `revision ${target.revision}: ${report.changes.length} changes`);
+        this.say(
+          'Normal',
+          'RevisionApplied',
+          `revision ${target.revision}: ${report.changes.length === 1 ? '1 change' : `${report.changes.length} changes`}`,
+        );
     }
     return {
       revision: target.revision,

@@ -93,9 +93,10 @@ function reach(peer: Peer, { sessions, rows }: Findings, { view }: Known, about:
   const key = rows.map((row) => row.key).find((each) => each.startsWith('peer/'));
   const observed = key === undefined ? undefined : view.observed.get(key as RowKey);
   if (observed?.endpointObserved && observed.row.kind === 'peer') {
-    const { host, port } = peer.endpoints[0] ?? {};
-    const hint = host === undefined ? 'names none' : `says ${host.includes(':') ? `[${host}]` : host}:${port}`;
-    notes.push(`a handshake proved the endpoint ${observed.row.endpoint}; the manifest ${hint}`);
+    const { endpoint = '' } = observed.row;
+    const hints = peer.endpoints.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+    const said = hints[0] === undefined ? 'names none' : `says ${hints.join(', ')}`;
+    if (!hints.includes(endpoint)) notes.push(`a handshake proved the endpoint ${endpoint}; the manifest ${said}`);
   } else if (key !== undefined && peer.endpoints.length === 0) {
     notes.push(`${refOf(peer)} has no endpoint: it must call this node`);
   }

@@ -111,7 +111,7 @@ describe('wait', () => {
       'one that was pre-empted',
       ['--for=revision=cccc'],
       { status: afterwards('preempted') },
-      /not the last known good/,
+      /has not come; the last known good/,
     ],
     ['a single look', ['--timeout', '0s'], { status: NOT_READY }, /the condition is not met: node: Ready is False/],
   ])('in vain for %s: exit 4', async (_what, argv, answers, stderr) => {
