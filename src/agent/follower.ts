@@ -103,14 +103,9 @@ export class Follower {
 
   /** Fetches now and takes what comes. Throws what went wrong with the source, or `fleet-invalid`. */
   async poll(signal: AbortSignal): Promise<void> {
-    await this.#running;
-    const run = this.#fetch(signal);
-    this.#running = run.catch(() => undefined); // the caller gets it
-    try {
-      await run;
-    } finally {
-      this.#running = undefined;
-    }
+    // Others may have waited for the same one, and begun the next.
+    while (this.#running !== undefined) await this.#running;
+    await this.#run(signal);
   }
 
   /** Fetches as soon as nothing else is fetched. Of no effect before `start`. */
@@ -129,15 +124,20 @@ export class Follower {
       this.#again = true;
       return;
     }
-    this.#running = this.#fetch(signal)
-      .catch(() => undefined) // in `state`, the log and the events already
-      .finally(() => {
-        this.#running = undefined;
-        if (this.#again) {
-          this.#again = false;
-          this.#wake(signal);
-        }
-      });
+    this.#run(signal).catch(() => undefined); // in `state`, the log and the events already
+  }
+
+  /** Whoever was told to look meanwhile looks afterwards. */
+  #run(signal: AbortSignal): Promise<void> {
+    const run = this.#fetch(signal);
+    const over = (): void => {
+      this.#running = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.look();
+    };
+    this.#running = run.then(over, over);
+    return run;
   }
 
   async #fetch(signal: AbortSignal): Promise<void> {
