@@ -84,6 +84,7 @@ it('looks again for whoever woke it while a person waited for an answer', async 
   const { signal } = new AbortController();
   const stop = bench.follower.start(signal);
   const polled = bench.follower.poll(signal);
+  await Promise.resolve(); // it is asking
   bench.wake();
   await polled;
   await stop();
