@@ -67,6 +67,26 @@ describe('an AgentConfig', () => {
     });
   });
 
+  it('as examples/agent.yaml has it is valid, and shows what a robot needs of each part', () => {
+    const { source, verify, windows, busy, ...rest } = read(readFileSync('examples/agent.yaml', 'utf8'));
+    expect(source).toMatchObject({ kind: 'git', remotes: { length: 2 } });
+    expect(verify).toMatchObject({ commits: 'every', allowedSignersFile: expect.any(String) });
+    expect(windows).toHaveLength(1);
+    expect(busy).toMatchObject({ kind: 'socket', onError: 'busy' });
+    expect(Object.keys(rest).sort()).toEqual(
+      ['intervalMs', 'logFormat', 'metrics', 'path', 'pruneLimit', 'ref', 'underlay', 'webhook'].sort(),
+    );
+  });
+
+  it('as docs/operations.md shows parts of it is valid', () => {
+    const page = readFileSync('docs/operations.md', 'utf8');
+    const parts = [...page.matchAll(/```yaml\n# \/etc\/omni\/agent\.yaml, below spec\.source\n(.*?)```/gs)];
+    expect(parts).toHaveLength(2);
+    for (const [, part = ''] of parts) {
+      expect(read(`${HEAD}  source:\n${part.replace(/^/gm, '    ').trimEnd()}\n`)).not.toEqual({});
+    }
+  });
+
   it('that says little leaves the rest to whoever knows the defaults', () => {
     expect(read(`${HEAD}  {}\n`)).toEqual({});
     expect(read('{"apiVersion":"omni.io/v1alpha1","kind":"AgentConfig","spec":{"log":{"level":"warn"}}}')).toEqual({
