@@ -7,16 +7,11 @@ import type { GitStore } from './git-store.ts';
 import type { Verifier } from './git-verify.ts';
 import type { Snapshot } from './source.ts';
 
-/** Not the fault of a remote: asking another one would end the same way. */
-const OWN_FAULTS: ReadonlySet<string> = new Set([
-  'git-missing',
-  'timeout-missing',
-  'prlimit-missing',
-  'gpg-missing',
-  'ssh-keygen-missing',
-  'source-cache-unwritable',
-  'mark-damaged',
-]);
+/**
+ * Not the fault of a remote: asking another one would end the same way. None of these is told by what git printed, for a
+ * remote can make it print anything, a full disk too, and must not keep this node from the others by that.
+ */
+const OWN_FAULTS: ReadonlySet<string> = new Set(['gpg-missing', 'ssh-keygen-missing', 'mark-damaged']);
 /** Refusals by what a commit holds, which will be the same next time. Those by trust files, clock and mark may not. */
 const LASTING: ReadonlySet<string> = new Set(['source-invalid', 'source-path-missing', 'source-too-large']);
 const REFUSALS_KEPT = 16;

@@ -55,6 +55,19 @@ describe('several remotes', () => {
     ]);
   });
 
+  it.each(['No space left on device', 'failed to execute git', 'spawn prlimit ENOENT'])(
+    'are tried in turn whatever the first one says of itself: %s',
+    async (words) => {
+      const { remotes } = mirrored();
+      const line = `ERR ${words}\n`; // gitprotocol-pack(5), PKT-LINE
+      const port = await lab.listen((socket) => {
+        socket.end((line.length + 4).toString(16).padStart(4, '0') + line);
+      });
+      const source = lab.source({ remotes: [{ url: `git://127.0.0.1:${port}/x` }, ...remotes] });
+      expect((await source.fetch(signal)).revision.subject).toBe('one');
+    },
+  );
+
   it('that all fail are named with their reasons', async () => {
     const { remotes } = mirrored();
     const gone = { url: `git://127.0.0.1:${await freePort()}/x` };
