@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { Host } from '../../lab/lab.ts';
+import { pingArguments } from '../../lab/ping.ts';
+import type { Background } from '../../lab/shell.ts';
+
+/** Packets that went missing, and those that were answered. */
+interface Heard {
+  readonly lost: number;
+  readonly answered: number;
+}
+
+/**
+ * A hundred pings a second until `end`. Every sequence number before the last answer counts: the one that is under way
+ * when ping is stopped is not lost.
+ */
+export function watchPath(from: Host, address: string): { end(): Promise<Heard> } {
+  const traffic: Background = from.background(pingArguments(address, { count: 100_000, intervalS: 0.01, waitS: 1 }));
+  return {
+    async end() {
+      await traffic.stop('SIGINT');
+      const answers = new Set([...traffic.text.matchAll(/icmp_seq=(\d+) ttl=/g)].map((match) => Number(match[1])));
+      const sent = Number(/(\d+) packets transmitted/.exec(traffic.text)?.[1] ?? 0);
+      const last = Math.max(0, ...answers);
+      const silentEnd = Math.max(0, sent - last - 1);
+      return { lost: last - answers.size + silentEnd, answered: answers.size };
+    },
+  };
+}
+
+/** Most resident memory, MiB, of an agent and of any git that runs in its namespace. */
+interface Peaks {
+  readonly agent: number;
+  readonly git: number;
+}
+
+const SAMPLE_MS = 20;
+
+/** Looks at the agent and its children every 20 ms until `end`. The kernel keeps each one's peak (VmHWM, proc(5)). */
+export function watchMemory(pid: number): { end(): Peaks } {
+  const namespace = namespaceOf(pid);
+  let git = 0;
+  const look = () => {
+    for (const name of readdirSync('/proc')) {
+      if (!/^\d+$/.test(name) || !(textOf(`/proc/${name}/comm`) ?? '').startsWith('git')) continue;
+      if (namespaceOf(name) === namespace) git = Math.max(git, peakMib(name));
+    }
+  };
+  const timer = setInterval(look, SAMPLE_MS);
+  return {
+    end() {
+      clearInterval(timer);
+      return { agent: peakMib(pid), git };
+    },
+  };
+}
+
+function peakMib(pid: number | string): number {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(textOf(`/proc/${pid}/status`) ?? '')?.[1] ?? 0) / 1024;
+}
+
+function namespaceOf(pid: number | string): string | undefined {
+  return ifThere(() => readlinkSync(`/proc/${pid}/ns/net`));
+}
+
+function textOf(path: string): string | undefined {
+  return ifThere(() => readFileSync(path, 'utf8'));
+}
+
+/** A process may end between two looks. */
+function ifThere<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
