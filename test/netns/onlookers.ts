@@ -1,28 +1,23 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Host } from '../../lab/lab.ts';
 import { pingArguments } from '../../lab/ping.ts';
-import type { Background } from '../../lab/shell.ts';
-
-/** Packets that went missing, and those that were answered. */
-interface Heard {
-  readonly lost: number;
-  readonly answered: number;
-}
+import { type Background, until } from '../../lab/shell.ts';
 
 /**
- * A hundred pings a second until `end`. Every sequence number before the last answer counts: the one that is under way
- * when ping is stopped is not lost.
+ * A hundred pings a second, from the first answer until one that came after `lost` was asked for. Every sequence number
+ * before the last answer counts; the one that is under way when ping is stopped does not.
  */
-export function watchPath(from: Host, address: string): { end(): Promise<Heard> } {
+export async function watchPath(from: Host, address: string): Promise<{ lost(): Promise<number> }> {
   const traffic: Background = from.background(pingArguments(address, { count: 100_000, intervalS: 0.01, waitS: 1 }));
+  const answers = () => [...traffic.text.matchAll(/icmp_seq=(\d+) ttl=/g)].map((match) => Number(match[1]));
+  const answered = (more: number) => until(`${from.name} reaches ${address}`, () => answers().length > more);
+  await answered(0);
   return {
-    async end() {
+    async lost() {
+      await answered(answers().length);
       await traffic.stop('SIGINT');
-      const answers = new Set([...traffic.text.matchAll(/icmp_seq=(\d+) ttl=/g)].map((match) => Number(match[1])));
-      const sent = Number(/(\d+) packets transmitted/.exec(traffic.text)?.[1] ?? 0);
-      const last = Math.max(0, ...answers);
-      const silentEnd = Math.max(0, sent - last - 1);
-      return { lost: last - answers.size + silentEnd, answered: answers.size };
+      const heard = new Set(answers());
+      return Math.max(...heard) - heard.size;
     },
   };
 }
