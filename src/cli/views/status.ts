@@ -45,7 +45,9 @@ function overview(status: StatusView, nowMs: number): Field[] {
     ],
     ['Agent', `${node.version}, pid ${node.pid}, up ${ageOf(node.startedAt, nowMs)}`],
     ['Source', `${source.description}${fetchTimes(source, nowMs)}`],
-    source.lastError === undefined ? undefined : { name: 'Source error', text: shortDigests(source.lastError), tone: 'bad' },
+    source.lastError === undefined
+      ? undefined
+      : { name: 'Source error', text: shortDigests(source.lastError), tone: 'bad' },
     ...remoteFields(source, nowMs),
     ...rolloutFields(status, nowMs),
     ['Objects', `${objects.ready} of ${objects.total} ready${objects.failed > 0 ? `, ${objects.failed} failed` : ''}`],
