@@ -1,6 +1,8 @@
+import { OmniError } from '../errors.ts';
 import type { Fleet, ManifestFile } from '../manifest/model.ts';
 import type { NodeImpact } from '../reconcile/impact/node.ts';
 import type { Impact } from '../reconcile/impact.ts';
+import type { GitRepository } from '../source/repository.ts';
 import type { Revision, Snapshot } from '../source/source.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
@@ -46,9 +48,9 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
   ]);
   const repository = openGitRepository(request.repo);
   try {
-    const older = await repository.readRevision(from, path, signal);
     const newer =
       to === undefined ? await repository.readWorkTree(path, signal) : await repository.readRevision(to, path, signal);
+    const older = await readOlder(repository, { rev: from, path }, signal);
     // One reader for both: what did not change is parsed once.
     const reader = createFleetReader();
     const read = async ({ files, revision }: Snapshot): Promise<Fleet> =>
@@ -74,6 +76,20 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
     };
   } finally {
     repository.close();
+  }
+}
+
+/** A commit from before the fleet's folder was made holds no manifest. */
+async function readOlder(
+  repository: GitRepository,
+  { rev, path }: { readonly rev: string; readonly path: string },
+  signal: AbortSignal,
+): Promise<Snapshot> {
+  try {
+    return await repository.readRevision(rev, path, signal);
+  } catch (error) {
+    if (!(error instanceof OmniError) || error.code !== 'source-path-missing') throw error;
+    return { ...(await repository.readRevision(rev, '', signal)), files: [] };
   }
 }
 

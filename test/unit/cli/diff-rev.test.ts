@@ -31,6 +31,8 @@ function commit(tag: string, texts: Readonly<Record<string, string>>): void {
 beforeAll(() => {
   repo = mkdtempSync(join(tmpdir(), 'omni-cli-diff-'));
   execFileSync('git', ['init', '--quiet', '--initial-branch=main', repo]);
+  git('commit', '--quiet', '--allow-empty', '-m', 'start');
+  git('tag', 'start');
   commit('three', manifests([1, 2, 3]));
   commit('four', manifests([1, 2, 3, 4]));
   commit('same', manifests([1, 2, 3, 4]));
@@ -70,6 +72,14 @@ describe('diff --rev', () => {
     const outcome = await diff(range, ['-o', 'markdown']);
     expect(outcome).toMatchObject({ code: name === 'same' ? 0 : 1, stderr: '' });
     await expect(outcome.stdout).toMatchFileSnapshot(`golden/diff-rev-${name}.md`);
+  });
+
+  it('begins with a commit that has no folder of manifests yet; a folder that neither has is an error', async () => {
+    const first = await diff('start..three', ['--path', 'fleet']);
+    expect(first).toMatchObject({ code: 1, stderr: '' });
+    expect(first.stdout).toMatch(/\+ cluster\/warehouse +fleet\/warehouse\.yaml:1:1/);
+    expect(first.stdout).toMatch(/7 added, 0 changed, 0 removed/);
+    expect(await diff('start..three', ['--path', 'flet'])).toMatchObject({ code: 3, stdout: '' });
   });
 
   it('is no comment without two commits', async () => {
