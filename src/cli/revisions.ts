@@ -1,8 +1,6 @@
-import { OmniError } from '../errors.ts';
 import type { Fleet, ManifestFile } from '../manifest/model.ts';
 import type { NodeImpact } from '../reconcile/impact/node.ts';
 import type { Impact } from '../reconcile/impact.ts';
-import type { GitRepository } from '../source/repository.ts';
 import type { Revision, Snapshot } from '../source/source.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
@@ -40,17 +38,19 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
   const { path, node, selector, signal } = request;
   const { from, to } = parseRange(request.range);
   // Loaded when called, as in manifests.ts.
-  const [{ createFleetReader }, { checkNode, impact }, { operationsOf }, { openGitRepository }] = await Promise.all([
-    import('../manifest/load.ts'),
-    import('../reconcile/impact.ts'),
-    import('../reconcile/impact/node.ts'),
-    import('../source/repository.ts'),
-  ]);
+  const [{ emptyFleet }, { createFleetReader }, { checkNode, impact }, { operationsOf }, { openGitRepository }] =
+    await Promise.all([
+      import('../manifest/fleet.ts'),
+      import('../manifest/load.ts'),
+      import('../reconcile/impact.ts'),
+      import('../reconcile/impact/node.ts'),
+      import('../source/repository.ts'),
+    ]);
   const repository = openGitRepository(request.repo);
   try {
     const newer =
       to === undefined ? await repository.readWorkTree(path, signal) : await repository.readRevision(to, path, signal);
-    const older = await readOlder(repository, { rev: from, path }, signal);
+    const older = await repository.readEarlier(from, path, signal);
     // One reader for both: what did not change is parsed once.
     const reader = createFleetReader();
     const read = async ({ files, revision }: Snapshot): Promise<Fleet> =>
@@ -59,7 +59,8 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
         `revision ${shortRevision(revision.label)}`,
         request.report,
       );
-    const before = await read(older);
+    // A reader refuses an empty set: in force it would be a mistake.
+    const before = older.files.length === 0 ? emptyFleet : await read(older);
     const after = await read(newer);
     if (node !== undefined) checkNode(node, before, after);
     const isChosen = (name: string): boolean =>
@@ -76,20 +77,6 @@ export async function compareRevisions(request: ComparisonRequest): Promise<Revi
     };
   } finally {
     repository.close();
-  }
-}
-
-/** A commit from before the fleet's folder was made holds no manifest. */
-async function readOlder(
-  repository: GitRepository,
-  { rev, path }: { readonly rev: string; readonly path: string },
-  signal: AbortSignal,
-): Promise<Snapshot> {
-  try {
-    return await repository.readRevision(rev, path, signal);
-  } catch (error) {
-    if (!(error instanceof OmniError) || error.code !== 'source-path-missing') throw error;
-    return { ...(await repository.readRevision(rev, '', signal)), files: [] };
   }
 }
 
