@@ -1,4 +1,4 @@
-import { compareDiagnostics, type Parameters, type Rule, statement } from '../manifest/diagnostic.ts';
+import { compareDiagnostics, statement } from '../manifest/diagnostic.ts';
 import type { AgentConfigDocument } from '../manifest/generated.ts';
 import { positionOf } from '../manifest/item.ts';
 import type { Diagnostic } from '../manifest/model.ts';
@@ -8,23 +8,6 @@ import { decode, type LocalFinding, start } from '../manifest/text.ts';
 import { composeYaml, type Plain, plain, type Spots, type YamlDocument } from '../manifest/yaml.ts';
 
 const KIND = 'AgentConfig';
-
-/** What is wrong with the values of a document, each at its place. */
-export class ConfigFindings {
-  readonly all: LocalFinding[] = [];
-  readonly #at: Spots;
-
-  constructor(at: Spots) {
-    this.#at = at;
-  }
-
-  /** `path` and `related`: JSON pointers (RFC 6901) of values in the document. */
-  add<R extends Rule>(path: string, rule: R, parameters: Parameters<R>, related?: string): void {
-    const other = related === undefined ? undefined : this.#at[related];
-    const finding = { ...statement(rule, parameters), at: this.#at[path] ?? start };
-    this.all.push(other === undefined ? finding : { ...finding, related: other });
-  }
-}
 
 export type ConfigDocument =
   | { readonly ok: true; readonly document: AgentConfigDocument; readonly at: Spots }

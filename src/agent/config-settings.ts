@@ -1,5 +1,6 @@
 import agentConfig from '../../schema/agent-config.json' with { type: 'json' };
 import { OmniError } from '../errors.ts';
+import { Findings } from '../manifest/findings.ts';
 import type { AgentConfigDocument } from '../manifest/generated.ts';
 import type { Diagnostic } from '../manifest/model.ts';
 import { durationMs } from '../manifest/values.ts';
@@ -9,7 +10,7 @@ import type { VerifyOptions } from '../source/git-verify.ts';
 import { checkPath, checkRef } from '../source/url.ts';
 import type { BusyHook } from './busy.ts';
 import type { AgentConfig, SourceConfig } from './config.ts';
-import { ConfigFindings, placed, readDocument } from './config-document.ts';
+import { placed, readDocument } from './config-document.ts';
 import { isTimeZone, type Window } from './windows.ts';
 
 /** What a configuration file says; what it does not say is absent. */
@@ -33,7 +34,7 @@ const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 export function readSettings(bytes: Uint8Array, file: string): AgentSettingsResult {
   const read = readDocument(bytes);
   if (!read.ok) return { ok: false, diagnostics: placed(read.findings, file) };
-  const findings = new ConfigFindings(read.at);
+  const findings = new Findings(read.at);
   const { source = {}, rollout: gates = {}, node = {}, control = {}, log = {} } = read.document.spec;
   const settings: AgentSettings = {
     ...sourceSettings(findings, source),
@@ -64,7 +65,7 @@ function given<K extends keyof AgentSettings>(key: K, value: AgentSettings[K]): 
 
 const SOURCE = '/spec/source';
 
-function sourceSettings(findings: ConfigFindings, spec: SourceSpec): AgentSettings {
+function sourceSettings(findings: Findings, spec: SourceSpec): AgentSettings {
   const { ref, path, interval, verify, webhook } = spec;
   const source = sourceOf(findings, spec);
   if (ref !== undefined) checked(findings, `${SOURCE}/ref`, 'source-invalid', () => checkRef(ref));
@@ -83,7 +84,7 @@ function sourceSettings(findings: ConfigFindings, spec: SourceSpec): AgentSettin
   };
 }
 
-function sourceOf(findings: ConfigFindings, { remotes, directory }: SourceSpec): SourceConfig | undefined {
+function sourceOf(findings: Findings, { remotes, directory }: SourceSpec): SourceConfig | undefined {
   if (remotes !== undefined && directory !== undefined) {
     const advice = 'Remove `directory` to follow git, or `remotes` to follow the folder.';
     findings.add(SOURCE, 'config-either', {
@@ -106,7 +107,7 @@ function sourceOf(findings: ConfigFindings, { remotes, directory }: SourceSpec):
 
 /** What a check of the source's throws is a finding here. */
 function checked(
-  findings: ConfigFindings,
+  findings: Findings,
   path: string,
   rule: 'remote-invalid' | 'source-invalid',
   check: () => unknown,
@@ -125,7 +126,7 @@ function asksForSignatures(verify: VerifySpec | undefined): boolean {
   return verify !== undefined && ((verify.commits ?? 'off') !== 'off' || verify.tag === true);
 }
 
-function verifyOf(findings: ConfigFindings, verify: VerifySpec): VerifyOptions {
+function verifyOf(findings: Findings, verify: VerifySpec): VerifyOptions {
   const here = `${SOURCE}/verify`;
   const keys = verify.allowedSignersFile ?? verify.openpgpKeysFile;
   const asked = asksForSignatures(verify);
@@ -138,7 +139,7 @@ function verifyOf(findings: ConfigFindings, verify: VerifySpec): VerifyOptions {
 
 const ROLLOUT = '/spec/rollout';
 
-function rolloutSettings(findings: ConfigFindings, { pruneLimit, windows, busy }: RolloutSpec): AgentSettings {
+function rolloutSettings(findings: Findings, { pruneLimit, windows, busy }: RolloutSpec): AgentSettings {
   return {
     ...(pruneLimit === undefined ? {} : { pruneLimit: parsePruneLimit(String(pruneLimit)) }),
     ...given(
@@ -151,7 +152,7 @@ function rolloutSettings(findings: ConfigFindings, { pruneLimit, windows, busy }
 
 type WindowSpec = NonNullable<RolloutSpec['windows']>[number];
 
-function windowOf(findings: ConfigFindings, spec: WindowSpec, path: string): Window {
+function windowOf(findings: Findings, spec: WindowSpec, path: string): Window {
   const timeZone = spec.timeZone ?? windowDefaults.timeZone.default;
   if (!isTimeZone(timeZone)) findings.add(`${path}/timeZone`, 'time-zone-unknown', { value: timeZone });
   if (spec.from === spec.to) findings.add(`${path}/to`, 'window-empty', { time: spec.to });
@@ -167,7 +168,7 @@ function minutesOf(text: string): number {
 
 type BusySpec = NonNullable<RolloutSpec['busy']>;
 
-function busyOf(findings: ConfigFindings, spec: BusySpec): BusyHook | undefined {
+function busyOf(findings: Findings, spec: BusySpec): BusyHook | undefined {
   const { command, socket } = spec;
   const here = `${ROLLOUT}/busy`;
   const common = {

@@ -1,6 +1,6 @@
 import cluster from '../../schema/cluster.json' with { type: 'json' };
-import { type Parameters, type Rule, statement } from './diagnostic.ts';
 import { parseEndpoint } from './endpoint.ts';
+import { Findings } from './findings.ts';
 import type { ClusterDocument, Metadata, PeerDocument, VIPDocument } from './generated.ts';
 import { fingerprint } from './keys.ts';
 import type {
@@ -17,7 +17,7 @@ import type {
 } from './model.ts';
 import { formatIp, network, overlaps, parseIp } from './net.ts';
 import type { Documents } from './schema.ts';
-import { type LocalFinding, start } from './text.ts';
+import type { LocalFinding } from './text.ts';
 import { durationMs } from './values.ts';
 import type { Spots } from './yaml.ts';
 
@@ -33,22 +33,6 @@ export interface Parsed {
 const defaults = cluster.properties.spec.properties;
 /** RFC 8200, section 5. Bytes. */
 const IPV6_MINIMUM_MTU = 1280;
-
-/** Findings about one document's values taken together. */
-class Findings {
-  readonly all: LocalFinding[] = [];
-  readonly #at: Spots;
-
-  constructor(at: Spots) {
-    this.#at = at;
-  }
-
-  add<R extends Rule>(path: string, rule: R, parameters: Parameters<R>, related?: string): void {
-    const other = related === undefined ? undefined : this.#at[related];
-    const finding = { ...statement(rule, parameters), at: this.#at[path] ?? start };
-    this.all.push(other === undefined ? finding : { ...finding, related: other });
-  }
-}
 
 function metadataOf({ name, labels }: Metadata): ObjectMeta {
   return { name, labels: Object.fromEntries(Object.entries(labels ?? {})) };

@@ -56,6 +56,11 @@ const NUMBER =
   /^(?:[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+|0x[\da-fA-F]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 const WHOLE = /^(?:0|[1-9]\d{0,14})$/;
 
+/** As a key, a word that is a truth value or nothing is left to the library. */
+function isNoName(word: string): boolean {
+  return RESERVED.has(word) || word === 'true' || word === 'false';
+}
+
 function isDigitLike(code: number): boolean {
   return (code >= 0x30 && code <= 0x39) || code === 0x2b || code === 0x2e;
 }
@@ -128,7 +133,7 @@ class Reader {
       const colon = this.#keyEnd(from, this.#lineEnd);
       if (colon === -1) return LEAVE;
       const key = this.#text.slice(from, colon);
-      if (key in mapping || RESERVED.has(key) || key === 'true' || key === 'false') return LEAVE;
+      if (key in mapping || isNoName(key)) return LEAVE;
       const value = this.#blockValue(colon + 1, indent, depth);
       if (value === LEAVE) return LEAVE;
       mapping[key] = value;
@@ -270,7 +275,7 @@ class Reader {
       const colon = this.#keyEnd(this.#at, this.#lineEnd);
       if (colon === -1) return LEAVE;
       const key = this.#text.slice(this.#at, colon);
-      if (key in mapping || RESERVED.has(key) || key === 'true' || key === 'false') return LEAVE;
+      if (key in mapping || isNoName(key)) return LEAVE;
       this.#at = this.#skipSpaces(colon + 1);
       const value = this.#flow(depth + 1);
       if (value === LEAVE) return LEAVE;
