@@ -16,6 +16,7 @@
 #define OMNI_MAX_PEERS 16384
 #define OMNI_MAX_ADDRESSES 32768	/* MACs, and IPs: several per peer */
 #define OMNI_MAX_SOURCES 65536
+#define OMNI_MAX_PENDING 16384
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
 
 struct {
@@ -96,7 +97,22 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct mac1_entry);
-} mac1_map SEC(".maps");
+	__type(value, struct gate_entry);
+} gate_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, OMNI_MAX_PENDING);
+	__type(key, __u64);
+	__type(value, struct pending_entry);
+} pending_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OMNI_MAX_PEERS);
+	__type(key, __u64);
+	__type(value, struct path_entry);
+} path_map SEC(".maps");
 
 #endif /* OMNI_MAPS_H */

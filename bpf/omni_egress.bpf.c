@@ -107,7 +107,7 @@ int omni_egress(struct xdp_md *ctx)
 	forward = bpf_map_lookup_elem(&fdb_map, &key);
 	if (!forward)
 		return drop(OMNI_DROP_FDB_MISS);
-	return send_to_peer(ctx, forward->peer, eth->h_proto == bpf_htons(OMNI_ETHERTYPE_KEEPALIVE) ? 0 : length);
+	return send_to_peer(ctx, forward->peer, eth->h_proto == bpf_htons(OMNI_ETHERTYPE_PATH) ? 0 : length);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -11,7 +11,7 @@
  * Who writes what: a map row has one writer. User space writes peer_map,
  * fdb_map, neigh_map and inserts or deletes session_map rows; the programs
  * write what happens to a session (counter, window, statistics), the send_map
- * flip of a confirmed session, source_map, and the counters.
+ * flip of a confirmed session, source_map, path_map, and the counters.
  */
 #ifndef OMNI_TYPES_H
 #define OMNI_TYPES_H
@@ -26,8 +26,9 @@
 #define OMNI_TAG_LEN 16
 #define OMNI_REPLAY_WORDS 64	/* ring of 64 x u64 bits; 4,032 usable (RFC 6479) */
 
-/* What a datagram adds to a frame: outer Ethernet, IPv4, UDP, omni_header. */
+/* What a datagram adds to a frame: outer Ethernet, IPv4 or IPv6, UDP, omni_header. */
 #define OMNI_OVERHEAD_IPV4 (14 + 20 + 8 + 32)
+#define OMNI_OVERHEAD_IPV6 (14 + 40 + 8 + 32)
 
 /*
  * Longest frame that the programs seal or open: what native XDP gets into one
@@ -49,31 +50,48 @@ struct omni_header {
 struct omni_control_header {
 	__u64 zero;
 	__u8 type;		/* enum omni_control */
-	__u8 version;		/* OMNI_PROTOCOL_VERSION */
+	__u8 version;		/* enum omni_protocol */
 	__u8 reserved[6];	/* zero */
 };
 
-#define OMNI_PROTOCOL_VERSION 1
+enum omni_protocol {
+	OMNI_PROTOCOL_CLASSIC = 1,	/* X25519 */
+	OMNI_PROTOCOL_HYBRID = 2,	/* X25519 and ML-KEM-768 */
+};
 
 enum omni_control {
 	OMNI_CONTROL_INITIATION = 1,
 	OMNI_CONTROL_RESPONSE = 2,
-	OMNI_CONTROL_COOKIE = 3,		/* reserved */
+	OMNI_CONTROL_COOKIE = 3,
 	OMNI_CONTROL_PATH_CHALLENGE = 4,	/* reserved */
 	OMNI_CONTROL_PATH_RESPONSE = 5,		/* reserved */
 	OMNI_CONTROL_DISCOVERY = 6,		/* reserved */
 };
 
-#define OMNI_INITIATION_LEN 160	/* UDP payload bytes, control header included */
+/* UDP payload bytes, control header included. mac1 is at len - 32, mac2 at len - 16. */
+#define OMNI_INITIATION_LEN 160
 #define OMNI_RESPONSE_LEN 112
-#define OMNI_MAC1_LEN 16	/* mac1 is at len - 32, mac2 at len - 16 */
+#define OMNI_COOKIE_LEN 112
+#define OMNI_KEM_KEY_LEN (1184 + OMNI_TAG_LEN)		/* ML-KEM-768 encapsulation key, sealed */
+#define OMNI_KEM_TEXT_LEN (1088 + OMNI_TAG_LEN)		/* its ciphertext, sealed */
+#define OMNI_HYBRID_INITIATION_LEN (OMNI_INITIATION_LEN + OMNI_KEM_KEY_LEN)
+#define OMNI_HYBRID_RESPONSE_LEN (OMNI_RESPONSE_LEN + OMNI_KEM_TEXT_LEN)
+#define OMNI_MAC1_LEN 16
+/*
+ * What mac1 covers, from the message's first byte on, in every version: 128
+ * bytes of an initiation, 80 of a response or a cookie reply. mac2 covers the
+ * same bytes, then mac1.
+ */
+#define OMNI_INITIATION_COVERED 128
+#define OMNI_RESPONSE_COVERED 80
 
 /*
- * Ethertype (IEEE 802 local experimental 1) of a frame that the agent sends on
- * omni0 to make the egress program emit a keepalive: an empty ciphertext on
- * the destination MAC's current session. It never reaches the wire.
+ * Ethertype (IEEE 802 local experimental 1) of a frame between agents and
+ * programs: struct omni_path_frame follows the Ethernet header. The agent
+ * sends it on omni0; `kind` says what the egress program makes of it. No such
+ * frame of another node ever comes out of omni0.
  */
-#define OMNI_ETHERTYPE_KEEPALIVE 0x88b5
+#define OMNI_ETHERTYPE_PATH 0x88b5
 
 /* --- identifiers ------------------------------------------------------- */
 
@@ -94,13 +112,36 @@ struct omni_endpoint {
 	__u32 pad;
 };
 
+/* --- path frames: after the Ethernet header, as the agent sends them on omni0 - */
+
+#define OMNI_PATH_VERSION 1
+
+enum omni_path_kind {
+	OMNI_PATH_KEEPALIVE = 0,	/* becomes an empty ciphertext on the current session; the frame itself is not sent */
+	OMNI_PATH_CHALLENGE = 1,	/* sealed and sent by way of `via`, which is zeros on the wire */
+	OMNI_PATH_RESPONSE = 2,		/* as above */
+};
+
+struct omni_path_frame {
+	__u8 version;		/* OMNI_PATH_VERSION; in a keepalive nothing is looked at but kind */
+	__u8 kind;		/* enum omni_path_kind */
+	__u8 reserved[6];	/* zero */
+	__u64 nonce;		/* little-endian; unpredictable, of the challenge */
+	struct omni_endpoint via;
+	/* padding, to the size that is to be tried */
+};
+
 /* --- session_map: HASH  u64 local session id -> session_entry ----------- */
 
 enum omni_session_flags {
 	OMNI_SESSION_INITIATOR = 1 << 0,	/* we initiated it: we rekey it */
 	OMNI_SESSION_UNCONFIRMED = 1 << 1,	/* responder's "next": receive only, until the first authentic datagram */
 	OMNI_SESSION_REKEY_SENT = 1 << 2,	/* the REKEY_DUE event went out once */
+	OMNI_SESSION_HYBRID = 1 << 3,		/* its handshake was OMNI_PROTOCOL_HYBRID */
 };
+
+/* Of session_entry.flags, bits 16 to 31: the CPU that opens its datagrams, plus 1; 0: the one that they arrive on. */
+#define OMNI_SESSION_CPU_SHIFT 16
 
 struct session_entry {
 	struct bpf_spin_lock lock;	/* guards rx_* and replay_*; never held across a helper */
@@ -109,7 +150,7 @@ struct session_entry {
 	__u64 remote_id;		/* goes out as session_id */
 	__u64 created_ns;		/* CLOCK_BOOTTIME, like every _ns here */
 	__u64 rekey_after_ns;		/* absolute; initiator: first send after it raises REKEY_DUE */
-	__u64 expires_ns;		/* absolute; nothing is sent or accepted from then on */
+	__u64 expires_ns;		/* absolute; nothing is sent or accepted from then on; 0 = being wiped */
 	__u32 rx_key[OMNI_KEY_WORDS];	/* little-endian words of the key */
 	__u32 tx_key[OMNI_KEY_WORDS];
 
@@ -134,7 +175,7 @@ enum omni_peer_flags {
 };
 
 struct peer_entry {
-	__u8 public_key[32];	/* Ed25519: what the id was made from, for adoption */
+	__u8 public_key[32];	/* Ed25519: whose row this is. The id was made from it, unless the peer changed its key since */
 	struct omni_endpoint endpoint;
 	__u32 flags;		/* enum omni_peer_flags */
 	__u32 pad;
@@ -154,7 +195,7 @@ enum omni_fdb_flags {
 };
 
 struct fdb_entry {
-	__u64 peer;
+	__u64 peer;		/* 0: this node itself, by a MAC that omni0 had or will have */
 	__u32 flags;
 	__u32 pad;
 };
@@ -203,6 +244,10 @@ enum omni_drop {
 	OMNI_DROP_INNER_MALFORMED,	/* authentic, but no Ethernet frame inside */
 	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC or VIP is not this peer's */
 	OMNI_DROP_INTERNAL,		/* a helper failed where it never should */
+	/* later ones, in order of appearance: counters keep their places */
+	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, and more of those than the agent is asked to look at */
+	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
+	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer */
 	OMNI_DROP_MAX,
 };
 
@@ -220,15 +265,38 @@ enum omni_stat {
 	OMNI_STAT_MAX,
 };
 
-/* --- mac1_map: HASH[1] (written by user space only) ---------------------- */
+/* --- gate_map: HASH[1] (written by user space only) ---------------------- */
 
-#define OMNI_MAC1_KEYS 2	/* what a change of the cluster's key overlaps by */
+#define OMNI_MAC1_KEYS 4	/* two identities under two cluster keys, while both are being changed */
+#define OMNI_COOKIE_SECRETS 2	/* the current one, and the one before */
 
-/* BLAKE2s keys of mac1 in messages to this node; any of the first `count` will do. */
-struct mac1_entry {
-	__u32 count;
-	__u32 pad;
-	__u8 keys[64];		/* OMNI_MAC1_KEYS of 32 bytes */
+/* What a handshake message to this node must show. */
+struct gate_entry {
+	__u32 mac1_count;
+	__u32 cookie_count;
+	__u8 mac1_keys[128];		/* OMNI_MAC1_KEYS of 32 bytes; any of the first mac1_count will do */
+	__u8 cookie_secrets[64];	/* OMNI_COOKIE_SECRETS of 32 bytes; likewise */
+};
+
+/*
+ * Initiations a second, from all sources together, that reach the agent
+ * without a valid mac2. source_map counts them under the address ::.
+ */
+#define OMNI_UNPROVEN_PER_SECOND 1000
+
+/* --- pending_map: HASH  u64 our sender id -> pending_entry (written by user space only) */
+
+/* An initiation of ours that an answer is welcome to. */
+struct pending_entry {
+	__u64 expires_ns;	/* absolute */
+};
+
+/* --- path_map: HASH  u64 peer -> path_entry (written by the programs only) - */
+
+/* Where authentic datagrams of a peer last came from, other than its endpoint: a hint, and no more. */
+struct path_entry {
+	struct omni_endpoint path;
+	__u64 told_ns;		/* when the agent was told */
 };
 
 /* --- event_map: RINGBUF of omni_event ------------------------------------ */
@@ -236,6 +304,8 @@ struct mac1_entry {
 enum omni_event_type {
 	OMNI_EVENT_REKEY_DUE = 1,	/* initiator sent on a session older than rekey_after_ns */
 	OMNI_EVENT_CONFIRMED = 2,	/* first authentic datagram on an unconfirmed session; send_map was flipped */
+	OMNI_EVENT_PATH_SEEN = 3,	/* omni_path_event: an authentic datagram came from elsewhere than the peer's endpoint */
+	OMNI_EVENT_PATH_MESSAGE = 4,	/* omni_path_event: a challenge or a response */
 };
 
 struct omni_event {
@@ -245,6 +315,18 @@ struct omni_event {
 	__u64 peer;
 };
 
+/* Longer than omni_event, and begins as that does. */
+struct omni_path_event {
+	__u32 type;
+	__u32 length;		/* of the frame, Ethernet header included; 0 in PATH_SEEN */
+	__u64 session_id;
+	__u64 peer;
+	struct omni_endpoint path;	/* remote: whence it came; local: where it arrived */
+	__u64 nonce;		/* PATH_MESSAGE */
+	__u32 kind;		/* enum omni_path_kind; PATH_MESSAGE */
+	__u32 pad;
+};
+
 /* --- meta_map: ARRAY[1] of meta_entry: what is loaded, for adoption and drift */
 
 #define OMNI_CLUSTER_NAME_LEN 256	/* an interface alias's limit, IFALIASZ */
@@ -252,7 +334,7 @@ struct omni_event {
 /* Written last, by user space only: a row that is there means that creation finished. */
 struct meta_entry {
 	__u32 layout_version;	/* OMNI_LAYOUT_VERSION */
-	__u32 mtu_auto;		/* 1: the manifest left the MTU to us */
+	__u32 mtu_auto;		/* the manifest left the MTU to us: 1 for an IPv4 underlay, 2 for one that may be IPv6 */
 	__u8 build_id[32];	/* BLAKE2s-256 of object files and .rodata: equal = nothing to reload */
 	__u8 local_mac[6];	/* the rest repeats omni_config, which is not readable once loaded */
 	__be16 port;

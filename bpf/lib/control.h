@@ -57,17 +57,22 @@ static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length, const
 	return quarter_equal((struct quarter *)hash.h, message.at + OMNI_RESPONSE_LEN - MAC1_OFFSET);
 }
 
-/* Whether the sender knows a key that only members can know. The second one is there, and is tried, while keys change. */
+/* Whether the sender knows a key that only members can know. More than one is there, and is tried, while keys change. */
 static __always_inline int control_authentic(struct xdp_md *ctx, __u32 length)
 {
 	__u32 zero = 0;
-	const struct mac1_entry *entry = bpf_map_lookup_elem(&mac1_map, &zero);
+	const struct gate_entry *gate = bpf_map_lookup_elem(&gate_map, &zero);
 
-	if (!entry || !entry->count)
+	if (!gate)
 		return 0;
-	if (control_mac1_valid(ctx, length, entry->keys))
-		return 1;
-	return entry->count > 1 && control_mac1_valid(ctx, length, entry->keys + 32);
+#pragma unroll
+	for (__u32 i = 0; i < OMNI_MAC1_KEYS; i++) {
+		if (i >= gate->mac1_count)
+			return 0;
+		if (control_mac1_valid(ctx, length, gate->mac1_keys + 32 * i))
+			return 1;
+	}
+	return 0;
 }
 
 /* The verdict on a datagram whose session id is 0. */
@@ -81,7 +86,7 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	if ((void *)(header + 1) > message.end)
 		return underlay_refuse(ctx, OMNI_DROP_TRUNCATED);
 	type = header->type;
-	if (datagram->length != control_length(type) || header->version != OMNI_PROTOCOL_VERSION ||
+	if (datagram->length != control_length(type) || header->version != OMNI_PROTOCOL_CLASSIC ||
 	    header->reserved[0] | header->reserved[1] | header->reserved[2] | header->reserved[3] |
 	    header->reserved[4] | header->reserved[5])
 		return underlay_refuse(ctx, OMNI_DROP_CONTROL_INVALID);

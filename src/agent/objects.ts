@@ -143,7 +143,7 @@ export function peersNamed(
     ...(change.op === 'create' ? [] : [change.from]),
     ...(change.op === 'delete' ? [] : [change.to]),
   ]);
-  const keys = new Set(rows.flatMap((row) => ('publicKey' in row ? [row.publicKey] : [])));
+  const keys = new Set(rows.flatMap((row) => ('publicKey' in row && row.publicKey !== 'self' ? [row.publicKey] : [])));
   const macs = new Set(rows.flatMap((row) => (row.kind === 'neighbour' ? [row.mac] : [])));
   for (const key of keys) macs.delete(macOf(key));
   const peers = fleets.flatMap((fleet) => [...(fleet?.peerByKey ?? [])]);

@@ -59,6 +59,10 @@ export interface ClusterDocument {
        * How long a handshake waits for its answer before it is tried again.
        */
       handshakeTimeout?: string;
+      /**
+       * Whether handshakes mix ML-KEM-768 into the keys, against traffic that is recorded now and read by a quantum computer later. `off`: nodes begin none, and answer those of others. `preferred`: nodes begin with one, and without where a peer does not answer it. `required`: nothing else is begun or answered, and sessions made without are renewed at once.
+       */
+      postQuantum?: 'off' | 'preferred' | 'required';
     };
     /**
      * What one sender may ask of a node.

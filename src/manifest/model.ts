@@ -31,6 +31,9 @@ export interface ObjectMeta {
 }
 
 /** Defaults are filled in; durations are milliseconds. */
+/** `off`: begun by nobody, answered to everybody; `preferred`: tried first; `required`: nothing else. */
+export type PostQuantum = 'off' | 'preferred' | 'required';
+
 export interface Cluster {
   readonly kind: 'Cluster';
   readonly metadata: ObjectMeta;
@@ -43,6 +46,8 @@ export interface Cluster {
     readonly rekeyAfterMs: number;
     readonly lifetimeMs: number;
     readonly handshakeTimeoutMs: number;
+    /** Whether handshakes are hybrid ones (ML-KEM-768). */
+    readonly postQuantum: PostQuantum;
   };
   readonly newSessionsPerSecondPerSource: number;
   readonly arpSuppression: boolean;

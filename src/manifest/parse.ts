@@ -12,6 +12,7 @@ import type {
   Kind,
   ObjectMeta,
   Peer,
+  PostQuantum,
   PublicKey,
   Vip,
 } from './model.ts';
@@ -56,7 +57,7 @@ function readSessions(
   findings: Findings,
   given: NonNullable<ClusterDocument['spec']['sessions']>,
 ): Cluster['sessions'] {
-  const { rekeyAfter, lifetime, handshakeTimeout } = defaults.sessions.properties;
+  const { rekeyAfter, lifetime, handshakeTimeout, postQuantum } = defaults.sessions.properties;
   const texts = {
     rekeyAfter: given.rekeyAfter ?? rekeyAfter.default,
     lifetime: given.lifetime ?? lifetime.default,
@@ -66,6 +67,7 @@ function readSessions(
     rekeyAfterMs: durationMs(texts.rekeyAfter),
     lifetimeMs: durationMs(texts.lifetime),
     handshakeTimeoutMs: durationMs(texts.handshakeTimeout),
+    postQuantum: given.postQuantum ?? (postQuantum.default as PostQuantum),
   };
   if (sessions.rekeyAfterMs + sessions.handshakeTimeoutMs >= sessions.lifetimeMs) {
     findings.add('/spec/sessions', 'session-timers', texts);

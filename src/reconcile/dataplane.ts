@@ -94,6 +94,28 @@ export interface DataPlaneCounters {
   readonly drops: Readonly<Record<string, bigint>>;
 }
 
+/** A way to a peer: where its datagrams arrive, and where they come from here. */
+export interface Path {
+  readonly remote: Endpoint;
+  /** Of this node; absent: as the route to `remote` says. */
+  readonly local?: IpAddress;
+}
+
+/**
+ * A question whether a path works, or its answer; authentic, encrypted and seen once by the session that carries it
+ * (docs/protocol.md). Agents make them; frames of the fabric wait for none.
+ */
+export interface PathMessage {
+  readonly kind: 'challenge' | 'response';
+  /** 64 bits; a response repeats its challenge's. */
+  readonly nonce: bigint;
+  /** Bytes of the whole frame that carries it, Ethernet header included; at least PATH_MESSAGE_MIN. */
+  readonly size: number;
+}
+
+/** Ethernet header, version, kind, nonce, and room for the address that the egress program takes it to. */
+export const PATH_MESSAGE_MIN = 70;
+
 /** Opaque, chosen by the receiver, never 0. */
 export type SessionId = bigint;
 
@@ -111,6 +133,8 @@ export interface NewSession {
   readonly initiator: boolean;
   /** Responder's `next`: receive only until the first authentic datagram flips sending to it (in the data plane itself). */
   readonly unconfirmed: boolean;
+  /** Its handshake was a hybrid one: ML-KEM-768 beside X25519. */
+  readonly hybrid: boolean;
   /** 32 bytes each. The data plane copies them; the caller wipes its own. */
   readonly receiveKey: Uint8Array;
   readonly sendKey: Uint8Array;
@@ -127,6 +151,7 @@ export interface SessionState {
   readonly peer: PublicKey;
   readonly initiator: boolean;
   readonly unconfirmed: boolean;
+  readonly hybrid: boolean;
   /** True if frames to the peer go out on this session. */
   readonly current: boolean;
   readonly createdMs: number;
@@ -153,7 +178,26 @@ export type SessionEvent =
       readonly frame: Uint8Array;
     }
   | { readonly type: 'rekey-due'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
-  | { readonly type: 'confirmed'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey };
+  | { readonly type: 'confirmed'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
+  /** An authentic datagram came from elsewhere than the peer's endpoint. At most twenty a second and peer; one a second while it stays there. */
+  | {
+      readonly type: 'path-seen';
+      readonly interface: string;
+      readonly localId: SessionId;
+      readonly peer: PublicKey;
+      readonly path: Path;
+    }
+  /** `path`: whence it came, and where it arrived. */
+  | {
+      readonly type: 'path-message';
+      readonly interface: string;
+      readonly localId: SessionId;
+      readonly peer: PublicKey;
+      readonly path: Path;
+      readonly message: PathMessage;
+    }
+  /** This node's own address towards the peer's endpoint is another one now, or there is none any more. */
+  | { readonly type: 'source-changed'; readonly interface: string; readonly peer: PublicKey };
 
 /** The half of the data plane that the session manager drives. */
 export interface SessionPlane {
@@ -179,10 +223,24 @@ export interface SessionPlane {
   resend(interfaceName: string, frame: Uint8Array): Promise<void>;
   onEvent(listener: (event: SessionEvent) => void): Stop;
   /**
-   * Keys of mac1 in messages to this node (docs/protocol.md), one or two of 32 bytes, current first: handshakes under any
+   * Keys of mac1 in messages to this node (docs/protocol.md), one to four of 32 bytes, current first: handshakes under any
    * other are dropped before they reach anybody. In force when it resolves. The data plane copies them.
    */
   setMac1Keys(keys: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Secrets that cookies are made of, at most two of 32 bytes, newest first. An initiation whose mac2 verifies under one of
+   * them has proved its source address; the others share one allowance for all sources. The data plane copies them.
+   */
+  setCookieSecrets(secrets: readonly Uint8Array[]): Promise<void>;
+  /** An initiation that offers `localId` is about to leave: answers to it pass for so long. Others never reach anybody. */
+  expectAnswer(localId: SessionId, forMs: number): Promise<void>;
+  /** No answer to it is welcome any more. */
+  forgetAnswer(localId: SessionId): Promise<void>;
+  /**
+   * Sends a path message on the peer's current session by way of `path`, whatever endpoint is in use. No-op without a
+   * session, a peer, or a route.
+   */
+  sendOnPath(peer: PublicKey, path: Path, message: PathMessage): Promise<void>;
 }
 
 /** An agent's message to the agent of a peer, or from it: authenticated and encrypted by the session that it goes on. */

@@ -1,4 +1,4 @@
-import type { EndpointHint, Fleet, IpAddress, ObjectRef, Peer, PublicKey } from '../manifest/model.ts';
+import type { EndpointHint, Fleet, IpAddress, ObjectRef, Peer, PostQuantum, PublicKey } from '../manifest/model.ts';
 import { LayeredMap } from './layered.ts';
 import { type DesiredRow, type RowKey, type RowSet, rowKey, sameRow } from './rows.ts';
 import { intentOf, isListed, objectsOf, rowsOfObject, type Share, selfOf, shareOf, splitRef } from './share.ts';
@@ -32,6 +32,9 @@ export interface SessionConfig {
   readonly rekeyAfterMs: number;
   readonly lifetimeMs: number;
   readonly handshakeTimeoutMs: number;
+  readonly postQuantum: PostQuantum;
+  /** The key that this node calls under: its Peer's `publicKey`, or during a rotation the one of the two that it holds. Absent: it holds one only. */
+  readonly self?: PublicKey;
   readonly newSessionsPerSecondPerSource: number;
   readonly peers: ReadonlyMap<PublicKey, PeerIntent>;
   /** The cluster's keys, sealed, as the manifest has them. */
@@ -110,6 +113,7 @@ function sessionsOf(fleet: Fleet, share: Share): SessionConfig {
     interface: cluster.interface,
     port: cluster.port,
     ...cluster.sessions,
+    self: share.node.publicKey,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
     peers: LayeredMap.of(peers),
     ...(cluster.psk === undefined ? {} : { psk: cluster.psk }),

@@ -72,7 +72,7 @@ export function valueText(row: Row, nameOf: NameOf): string {
     case 'peer':
       return row.endpoint === undefined ? '' : `at ${row.endpoint}`;
     case 'fdb':
-      return `-> ${nameOf(row.publicKey)}`;
+      return `-> ${row.publicKey === 'self' ? 'this node' : nameOf(row.publicKey)}`;
     case 'neighbour':
       return `-> ${row.mac}`;
   }

@@ -12,8 +12,11 @@ export interface LinkRow {
   readonly interface: string;
   readonly cluster: string;
   readonly mac: MacAddress;
-  /** `auto`: the data plane derives it from the underlay; observed rows carry `auto` while it is right. */
-  readonly mtu: number | 'auto';
+  /**
+   * `auto`: the data plane derives it from an IPv4 underlay, `auto-ipv6` from one that may be IPv6; observed rows carry
+   * the same while it is right.
+   */
+  readonly mtu: number | 'auto' | 'auto-ipv6';
   readonly port: number;
   readonly newSessionsPerSecondPerSource: number;
   readonly arpSuppression: boolean;
@@ -38,16 +41,19 @@ export interface PeerRow {
   readonly kind: 'peer';
   readonly interface: string;
   readonly publicKey: PublicKey;
+  /** The other key that is its own, during a rotation. A row whose key becomes this one keeps its sessions. */
+  readonly nextPublicKey?: PublicKey;
   /** `ip:port`, `[ip6]:port`; absent: it must call us. In desired rows the observed endpoint has been folded in. */
   readonly endpoint?: string;
 }
 
-/** Forwarding: frames to this MAC go to this peer. */
+/** Forwarding: frames to this MAC go to this peer, and frames from it are this peer's. */
 export interface FdbRow {
   readonly kind: 'fdb';
   readonly interface: string;
   readonly mac: MacAddress;
-  readonly publicKey: PublicKey;
+  /** `self`: this node's own, beside that of its link: frames to it are delivered here. */
+  readonly publicKey: PublicKey | 'self';
 }
 
 /** ARP and ND are answered from this; and only this MAC may use the address as a source. */

@@ -89,13 +89,15 @@ export class ClusterSessions {
   onEvent(event: SessionEvent): void {
     if (event.interface !== this.#services.interface) return;
     const peer = this.#members.get(event.peer)?.peer;
-    if (event.type !== 'frame-without-session') {
-      peer?.dispatch({ type: event.type, localId: event.localId });
-    } else if (peer === undefined) {
-      this.#services.frameDropped();
-    } else {
-      this.#services.queues.push(peer, event.frame);
-      peer.dispatch({ type: 'frame' });
+    switch (event.type) {
+      case 'frame-without-session':
+        if (peer === undefined) return this.#services.frameDropped();
+        this.#services.queues.push(peer, event.frame);
+        peer.dispatch({ type: 'frame' });
+        break;
+      case 'rekey-due':
+      case 'confirmed':
+        peer?.dispatch({ type: event.type, localId: event.localId });
     }
   }
 

@@ -269,6 +269,7 @@ export class PeerSessions {
         peer: this.intent.publicKey,
         initiator,
         unconfirmed: !initiator,
+        hybrid: false,
         ...keys,
         rekeyAfterMs,
         lifetimeMs,

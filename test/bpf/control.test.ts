@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { encodeMac1Entry, encodeSourceEntry } from '../../src/dataplane/kernel/layout.ts';
+import { encodeGateEntry, encodeSourceEntry } from '../../src/dataplane/kernel/layout.ts';
 import { control, datagram, ip } from './frames.ts';
 import { bootTimeNs, CONFIG, Lab, MAC1_KEY, PORT, XDP_DROP, XDP_PASS } from './lab.ts';
 
@@ -80,8 +80,13 @@ describe('two keys', () => {
   it.each(lengths)('type %i: a key that is no longer one does not let in, wherever it lies', async (type, length) => {
     lab.setMac1Keys([next]);
     expect(await verdictOf(control(type, length, MAC1_KEY))).toEqual(droppedFor('mac1'));
-    const value = encodeMac1Entry({ count: 1, keys: Buffer.concat([next, MAC1_KEY]) });
-    lab.map('mac1_map').update({ key: Buffer.alloc(4), value });
+    const value = encodeGateEntry({
+      mac1Count: 1,
+      cookieCount: 0,
+      mac1Keys: Buffer.concat([next, MAC1_KEY, Buffer.alloc(64)]),
+      cookieSecrets: Buffer.alloc(64),
+    });
+    lab.map('gate_map').update({ key: Buffer.alloc(4), value });
     expect(await verdictOf(control(type, length, MAC1_KEY))).toEqual(droppedFor('mac1'));
     expect(await verdictOf(control(type, length, next))).toEqual(PASSED);
   });
@@ -89,7 +94,7 @@ describe('two keys', () => {
     expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));
   });
   it('without any key nobody gets in', async () => {
-    lab.map('mac1_map').delete({ key: Buffer.alloc(4) });
+    lab.map('gate_map').delete({ key: Buffer.alloc(4) });
     expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));
     lab.setMac1Keys([]);
     expect(await verdictOf(control(1, INITIATION, new Uint8Array(32)))).toEqual(droppedFor('mac1'));

@@ -8,7 +8,7 @@ import {
   decodeSessionEntry,
   encodeFdbEntry,
   encodeFdbKey,
-  encodeMac1Entry,
+  encodeGateEntry,
   encodeNeighEntry,
   encodeOmniConfig,
   encodePeerEntry,
@@ -49,7 +49,7 @@ export type MapName =
   | 'fdb_map'
   | 'neigh_map'
   | 'source_map'
-  | 'mac1_map'
+  | 'gate_map'
   | 'drop_map'
   | 'stats_map';
 type Drop = Exclude<keyof typeof OmniDrop, 'none' | 'max'>;
@@ -209,8 +209,13 @@ export class Lab {
   }
 
   setMac1Keys(keys: readonly Uint8Array[]): void {
-    const value = encodeMac1Entry({ count: keys.length, keys: Buffer.concat([...keys, Buffer.alloc(64)], 64) });
-    this.map('mac1_map').update({ key: u32(0), value });
+    const value = encodeGateEntry({
+      mac1Count: keys.length,
+      cookieCount: 0,
+      mac1Keys: Buffer.concat([...keys, Buffer.alloc(128)], 128),
+      cookieSecrets: Buffer.alloc(64),
+    });
+    this.map('gate_map').update({ key: u32(0), value });
   }
 
   setFdb(address: string, peer: bigint): void {

@@ -109,6 +109,7 @@ export function sessionPair(a: Node, b: Node, change: Partial<NewSession> = {}):
   const common = {
     interface: INTERFACE,
     unconfirmed: false,
+    hybrid: false,
     rekeyAfterMs: 120_000,
     lifetimeMs: 3_600_000,
     ...change,

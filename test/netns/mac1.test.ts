@@ -94,7 +94,7 @@ it('the keys outlive the agent; the next one keeps them until it knows better', 
 it('takes over what a version without the map left, and no packet is lost', async () => {
   const pinging = a.host.must(['ping', '-n', '-q', '-W', '1', '-i', '0.002', '-c', '1000', b.vip4]);
   // As that version left it: its programs run, and nothing of the kind is pinned.
-  await rm(join(a.host.folder, 'bpf', 'omni', INTERFACE, 'mac1_map'));
+  await rm(join(a.host.folder, 'bpf', 'omni', INTERFACE, 'gate_map'));
   await restart(OLD);
   expect(await fates()).toEqual(['passed', 'mac1']);
   expect(await pinging).toMatch(/1000 received/);

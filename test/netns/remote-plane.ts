@@ -11,6 +11,8 @@ import type {
   Endpoint,
   MessagePlane,
   NewSession,
+  Path,
+  PathMessage,
   PeerMessage,
   SessionEvent,
   SessionId,
@@ -133,6 +135,10 @@ export class RemotePlane implements DataPlane {
       keepalive: (peer: PublicKey) => call('keepalive', peer),
       resend: (name: string, frame: Uint8Array) => call('resend', name, frame),
       setMac1Keys: (keys: readonly Uint8Array[]) => call('setMac1Keys', keys),
+      setCookieSecrets: (secrets: readonly Uint8Array[]) => call('setCookieSecrets', secrets),
+      expectAnswer: (id: SessionId, forMs: number) => call('expectAnswer', id, forMs),
+      forgetAnswer: (id: SessionId) => call('forgetAnswer', id),
+      sendOnPath: (peer: PublicKey, path: Path, message: PathMessage) => call('sendOnPath', peer, path, message),
       onEvent: (listener) => this.#subscribe(this.#listeners, listener, 'listen'),
     };
   }

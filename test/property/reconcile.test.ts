@@ -224,7 +224,9 @@ const barredKeys = fc.option(
 
 /** Of all peers that a state speaks of. */
 function keysIn({ rows, sessions }: DesiredState): PublicKey[] {
-  const named = [...rows.values()].flatMap(({ row }) => ('publicKey' in row ? row.publicKey : []));
+  const named = [...rows.values()].flatMap(({ row }) =>
+    'publicKey' in row && row.publicKey !== 'self' ? row.publicKey : [],
+  );
   const intents = [...(sessions?.peers.values() ?? [])].flatMap(({ publicKey, nextPublicKey }) => [
     publicKey,
     nextPublicKey ?? publicKey,

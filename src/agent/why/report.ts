@@ -110,7 +110,7 @@ function keyOf(subject: Subject, objects: readonly FleetObject[], { view }: Know
   if (subject.kind === 'session') return subject.session.peer;
   for (const object of objects) if (object.kind === 'Peer') return object.publicKey;
   const row = subject.kind === 'row' ? view.observed.get(subject.key)?.row : undefined;
-  return row !== undefined && 'publicKey' in row ? row.publicKey : undefined;
+  return row !== undefined && 'publicKey' in row && row.publicKey !== 'self' ? row.publicKey : undefined;
 }
 
 function sessionsOf(subject: Subject, publicKey: PublicKey | undefined, known: Known): readonly SessionState[] {

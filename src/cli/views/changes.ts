@@ -90,7 +90,9 @@ function createWords(row: Row, names: PeerNames): string {
     case 'peer':
       return `talk to ${names.ofKey(row.publicKey)} ${row.endpoint === undefined ? 'once it calls' : `at ${row.endpoint}`}`;
     case 'fdb':
-      return `send frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
+      return row.publicKey === 'self'
+        ? `take frames for ${row.mac} as its own`
+        : `send frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
     case 'neighbour':
       return `resolve ${row.address} to ${names.ofMac(row.mac)}`;
   }
@@ -107,7 +109,9 @@ function deleteWords(row: Row, names: PeerNames): string {
     case 'peer':
       return `cut off ${names.ofKey(row.publicKey)}`;
     case 'fdb':
-      return `send no more frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
+      return row.publicKey === 'self'
+        ? `take frames for ${row.mac} no more`
+        : `send no more frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
     case 'neighbour':
       return `resolve ${row.address} to ${names.ofMac(row.mac)} no more`;
   }

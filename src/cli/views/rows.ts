@@ -82,7 +82,7 @@ function rowText(row: Row, names: PeerNames): string {
     case 'peer':
       return `${names.ofKey(row.publicKey)}${row.endpoint === undefined ? '' : ` at ${row.endpoint}`}`;
     case 'fdb':
-      return names.ofKey(row.publicKey);
+      return row.publicKey === 'self' ? 'this node' : names.ofKey(row.publicKey);
     case 'neighbour':
       return `${names.ofMac(row.mac)} (${row.mac})`;
   }

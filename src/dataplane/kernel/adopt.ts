@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
-import { MAC1_MAP, type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { ALL_MAPS, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
@@ -49,12 +49,12 @@ async function adoptInterface(context: Context, name: string): Promise<void> {
   if (inner === undefined || outer === undefined || !isOurs(inner)) {
     // The pair was deleted behind our back: the link row differs, and reconciling it makes it anew around these maps,
     // unless they are an older version's, which lack one.
-    if (!isPinned(pins.map(MAC1_MAP))) return removeInterface(context, name);
+    if (!mapsPinned(pins)) return removeInterface(context, name);
     dropOrphans(context, openOverlay(context, name, meta));
     return;
   }
-  // Pins from before this map: the new programs bring it, and the keys are in before one of them runs.
-  const loaded = !isPinned(pins.map(MAC1_MAP));
+  // Pins from before a map: the new programs bring it, and the keys are in before one of them runs.
+  const loaded = !mapsPinned(pins);
   if (loaded) await loadPrograms(context, pins, meta, outer.ifindex);
   const overlay = openWith(context, name, { inner, outer }, meta);
   dropOrphans(context, overlay);
@@ -84,6 +84,10 @@ async function renew(
   overlay.meta = { ...meta, buildId };
   writeMeta(context, overlay, meta, overlay.meta);
   if (changed) context.log('info', 'replaced the programs under way', { interface: pins.interface });
+}
+
+function mapsPinned(pins: Pins): boolean {
+  return ALL_MAPS.every((name) => isPinned(pins.map(name)));
 }
 
 /** A crash between a peer's row and its sessions leaves sessions that nobody may use. */

@@ -97,7 +97,9 @@ export function encodeSession(session: NewSession, peer: bigint, nowNs: bigint):
   }
   return encodeSessionEntry({
     flags:
-      (session.initiator ? OmniSessionFlags.initiator : 0) | (session.unconfirmed ? OmniSessionFlags.unconfirmed : 0),
+      (session.initiator ? OmniSessionFlags.initiator : 0) |
+      (session.unconfirmed ? OmniSessionFlags.unconfirmed : 0) |
+      (session.hybrid ? OmniSessionFlags.hybrid : 0),
     peer,
     remoteId: session.remoteId,
     createdNs: nowNs,
@@ -139,6 +141,7 @@ export function decodeSession(value: Buffer): SessionValue {
     remoteId: read(fields.remoteId),
     initiator: (flags & OmniSessionFlags.initiator) !== 0,
     unconfirmed: (flags & OmniSessionFlags.unconfirmed) !== 0,
+    hybrid: (flags & OmniSessionFlags.hybrid) !== 0,
     createdMs: ms(fields.createdNs),
     rekeyAfterMs: ms(fields.rekeyAfterNs),
     expiresMs: ms(fields.expiresNs),
@@ -152,6 +155,10 @@ export function decodeSession(value: Buffer): SessionValue {
     rxDataLastMs: ms(fields.rxDataLastNs),
   };
 }
+
+/** `meta_entry.mtu_auto` counts these from 1. */
+const AUTOMATIC_MTUS = ['auto', 'auto-ipv6'] as const;
+type AutomaticMtu = (typeof AUTOMATIC_MTUS)[number];
 
 // --- configuration and meta ---------------------------------------------------
 
@@ -168,7 +175,7 @@ export interface Meta extends Settings {
   /** 0: creation never finished. */
   readonly layoutVersion: number;
   readonly buildId: Buffer;
-  readonly mtuAuto: boolean;
+  readonly mtuAuto: AutomaticMtu | undefined;
   readonly cluster: string;
 }
 
@@ -198,7 +205,7 @@ export function encodeMeta(meta: Omit<Meta, 'layoutVersion'>): Buffer {
   cluster.write(meta.cluster);
   return encodeMetaEntry({
     layoutVersion: OMNI_LAYOUT_VERSION,
-    mtuAuto: meta.mtuAuto ? 1 : 0,
+    mtuAuto: meta.mtuAuto === undefined ? 0 : AUTOMATIC_MTUS.indexOf(meta.mtuAuto) + 1,
     buildId: meta.buildId,
     localMac: macBytes(meta.mac),
     port: meta.port,
@@ -222,7 +229,7 @@ export function decodeMeta(value: Buffer): Meta {
     port: entry.port,
     newSessionsPerSecond: entry.newSessionsPerSecond,
     mtu: entry.mtu,
-    mtuAuto: entry.mtuAuto !== 0,
+    mtuAuto: AUTOMATIC_MTUS[entry.mtuAuto - 1],
     arpSuppression: entry.arpSuppression !== 0,
     cluster: cluster.toString('utf8', 0, end < 0 ? cluster.length : end),
   };

@@ -2,6 +2,7 @@ import type { PublicKey } from '../../manifest/model.ts';
 import type { RowKey } from '../../reconcile/rows.ts';
 import type { Calls } from './calls.ts';
 import type { EventHub } from './events.ts';
+import type { Gate } from './gate.ts';
 import type { Inventory } from './inventory.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -42,7 +43,7 @@ export interface Context {
   readonly underlay: readonly string[] | undefined;
   readonly mode: 'auto' | XdpMode;
   /** Own copies: of new interfaces, and of what `setMac1Keys` said last. */
-  readonly mac1: { keys: readonly Uint8Array[] };
+  readonly gate: Gate;
   readonly objects: string;
   readonly maxEntries: Readonly<Record<string, number>>;
   readonly inventory: Inventory;

@@ -1,10 +1,18 @@
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
-import type { PeerMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
+import type { Path, PeerMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
 import { MESSAGE_ETHERTYPE, readMessageFrame } from '../message-frame.ts';
-import { macBytes, macText } from './addresses.ts';
+import { addressText, macBytes, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
-import { decodeFdbEntry, decodeOmniEvent, encodeFdbKey, OMNI_ETHERTYPE_KEEPALIVE, OmniEventType } from './layout.ts';
+import {
+  decodeFdbEntry,
+  decodeOmniEvent,
+  decodeOmniPathEvent,
+  encodeFdbKey,
+  OMNI_ETHERTYPE_PATH,
+  OmniEventType,
+  OmniPathKind,
+} from './layout.ts';
 import type { PacketSocket, RingBuffer } from './native.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -128,10 +136,25 @@ export class EventHub {
     const about = { interface: overlay.name, localId: sessionId, peer: publicKey };
     if (type === OmniEventType.rekeyDue) this.#emit({ type: 'rekey-due', ...about });
     if (type === OmniEventType.confirmed) this.#emit({ type: 'confirmed', ...about });
+    if (type !== OmniEventType.pathSeen && type !== OmniEventType.pathMessage) return;
+    const { path: seen, kind, nonce, length } = decodeOmniPathEvent(record);
+    const path: Path = {
+      remote: { address: addressText(seen.remote.bytes), port: seen.remotePort },
+      local: addressText(seen.local.bytes),
+    };
+    if (type === OmniEventType.pathSeen) this.#emit({ type: 'path-seen', ...about, path });
+    else {
+      const message = {
+        kind: kind === OmniPathKind.challenge ? 'challenge' : 'response',
+        nonce,
+        size: length,
+      } as const;
+      this.#emit({ type: 'path-message', ...about, path, message });
+    }
   }
 
   #onFrame(overlay: Overlay, frame: Buffer): void {
-    if (frame.length < ETHERNET_HEADER || frame.readUInt16BE(12) === OMNI_ETHERTYPE_KEEPALIVE) return;
+    if (frame.length < ETHERNET_HEADER || frame.readUInt16BE(12) === OMNI_ETHERTYPE_PATH) return;
     const destination = macText(frame.subarray(0, 6));
     const peer = this.#peerOf(overlay, destination);
     if (peer === undefined) return;

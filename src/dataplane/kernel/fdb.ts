@@ -7,6 +7,9 @@ import type { Context } from './context.ts';
 import { decodeFdbEntry, decodeFdbKey, encodeFdbEntry, encodeFdbKey, OmniFdbFlags } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 
+/** Instead of a peer's id: frames to this MAC are for this node. */
+const SELF = 0n;
+
 /** Declared rows; learned ones are observed state of the programs and no business of a plan. */
 export function observeForwarding(context: Context, overlay: Overlay, ids?: ReadonlySet<string>): ObservedRow[] {
   const rows: ObservedRow[] = [];
@@ -14,7 +17,9 @@ export function observeForwarding(context: Context, overlay: Overlay, ids?: Read
     const { peer, flags } = decodeFdbEntry(value);
     if ((flags & OmniFdbFlags.declared) === 0) return;
     const mac = macText(decodeFdbKey(key).mac);
-    rows.push({ row: { kind: 'fdb', interface: overlay.name, mac, publicKey: keyOf(context, peer) } });
+    rows.push({
+      row: { kind: 'fdb', interface: overlay.name, mac, publicKey: peer === SELF ? 'self' : keyOf(context, peer) },
+    });
   };
   if (ids === undefined) {
     eachEntry(context, overlay.maps.forwarding, `forwarding rows of ${overlay.name}`, take);
@@ -46,8 +51,8 @@ export function applyForwarding(context: Context, change: Change): void {
     return;
   }
   const overlay = requireOverlay(context, row.interface, object);
-  const peer = peerIdOf(row.publicKey);
-  context.keys.set(peer, row.publicKey);
+  const peer = row.publicKey === 'self' ? SELF : peerIdOf(row.publicKey);
+  if (row.publicKey !== 'self') context.keys.set(peer, row.publicKey);
   const value = encodeFdbEntry({ peer, flags: OmniFdbFlags.declared });
   context.calls.write(object, () => overlay.maps.forwarding.update({ key, value }));
 }

@@ -18,15 +18,25 @@ function expectCount(actual: number, expected: number, name: string): void {
 }
 
 export const OMNI_LAYOUT_VERSION = 1;
-export const OMNI_PROTOCOL_VERSION = 1;
 export const OMNI_KEY_WORDS = 8;
 export const OMNI_TAG_LEN = 16;
 export const OMNI_REPLAY_WORDS = 64;
 export const OMNI_INITIATION_LEN = 160;
 export const OMNI_RESPONSE_LEN = 112;
 export const OMNI_MAC1_LEN = 16;
-export const OMNI_MAC1_KEYS = 2;
-export const OMNI_ETHERTYPE_KEEPALIVE = 34997;
+export const OMNI_MAC1_KEYS = 4;
+export const OMNI_SESSION_CPU_SHIFT = 16;
+export const OMNI_COOKIE_LEN = 112;
+export const OMNI_KEM_KEY_LEN = 1200;
+export const OMNI_KEM_TEXT_LEN = 1104;
+export const OMNI_HYBRID_INITIATION_LEN = 1360;
+export const OMNI_HYBRID_RESPONSE_LEN = 1216;
+export const OMNI_INITIATION_COVERED = 128;
+export const OMNI_RESPONSE_COVERED = 80;
+export const OMNI_COOKIE_SECRETS = 2;
+export const OMNI_UNPROVEN_PER_SECOND = 1000;
+export const OMNI_PATH_VERSION = 1;
+export const OMNI_ETHERTYPE_PATH = 34997;
 
 /** `struct omni_header`: offsets and sizes in bytes. */
 export const omniHeaderLayout = {
@@ -85,6 +95,11 @@ export function decodeOmniControlHeader(source: Uint8Array, offset = 0): OmniCon
   const view = viewOf(source, offset, 16);
   return { type: view.readUInt8(8), version: view.readUInt8(9) };
 }
+
+/** `enum omni_protocol`. */
+export const OmniProtocol = { classic: 1, hybrid: 2 } as const;
+/** In the order of declaration; the values have gaps. */
+export const omniProtocolNames = ['classic', 'hybrid'] as const;
 
 /** `enum omni_control`. */
 export const OmniControl = {
@@ -162,10 +177,53 @@ export function decodeOmniEndpoint(source: Uint8Array, offset = 0): OmniEndpoint
   };
 }
 
+/** `enum omni_path_kind`. */
+export const OmniPathKind = { keepalive: 0, challenge: 1, response: 2 } as const;
+/** Index = value. */
+export const omniPathKindNames = ['keepalive', 'challenge', 'response'] as const;
+
+/** `struct omni_path_frame`: offsets and sizes in bytes. */
+export const omniPathFrameLayout = {
+  size: 56,
+  fields: {
+    version: { offset: 0, size: 1 },
+    kind: { offset: 1, size: 1 },
+    reserved: { offset: 2, size: 6 },
+    nonce: { offset: 8, size: 8 },
+    via: { offset: 16, size: 40 },
+  },
+} as const;
+
+export interface OmniPathFrame {
+  readonly version: number;
+  readonly kind: number;
+  readonly nonce: bigint;
+  readonly via: OmniEndpoint;
+}
+
+export function encodeOmniPathFrame(value: OmniPathFrame): Buffer {
+  const buffer = Buffer.alloc(56);
+  buffer.writeUInt8(value.version, 0);
+  buffer.writeUInt8(value.kind, 1);
+  buffer.writeBigUInt64LE(value.nonce, 8);
+  encodeOmniEndpoint(value.via).copy(buffer, 16);
+  return buffer;
+}
+
+export function decodeOmniPathFrame(source: Uint8Array, offset = 0): OmniPathFrame {
+  const view = viewOf(source, offset, 56);
+  return {
+    version: view.readUInt8(0),
+    kind: view.readUInt8(1),
+    nonce: view.readBigUInt64LE(8),
+    via: decodeOmniEndpoint(view, 16),
+  };
+}
+
 /** `enum omni_session_flags`. */
-export const OmniSessionFlags = { initiator: 1, unconfirmed: 2, rekeySent: 4 } as const;
+export const OmniSessionFlags = { initiator: 1, unconfirmed: 2, rekeySent: 4, hybrid: 8 } as const;
 /** In the order of declaration; the values have gaps. */
-export const omniSessionFlagsNames = ['initiator', 'unconfirmed', 'rekey-sent'] as const;
+export const omniSessionFlagsNames = ['initiator', 'unconfirmed', 'rekey-sent', 'hybrid'] as const;
 
 /** `struct session_entry`: offsets and sizes in bytes. */
 export const sessionEntryLayout = {
@@ -422,7 +480,10 @@ export const OmniDrop = {
   innerMalformed: 18,
   innerSource: 19,
   internal: 20,
-  max: 21,
+  overload: 21,
+  unexpected: 22,
+  path: 23,
+  max: 24,
 } as const;
 /** Index = value. */
 export const omniDropNames = [
@@ -447,6 +508,9 @@ export const omniDropNames = [
   'inner-malformed',
   'inner-source',
   'internal',
+  'overload',
+  'unexpected',
+  'path',
 ] as const;
 
 /** `enum omni_stat`. */
@@ -473,34 +537,90 @@ export const omniStatNames = [
   'neigh-resolve',
 ] as const;
 
-/** `struct mac1_entry`: offsets and sizes in bytes. */
-export const mac1EntryLayout = {
-  size: 72,
-  fields: { count: { offset: 0, size: 4 }, pad: { offset: 4, size: 4 }, keys: { offset: 8, size: 64 } },
+/** `struct gate_entry`: offsets and sizes in bytes. */
+export const gateEntryLayout = {
+  size: 200,
+  fields: {
+    mac1Count: { offset: 0, size: 4 },
+    cookieCount: { offset: 4, size: 4 },
+    mac1Keys: { offset: 8, size: 128 },
+    cookieSecrets: { offset: 136, size: 64 },
+  },
 } as const;
 
-export interface Mac1Entry {
-  readonly count: number;
-  readonly keys: Uint8Array;
+export interface GateEntry {
+  readonly mac1Count: number;
+  readonly cookieCount: number;
+  readonly mac1Keys: Uint8Array;
+  readonly cookieSecrets: Uint8Array;
 }
 
-export function encodeMac1Entry(value: Mac1Entry): Buffer {
-  const buffer = Buffer.alloc(72);
-  buffer.writeUInt32LE(value.count, 0);
-  expectCount(value.keys.length, 64, 'keys');
-  buffer.set(value.keys, 8);
+export function encodeGateEntry(value: GateEntry): Buffer {
+  const buffer = Buffer.alloc(200);
+  buffer.writeUInt32LE(value.mac1Count, 0);
+  buffer.writeUInt32LE(value.cookieCount, 4);
+  expectCount(value.mac1Keys.length, 128, 'mac1_keys');
+  buffer.set(value.mac1Keys, 8);
+  expectCount(value.cookieSecrets.length, 64, 'cookie_secrets');
+  buffer.set(value.cookieSecrets, 136);
   return buffer;
 }
 
-export function decodeMac1Entry(source: Uint8Array, offset = 0): Mac1Entry {
-  const view = viewOf(source, offset, 72);
-  return { count: view.readUInt32LE(0), keys: Uint8Array.from(view.subarray(8, 72)) };
+export function decodeGateEntry(source: Uint8Array, offset = 0): GateEntry {
+  const view = viewOf(source, offset, 200);
+  return {
+    mac1Count: view.readUInt32LE(0),
+    cookieCount: view.readUInt32LE(4),
+    mac1Keys: Uint8Array.from(view.subarray(8, 136)),
+    cookieSecrets: Uint8Array.from(view.subarray(136, 200)),
+  };
+}
+
+/** `struct pending_entry`: offsets and sizes in bytes. */
+export const pendingEntryLayout = { size: 8, fields: { expiresNs: { offset: 0, size: 8 } } } as const;
+
+export interface PendingEntry {
+  readonly expiresNs: bigint;
+}
+
+export function encodePendingEntry(value: PendingEntry): Buffer {
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigUInt64LE(value.expiresNs, 0);
+  return buffer;
+}
+
+export function decodePendingEntry(source: Uint8Array, offset = 0): PendingEntry {
+  const view = viewOf(source, offset, 8);
+  return { expiresNs: view.readBigUInt64LE(0) };
+}
+
+/** `struct path_entry`: offsets and sizes in bytes. */
+export const pathEntryLayout = {
+  size: 48,
+  fields: { path: { offset: 0, size: 40 }, toldNs: { offset: 40, size: 8 } },
+} as const;
+
+export interface PathEntry {
+  readonly path: OmniEndpoint;
+  readonly toldNs: bigint;
+}
+
+export function encodePathEntry(value: PathEntry): Buffer {
+  const buffer = Buffer.alloc(48);
+  encodeOmniEndpoint(value.path).copy(buffer, 0);
+  buffer.writeBigUInt64LE(value.toldNs, 40);
+  return buffer;
+}
+
+export function decodePathEntry(source: Uint8Array, offset = 0): PathEntry {
+  const view = viewOf(source, offset, 48);
+  return { path: decodeOmniEndpoint(view, 0), toldNs: view.readBigUInt64LE(40) };
 }
 
 /** `enum omni_event_type`. */
-export const OmniEventType = { rekeyDue: 1, confirmed: 2 } as const;
+export const OmniEventType = { rekeyDue: 1, confirmed: 2, pathSeen: 3, pathMessage: 4 } as const;
 /** In the order of declaration; the values have gaps. */
-export const omniEventTypeNames = ['rekey-due', 'confirmed'] as const;
+export const omniEventTypeNames = ['rekey-due', 'confirmed', 'path-seen', 'path-message'] as const;
 
 /** `struct omni_event`: offsets and sizes in bytes. */
 export const omniEventLayout = {
@@ -530,6 +650,56 @@ export function encodeOmniEvent(value: OmniEvent): Buffer {
 export function decodeOmniEvent(source: Uint8Array, offset = 0): OmniEvent {
   const view = viewOf(source, offset, 24);
   return { type: view.readUInt32LE(0), sessionId: view.readBigUInt64LE(8), peer: view.readBigUInt64LE(16) };
+}
+
+/** `struct omni_path_event`: offsets and sizes in bytes. */
+export const omniPathEventLayout = {
+  size: 80,
+  fields: {
+    type: { offset: 0, size: 4 },
+    length: { offset: 4, size: 4 },
+    sessionId: { offset: 8, size: 8 },
+    peer: { offset: 16, size: 8 },
+    path: { offset: 24, size: 40 },
+    nonce: { offset: 64, size: 8 },
+    kind: { offset: 72, size: 4 },
+    pad: { offset: 76, size: 4 },
+  },
+} as const;
+
+export interface OmniPathEvent {
+  readonly type: number;
+  readonly length: number;
+  readonly sessionId: bigint;
+  readonly peer: bigint;
+  readonly path: OmniEndpoint;
+  readonly nonce: bigint;
+  readonly kind: number;
+}
+
+export function encodeOmniPathEvent(value: OmniPathEvent): Buffer {
+  const buffer = Buffer.alloc(80);
+  buffer.writeUInt32LE(value.type, 0);
+  buffer.writeUInt32LE(value.length, 4);
+  buffer.writeBigUInt64LE(value.sessionId, 8);
+  buffer.writeBigUInt64LE(value.peer, 16);
+  encodeOmniEndpoint(value.path).copy(buffer, 24);
+  buffer.writeBigUInt64LE(value.nonce, 64);
+  buffer.writeUInt32LE(value.kind, 72);
+  return buffer;
+}
+
+export function decodeOmniPathEvent(source: Uint8Array, offset = 0): OmniPathEvent {
+  const view = viewOf(source, offset, 80);
+  return {
+    type: view.readUInt32LE(0),
+    length: view.readUInt32LE(4),
+    sessionId: view.readBigUInt64LE(8),
+    peer: view.readBigUInt64LE(16),
+    path: decodeOmniEndpoint(view, 24),
+    nonce: view.readBigUInt64LE(64),
+    kind: view.readUInt32LE(72),
+  };
 }
 
 /** `struct meta_entry`: offsets and sizes in bytes. */

@@ -35,10 +35,7 @@ export function observeLink(context: Context, name: string): ObservedRow | undef
       interface: name,
       cluster: inner?.alias.slice(ALIAS_PREFIX.length) ?? meta?.cluster ?? '',
       mac: (inner?.mac ?? meta?.mac ?? NO_MAC) as LinkRow['mac'],
-      mtu:
-        pair === undefined || pairFaults(context, pair).length > 0
-          ? 0
-          : observedMtu(pair, meta, automaticMtu(underlays)),
+      mtu: pair === undefined || pairFaults(context, pair).length > 0 ? 0 : observedMtu(pair, meta, underlays),
       port: listening ? meta.port : 0,
       newSessionsPerSecondPerSource: meta?.newSessionsPerSecond ?? 0,
       arpSuppression: meta?.arpSuppression ?? false,
@@ -46,10 +43,12 @@ export function observeLink(context: Context, name: string): ObservedRow | undef
   };
 }
 
-function observedMtu(pair: Pair, meta: Meta | undefined, automatic: number | undefined): number | 'auto' {
+function observedMtu(pair: Pair, meta: Meta | undefined, underlays: Underlays): LinkRow['mtu'] {
   const { mtu } = pair.inner;
   if (meta === undefined || pair.outer.mtu !== mtu || meta.mtu !== mtu) return 0;
-  return meta.mtuAuto && (automatic === undefined || automatic === mtu) ? 'auto' : mtu;
+  if (meta.mtuAuto === undefined) return mtu;
+  const automatic = automaticMtu(underlays, meta.mtuAuto);
+  return automatic === undefined || automatic === mtu ? meta.mtuAuto : mtu;
 }
 
 function programFaults(context: Context, pins: Pins, pair: Pair, underlays: Underlays): string[] {

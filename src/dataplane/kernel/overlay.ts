@@ -2,11 +2,8 @@ import { OmniError } from '../../errors.ts';
 import type { BpfMap } from './calls.ts';
 import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } from './codec.ts';
 import type { Context } from './context.ts';
-import { writeMac1Keys } from './mac1.ts';
+import { writeGate } from './gate.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
-
-/** Absent in pins that were made before keys could change under way. */
-export const MAC1_MAP = 'mac1_map';
 
 const MAP_NAMES = {
   session: 'session_map',
@@ -17,8 +14,12 @@ const MAP_NAMES = {
   drop: 'drop_map',
   stats: 'stats_map',
   meta: 'meta_map',
-  mac1: MAC1_MAP,
+  gate: 'gate_map',
+  pending: 'pending_map',
+  path: 'path_map',
 } as const;
+/** All map names: pins that lack one of them are an older build's. */
+export const ALL_MAPS: readonly string[] = Object.values(MAP_NAMES);
 type Maps = { readonly [K in keyof typeof MAP_NAMES]: BpfMap };
 
 /** One cluster interface whose maps are open. */
@@ -72,7 +73,7 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
     };
     learnPeers(context, overlay);
     learnSessions(context, overlay);
-    writeMac1Keys(context, overlay, 'keep');
+    writeGate(context, overlay, 'keep');
     context.overlays.set(name, overlay);
     return overlay;
   } catch (error) {

@@ -18,9 +18,9 @@ import { readCounters } from './counters.ts';
 import { describe } from './describe.ts';
 import { EventHub } from './events.ts';
 import { applyForwarding } from './fdb.ts';
+import { copyMac1Keys } from './gate.ts';
 import { Inventory } from './inventory.ts';
 import { applyLink, ourInterfaces } from './link.ts';
-import { copyMac1Keys } from './mac1.ts';
 import { KernelMessages } from './messages.ts';
 import { loadNative, type Native } from './native.ts';
 import { applyNeighbour } from './neighbour.ts';
@@ -59,7 +59,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     bpffs: options.bpffs ?? '/sys/fs/bpf',
     underlay: options.underlay,
     mode: options.mode ?? 'auto',
-    mac1: { keys: copyMac1Keys([options.mac1Key]) },
+    gate: { mac1Keys: copyMac1Keys([options.mac1Key]), cookieSecrets: [] },
     objects: options.objects,
     objectsDigest: () => (digest ??= digestObjects(options.objects)),
     maxEntries: maxEntriesOf(options.limits ?? {}),

@@ -4,6 +4,8 @@ import type { PublicKey } from '../../manifest/model.ts';
 import type {
   Endpoint,
   NewSession,
+  Path,
+  PathMessage,
   SessionEvent,
   SessionId,
   SessionPlane,
@@ -11,13 +13,14 @@ import type {
   Stop,
 } from '../../reconcile/dataplane.ts';
 import { rowKey } from '../../reconcile/rows.ts';
-import { canonicalAddress, macBytes } from './addresses.ts';
+import { addressBytes, canonicalAddress, macBytes } from './addresses.ts';
 import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
-import { OMNI_ETHERTYPE_KEEPALIVE } from './layout.ts';
-import { replaceMac1Keys } from './mac1.ts';
+import { replaceGate } from './gate.ts';
+import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+import { encodePathFrame } from './path-frame.ts';
 import { readPeer, sourceFor, writePeer } from './peer.ts';
 
 const NS_PER_MS = 1e6;
@@ -198,7 +201,7 @@ export class KernelSessions implements SessionPlane {
       const frame = Buffer.alloc(MINIMUM_FRAME);
       frame.set(macBytes(macOf(peer)), 0);
       frame.set(macBytes(overlay.meta.mac), 6);
-      frame.writeUInt16BE(OMNI_ETHERTYPE_KEEPALIVE, 12);
+      frame.writeUInt16BE(OMNI_ETHERTYPE_PATH, 12);
       this.#context.events.send(overlay.name, frame);
     }
   }
@@ -215,7 +218,38 @@ export class KernelSessions implements SessionPlane {
   }
 
   async setMac1Keys(keys: readonly Uint8Array[]): Promise<void> {
-    replaceMac1Keys(this.#context, keys);
+    replaceGate(this.#context, { mac1Keys: keys });
+  }
+
+  async setCookieSecrets(secrets: readonly Uint8Array[]): Promise<void> {
+    replaceGate(this.#context, { cookieSecrets: secrets });
+  }
+
+  async expectAnswer(localId: SessionId, forMs: number): Promise<void> {
+    const { calls, overlays } = this.#context;
+    const value = encodePendingEntry({ expiresNs: this.#nowNs() + BigInt(Math.round(forMs * NS_PER_MS)) });
+    for (const overlay of overlays.values()) {
+      calls.write(`session/${overlay.name}`, () => overlay.maps.pending.update({ key: u64(localId), value }));
+    }
+  }
+
+  async forgetAnswer(localId: SessionId): Promise<void> {
+    const { calls, overlays } = this.#context;
+    for (const overlay of overlays.values()) {
+      calls.erase(`session/${overlay.name}`, () => overlay.maps.pending.delete({ key: u64(localId) }));
+    }
+  }
+
+  async sendOnPath(peer: PublicKey, { remote, local }: Path, message: PathMessage): Promise<void> {
+    const address = canonicalAddress(remote.address);
+    const source = local === undefined ? sourceFor(this.#context, { ...remote, address }) : addressBytes(local);
+    if (source === undefined) return;
+    for (const overlay of this.#context.overlays.values()) {
+      if (this.#current(overlay, peerIdOf(peer)) === undefined) continue;
+      const via = { address, port: remote.port, local: source, localPort: overlay.meta.port };
+      const macs = { destination: macOf(peer), source: overlay.meta.mac };
+      this.#context.events.send(overlay.name, encodePathFrame(macs, via, message));
+    }
   }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {

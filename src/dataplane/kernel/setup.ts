@@ -20,7 +20,7 @@ export async function ensureLink(context: Context, row: LinkRow, signal: AbortSi
   requireCapabilities(context, row);
   const pins = pinsOf(context.bpffs, row.interface);
   const underlays = requireUnderlays(context, pinnedUnderlays(pins));
-  const mtu = row.mtu === 'auto' ? automaticMtu(underlays) : row.mtu;
+  const mtu = typeof row.mtu === 'number' ? row.mtu : automaticMtu(underlays, row.mtu);
   if (mtu === undefined) throw new RangeError('an automatic MTU without an underlay');
   const before = readMeta(context, pins);
   const pair = ensurePair(context, row, mtu);
@@ -58,7 +58,7 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
     ...settings,
     layoutVersion: OMNI_LAYOUT_VERSION,
     buildId,
-    mtuAuto: row.mtu === 'auto',
+    mtuAuto: typeof row.mtu === 'number' ? undefined : row.mtu,
     cluster: row.cluster,
   };
   writeMeta(context, openWith(context, row.interface, pair, meta), before, meta);

@@ -5,6 +5,8 @@ import { stall } from './errors.ts';
 
 /** Outer Ethernet payload that a sealed frame adds: IPv4 20 + UDP 8 + omni_header 32 + inner Ethernet 14. */
 const OVERHEAD_IPV4 = 74;
+/** The same with IPv6 40. */
+const OVERHEAD_IPV6 = 94;
 /** A native program needs a frame in one page: 4,096 less 256 headroom, 320 skb_shared_info, 14 Ethernet, 2 NET_IP_ALIGN. */
 const MAX_NATIVE_MTU = 3504;
 const RTN_UNICAST = 1;
@@ -74,7 +76,8 @@ export function requireUnderlays(context: Context, attached: readonly string[]):
 }
 
 /** MTU of the overlay such that every sealed frame fits the smallest underlay; undefined while there is none. */
-export function automaticMtu(underlays: Underlays): number | undefined {
+export function automaticMtu(underlays: Underlays, mode: 'auto' | 'auto-ipv6'): number | undefined {
   if (underlays.present.length === 0) return undefined;
-  return Math.min(MAX_NATIVE_MTU, Math.min(...underlays.present.map((link) => link.mtu)) - OVERHEAD_IPV4);
+  const overhead = mode === 'auto' ? OVERHEAD_IPV4 : OVERHEAD_IPV6;
+  return Math.min(MAX_NATIVE_MTU, Math.min(...underlays.present.map((link) => link.mtu)) - overhead);
 }

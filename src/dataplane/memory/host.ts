@@ -51,6 +51,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Counters = Mutable<Omit<DataPlaneCounters, 'drops'>> & { drops: Record<string, bigint> };
 
 const AUTOMATIC_MTU = 1400;
+/** What an IPv6 header is longer by than an IPv4 header. */
+const IPV6_EXTRA = 20;
 
 /**
  * What a kernel would hold: rows, sessions, counters. It outlives the agents that drive it, and things happen to it that
@@ -68,6 +70,9 @@ export class MemoryHost {
   readonly sendOn = new Map<PublicKey, SessionId>();
   /** As `setMac1Keys` gave them last. */
   mac1Keys: readonly Uint8Array[] = [];
+  cookieSecrets: readonly Uint8Array[] = [];
+  /** Our sender ids that an answer is welcome to, and until when. */
+  readonly pending = new Map<SessionId, number>();
   readonly counters: Counters = {
     txPackets: 0n,
     txBytes: 0n,
@@ -136,7 +141,8 @@ export class MemoryHost {
   /** Bytes; 0 without the link. */
   mtu(interfaceName: string): number {
     const mtu = this.linkRow(interfaceName)?.mtu ?? 0;
-    return mtu === 'auto' ? AUTOMATIC_MTU : mtu;
+    if (mtu === 'auto') return AUTOMATIC_MTU;
+    return mtu === 'auto-ipv6' ? AUTOMATIC_MTU - IPV6_EXTRA : mtu;
   }
 
   peerRow(interfaceName: string, publicKey: PublicKey): PeerRow | undefined {
@@ -152,7 +158,7 @@ export class MemoryHost {
   /** The peer that frames to a MAC go to. */
   peerOfMac(interfaceName: string, mac: MacAddress): PublicKey | undefined {
     const row = this.rows.get(`fdb/${interfaceName}/${mac}` as RowKey)?.row;
-    return row?.kind === 'fdb' ? row.publicKey : undefined;
+    return row?.kind === 'fdb' && row.publicKey !== 'self' ? row.publicKey : undefined;
   }
 
   ifindex(interfaceName: string): number {

@@ -1,6 +1,16 @@
-import type { Endpoint, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
-import { macText, parseEndpoint } from '../kernel/addresses.ts';
-import { OMNI_PROTOCOL_VERSION, OmniControl, type omniDropNames } from '../kernel/layout.ts';
+import { macOf } from '../../manifest/keys.ts';
+import type { Endpoint, Path, PathMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
+import { endpointText, macText, parseEndpoint } from '../kernel/addresses.ts';
+import {
+  decodeOmniPathFrame,
+  OMNI_ETHERTYPE_PATH,
+  OmniControl,
+  OmniPathKind,
+  OmniProtocol,
+  type omniDropNames,
+  omniPathFrameLayout,
+} from '../kernel/layout.ts';
+import { encodePathFrame } from '../kernel/path-frame.ts';
 import type { MemoryHost, Session } from './host.ts';
 import { open, readHeader, seal } from './seal.ts';
 
@@ -54,6 +64,15 @@ export class MemoryPath {
     this.#count(this.#seal(session, frame));
   }
 
+  /** Seals a path message and sends it by way of `path`. */
+  sendOnPath(session: Session, { remote }: Path, message: PathMessage): void {
+    const source = this.#host.linkRow(session.interface)?.mac;
+    if (source === undefined) return;
+    const macs = { destination: macOf(session.peer), source };
+    const nowhere = { address: '::' as Endpoint['address'], port: 0, local: new Uint8Array(16), localPort: 0 };
+    this.#count(this.#sealTo(session, remote, encodePathFrame(macs, nowhere, message)));
+  }
+
   #egress(interfaceName: string, frame: Uint8Array): Drop | undefined {
     const host = this.#host;
     if (frame.length < ETHERNET_HEADER_BYTES) return 'frame-malformed';
@@ -72,7 +91,11 @@ export class MemoryPath {
   #seal(session: Session, frame: Uint8Array): Drop | undefined {
     const host = this.#host;
     const endpoint = host.peerRow(session.interface, session.peer)?.endpoint;
-    if (endpoint === undefined) return 'no-endpoint';
+    return endpoint === undefined ? 'no-endpoint' : this.#sealTo(session, parseEndpoint(endpoint), frame);
+  }
+
+  #sealTo(session: Session, to: Endpoint, frame: Uint8Array): Drop | undefined {
+    const host = this.#host;
     const datagram = seal(session.sendKey, { sessionId: session.remoteId, counter: session.txPackets }, frame);
     session.txPackets++;
     session.txBytes += BigInt(frame.length);
@@ -80,10 +103,10 @@ export class MemoryPath {
     if (frame.length > 0) session.txDataLastMs = host.now();
     host.counters.txPackets++;
     host.counters.txBytes += BigInt(frame.length);
-    if (host.wire && host.endpoint) host.wire.send(host.endpoint, parseEndpoint(endpoint), datagram);
+    if (host.wire && host.endpoint) host.wire.send(host.endpoint, to, datagram);
     if (session.initiator && !session.rekeySent && host.now() >= session.rekeyAtMs) {
       session.rekeySent = true;
-      this.#tell({ type: 'rekey-due', interface: session.interface, localId: session.localId, peer: session.peer });
+      this.#tell({ type: 'rekey-due', ...about(session) });
     }
     return undefined;
   }
@@ -100,10 +123,14 @@ export class MemoryPath {
     if (frame === undefined) return 'auth';
     if (!session.window.accept(header.counter)) return 'replay';
     this.#authentic(session, frame);
+    this.#notePath(session, from);
     if (frame.length === 0) return undefined;
     if (frame.length < ETHERNET_HEADER_BYTES) return 'inner-malformed';
     const source = macText(frame.subarray(6, 12));
     if (host.peerOfMac(session.interface, source) !== session.peer) return 'inner-source';
+    if (Buffer.from(frame.subarray(12, 14)).readUInt16BE() === OMNI_ETHERTYPE_PATH) {
+      return this.#pathMessage(session, frame, from);
+    }
     session.rxDataLastMs = host.now();
     for (const listener of this.#frames) listener(session.interface, frame);
     return undefined;
@@ -119,12 +146,29 @@ export class MemoryPath {
     if (!session.unconfirmed) return;
     session.unconfirmed = false;
     host.sendOn.set(session.peer, session.localId);
-    this.#tell({ type: 'confirmed', interface: session.interface, localId: session.localId, peer: session.peer });
+    this.#tell({ type: 'confirmed', ...about(session) });
+  }
+
+  #notePath(session: Session, from: Endpoint): void {
+    const endpoint = this.#host.peerRow(session.interface, session.peer)?.endpoint;
+    if (endpoint === endpointText(from)) return;
+    this.#tell({ type: 'path-seen', ...about(session), path: { remote: from } });
+  }
+
+  #pathMessage(session: Session, frame: Uint8Array, from: Endpoint): Drop | undefined {
+    if (frame.length < ETHERNET_HEADER_BYTES + omniPathFrameLayout.size) return 'path';
+    const { kind, nonce } = decodeOmniPathFrame(frame, ETHERNET_HEADER_BYTES);
+    const name =
+      kind === OmniPathKind.challenge ? 'challenge' : kind === OmniPathKind.response ? 'response' : undefined;
+    if (name === undefined) return 'path';
+    const message: PathMessage = { kind: name, nonce, size: frame.length };
+    this.#tell({ type: 'path-message', ...about(session), path: { remote: from }, message });
+    return undefined;
   }
 
   #control(datagram: Uint8Array, from: Endpoint): Drop | undefined {
     const known = datagram[8] === OmniControl.initiation || datagram[8] === OmniControl.response;
-    if (!known || datagram[9] !== OMNI_PROTOCOL_VERSION) return 'control-invalid';
+    if (!known || datagram[9] !== OmniProtocol.classic) return 'control-invalid';
     this.#host.counters.controlPassed++;
     for (const listener of this.#controls) listener(datagram, from);
     return undefined;
@@ -139,6 +183,10 @@ export class MemoryPath {
     const { drops } = this.#host.counters;
     drops[drop] = (drops[drop] ?? 0n) + 1n;
   }
+}
+
+function about({ interface: name, localId, peer }: Session) {
+  return { interface: name, localId, peer };
 }
 
 export function subscribe<T>(listeners: Set<T>, listener: T): Stop {

@@ -3,6 +3,8 @@ import type { PublicKey } from '../../manifest/model.ts';
 import type {
   Endpoint,
   NewSession,
+  Path,
+  PathMessage,
   SessionEvent,
   SessionId,
   SessionPlane,
@@ -98,10 +100,31 @@ export class MemorySessions implements SessionPlane {
 
   /** Kept, and not used: handshakes do not pass through this engine. */
   async setMac1Keys(keys: readonly Uint8Array[]): Promise<void> {
-    if (keys.length === 0 || keys.length > 2 || keys.some(({ byteLength }) => byteLength !== 32)) {
-      throw new RangeError('mac1 keys are one or two of 32 bytes');
+    if (keys.length === 0 || keys.length > 4 || keys.some(({ byteLength }) => byteLength !== 32)) {
+      throw new RangeError('mac1 keys are one to four of 32 bytes');
     }
     this.#host.mac1Keys = keys.map((key) => Uint8Array.from(key));
+  }
+
+  /** Kept, and not used, as above. */
+  async setCookieSecrets(secrets: readonly Uint8Array[]): Promise<void> {
+    if (secrets.length > 2 || secrets.some(({ byteLength }) => byteLength !== 32)) {
+      throw new RangeError('cookie secrets are at most two of 32 bytes');
+    }
+    this.#host.cookieSecrets = secrets.map((secret) => Uint8Array.from(secret));
+  }
+
+  async expectAnswer(localId: SessionId, forMs: number): Promise<void> {
+    this.#host.pending.set(localId, this.now() + forMs);
+  }
+
+  async forgetAnswer(localId: SessionId): Promise<void> {
+    this.#host.pending.delete(localId);
+  }
+
+  async sendOnPath(peer: PublicKey, path: Path, message: PathMessage): Promise<void> {
+    const session = this.#host.sessions.get(this.#host.sendOn.get(peer) ?? 0n);
+    if (session !== undefined && session.expiresMs > this.now()) this.#path.sendOnPath(session, path, message);
   }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {

@@ -16,7 +16,13 @@ function configOf(
   keys: { readonly psk?: string; readonly nextPsk?: string } = {},
   cluster = 'warehouse',
 ): SessionConfig {
-  const timers = { rekeyAfterMs: 1, lifetimeMs: 2, handshakeTimeoutMs: 1, newSessionsPerSecondPerSource: 1 };
+  const timers = {
+    rekeyAfterMs: 1,
+    lifetimeMs: 2,
+    handshakeTimeoutMs: 1,
+    postQuantum: 'off' as const,
+    newSessionsPerSecondPerSource: 1,
+  };
   return { cluster, interface: 'omni0', port: 51820, ...timers, peers: new Map(), ...keys };
 }
 

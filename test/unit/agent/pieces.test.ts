@@ -253,7 +253,13 @@ describe('SessionShell', () => {
       now: () => clock.now(),
     });
     const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-    const timers = { rekeyAfterMs: 1, lifetimeMs: 2, handshakeTimeoutMs: 1, newSessionsPerSecondPerSource: 1 };
+    const timers = {
+      rekeyAfterMs: 1,
+      lifetimeMs: 2,
+      handshakeTimeoutMs: 1,
+      postQuantum: 'off' as const,
+      newSessionsPerSecondPerSource: 1,
+    };
     const config = { cluster: 'first', interface: 'omni0', port: 1, ...timers, peers: new Map() };
     shell.apply(config);
     shell.apply({ ...config, cluster: 'second' });

@@ -68,6 +68,7 @@ async function session(lab: Lab, id: bigint, n = 2): Promise<void> {
     peer: keyOf(n),
     initiator: true,
     unconfirmed: false,
+    hybrid: false,
     rekeyAfterMs: 1,
     lifetimeMs: 1_000_000,
   };

@@ -89,6 +89,7 @@ function session(peer: number, overrides: Partial<SessionState> = {}): SessionSt
     peer: keyOf(peer),
     initiator: true,
     unconfirmed: false,
+    hybrid: false,
     current: true,
     createdMs: CLOCK_MS - 72_000,
     rekeyAfterMs: CLOCK_MS + 48_000,

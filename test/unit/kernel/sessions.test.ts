@@ -38,7 +38,7 @@ function sending() {
   context.keys.set(peer, PEER);
   const keys = { receiveKey: new Uint8Array(32), sendKey: new Uint8Array(32) };
   const times = { rekeyAfterMs: 1, lifetimeMs: 2 };
-  const common = { interface: 'omni0', remoteId: 1n, peer: PEER, initiator: true, unconfirmed: false };
+  const common = { interface: 'omni0', remoteId: 1n, peer: PEER, initiator: true, unconfirmed: false, hybrid: false };
   const value = encodeSession({ ...common, ...keys, ...times, localId: OLD }, peer, 0n);
   session.update({ key: u64(OLD), value });
   send.update({ key: u64(peer), value: u64(OLD) });

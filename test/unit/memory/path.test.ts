@@ -38,8 +38,8 @@ class Pair {
         await plane.apply(step, signal);
     }
     const common = { interface: 'omni0', rekeyAfterMs: 100, lifetimeMs: 1_000, ...overrides };
-    const initiator = { initiator: true, unconfirmed: false };
-    const responder = { initiator: false, unconfirmed: true };
+    const initiator = { initiator: true, unconfirmed: false, hybrid: false };
+    const responder = { initiator: false, unconfirmed: true, hybrid: false };
     const [ofA, ofB] = [
       { localId: 10n, remoteId: 20n },
       { localId: 20n, remoteId: 10n },
@@ -87,6 +87,7 @@ describe('a frame', () => {
     expect(pair.frames).toEqual([]);
     expect((await pair.b.sessions.list())[0]).toMatchObject({
       unconfirmed: false,
+      hybrid: false,
       rxPackets: 1n,
       rxLastMs: 1_000,
       rxDataLastMs: 0,

@@ -65,6 +65,7 @@ export function session(peer: PublicKey, localId: bigint, remoteId: bigint): New
     peer,
     initiator: localId < remoteId,
     unconfirmed: false,
+    hybrid: false,
     receiveKey: new Uint8Array(32).fill(Number(localId)),
     sendKey: new Uint8Array(32).fill(Number(remoteId)),
     rekeyAfterMs: 120_000,

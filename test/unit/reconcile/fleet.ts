@@ -41,7 +41,7 @@ export function cluster(overrides: Partial<Cluster> & { readonly name?: string }
     subnets: ['10.77.0.0/16' as Cidr],
     interface: 'omni0',
     port: 51820,
-    sessions: { rekeyAfterMs: 120_000, lifetimeMs: 3_600_000, handshakeTimeoutMs: 5_000 },
+    sessions: { rekeyAfterMs: 120_000, lifetimeMs: 3_600_000, handshakeTimeoutMs: 5_000, postQuantum: 'off' },
     newSessionsPerSecondPerSource: 10,
     arpSuppression: true,
     revokedKeys: [],

@@ -77,6 +77,7 @@ function session(localId: bigint, changes: Partial<SessionState> = {}): SessionS
     peer: 'peer' as PublicKey,
     initiator: false,
     unconfirmed: false,
+    hybrid: false,
     current: false,
     createdMs: START,
     rekeyAfterMs: START + 120_000,

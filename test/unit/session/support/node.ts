@@ -172,6 +172,7 @@ export function configOf({ peers, hints, keepaliveMs, ...rest }: ConfigOptions):
     rekeyAfterMs: 120_000,
     lifetimeMs: 3_600_000,
     handshakeTimeoutMs: 5_000,
+    postQuantum: 'off',
     newSessionsPerSecondPerSource: 10,
     ...rest,
     peers: new Map(intents),

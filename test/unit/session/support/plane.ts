@@ -68,6 +68,7 @@ export class FakePlane implements SessionPlane {
       peer: session.peer,
       initiator: session.initiator,
       unconfirmed: session.unconfirmed,
+      hybrid: session.hybrid,
       createdMs: nowMs,
       rekeyAfterMs: nowMs + session.rekeyAfterMs,
       expiresMs: nowMs + session.lifetimeMs,
@@ -126,6 +127,10 @@ export class FakePlane implements SessionPlane {
 
   /** Handshakes go past this plane. */
   async setMac1Keys(): Promise<void> {}
+  async setCookieSecrets(): Promise<void> {}
+  async expectAnswer(): Promise<void> {}
+  async forgetAnswer(): Promise<void> {}
+  async sendOnPath(): Promise<void> {}
 
   onEvent(listener: (event: SessionEvent) => void): Stop {
     this.#listeners.add(listener);

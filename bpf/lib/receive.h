@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A data datagram's way in: session, replay window (a hint), tag, replay
+ * window, text, sender, omni0.
+ */
+#ifndef OMNI_RECEIVE_H
+#define OMNI_RECEIVE_H
+
+#include "aead.h"
+#include "inner.h"
+#include "replay.h"
+#include "session.h"
+#include "underlay.h"
+
+/* What is known of a datagram once its header was read. */
+struct receipt {
+	__u64 id;
+	__u64 counter;
+	__u64 now_ns;
+};
+
+/* Cuts off what lies behind the datagram (Ethernet padding). Returns 0, or -1. */
+static __always_inline int trim(struct xdp_md *ctx, __u32 payload_length)
+{
+	int surplus = packet_length(ctx) - UNDERLAY_PAYLOAD - payload_length;
+
+	return surplus > 0 && bpf_xdp_adjust_tail(ctx, -surplus) ? -1 : 0;
+}
+
+/* Verifies the tag with the session's key; the cipher is ready to decrypt afterwards. */
+static __always_inline int authenticate(struct xdp_md *ctx, const struct session_entry *session, __u64 counter,
+					struct chacha20 *cipher)
+{
+	chacha20_init(cipher, session->rx_key, counter);
+	return aead_verify(ctx, cipher, AEAD_AAD_LEN);
+}
+
+/* Accepts an authentic datagram's counter, once. Returns 0: seen before, or too old. */
+static __noinline int accept(struct session_entry *session, const struct receipt *receipt, __u32 inner_length)
+{
+	__u64 counter = receipt->counter, now_ns = receipt->now_ns;
+	int fresh;
+
+	bpf_spin_lock(&session->lock);
+	fresh = replay_fresh(session, counter);
+	if (fresh) {
+		replay_accept(session, counter);
+		session->rx_packets++;
+		session->rx_bytes += inner_length;
+		session->rx_last_ns = now_ns;
+		if (inner_length)
+			session->rx_data_last_ns = now_ns;
+	}
+	bpf_spin_unlock(&session->lock);
+	return fresh;
+}
+
+/* Authenticates, checks for replay, decrypts. Returns OMNI_DROP_NONE or a reason. */
+static __always_inline int open(struct xdp_md *ctx, struct session_entry *session, const struct receipt *receipt,
+			   __u32 inner_length)
+{
+	struct chacha20 cipher;
+
+	if (authenticate(ctx, session, receipt->counter, &cipher) != AEAD_OK)
+		return OMNI_DROP_AUTH;
+	if (!session_holds(&receipt->id, session))
+		return OMNI_DROP_SESSION_UNKNOWN;
+	if (!accept(session, receipt, inner_length))
+		return OMNI_DROP_REPLAY;
+	return aead_decrypt(ctx, &cipher) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
+}
+
+/* Hands the frame inside to omni0. */
+static __always_inline int deliver(struct xdp_md *ctx, __u64 peer, __u32 inner_length)
+{
+	if (inner_length < ETH_HLEN)
+		return drop(OMNI_DROP_INNER_MALFORMED);
+	if (!inner_source_allowed(ctx, peer))
+		return drop(OMNI_DROP_INNER_SOURCE);
+	if (bpf_xdp_adjust_head(ctx, OMNI_OVERHEAD_IPV4))
+		return drop(OMNI_DROP_INTERNAL);
+	stat_add(OMNI_STAT_RX_PACKETS, 1);
+	stat_add(OMNI_STAT_RX_BYTES, inner_length);
+	return bpf_redirect(config.ifindex_outer, 0);
+}
+
+static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagram *datagram)
+{
+	struct span message = packet_from(ctx, UNDERLAY_PAYLOAD);
+	struct omni_header *header = message.at;
+	struct session_entry *session;
+	struct receipt receipt;
+	__u32 inner_length;
+	__u64 peer;
+	int reason;
+
+	if ((void *)(header + 1) > message.end || datagram->length < sizeof(*header) ||
+	    datagram->length > sizeof(*header) + OMNI_MAX_FRAME)
+		return underlay_refuse(ctx, OMNI_DROP_TRUNCATED);
+	inner_length = datagram->length - sizeof(*header);
+	receipt.id = header->session_id;
+	receipt.counter = header->counter;
+
+	session = bpf_map_lookup_elem(&session_map, &receipt.id);
+	if (!session)
+		return underlay_refuse(ctx, OMNI_DROP_SESSION_UNKNOWN);
+	receipt.now_ns = bpf_ktime_get_boot_ns();
+	if (session_expired(session, receipt.now_ns))
+		return drop(OMNI_DROP_SESSION_EXPIRED);
+	if (!replay_fresh(session, receipt.counter))
+		return drop(OMNI_DROP_REPLAY);
+	if (trim(ctx, datagram->length))
+		return drop(OMNI_DROP_INTERNAL);
+
+	reason = open(ctx, session, &receipt, inner_length);
+	if (reason)
+		return drop(reason);
+	peer = session->peer;
+	session_check_confirm(session, receipt.id);
+	if (!inner_length) {
+		stat_add(OMNI_STAT_RX_PACKETS, 1);
+		return XDP_DROP;
+	}
+	return deliver(ctx, peer, inner_length);
+}
+
+#endif /* OMNI_RECEIVE_H */
