@@ -91,7 +91,10 @@ export class ClusterSessions {
     const peer = this.#members.get(event.peer)?.peer;
     switch (event.type) {
       case 'frame-without-session':
-        if (peer === undefined) return this.#services.frameDropped();
+        if (peer === undefined) {
+          this.#services.frameDropped();
+          break;
+        }
         this.#services.queues.push(peer, event.frame);
         peer.dispatch({ type: 'frame' });
         break;

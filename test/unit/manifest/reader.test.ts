@@ -47,7 +47,7 @@ spec:
     subnets: ['10.77.0.0/16', 'fd77::/64'],
     interface: 'omni0',
     port: 51820,
-    sessions: { rekeyAfterMs: 120_000, lifetimeMs: 3_600_000, handshakeTimeoutMs: 5_000 },
+    sessions: { rekeyAfterMs: 120_000, lifetimeMs: 3_600_000, handshakeTimeoutMs: 5_000, postQuantum: 'off' },
     newSessionsPerSecondPerSource: 10,
     arpSuppression: true,
     revokedKeys: [],
