@@ -49,8 +49,8 @@ export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'map
   const value = encodeGateEntry({
     mac1Count: gate.mac1Keys.length,
     cookieCount: gate.cookieSecrets.length,
-    mac1Keys: Buffer.concat(gate.mac1Keys, OMNI_MAC1_KEYS * KEY_LEN),
-    cookieSecrets: Buffer.concat(gate.cookieSecrets, OMNI_COOKIE_SECRETS * KEY_LEN),
+    mac1Keys: inRow(gate.mac1Keys, OMNI_MAC1_KEYS),
+    cookieSecrets: inRow(gate.cookieSecrets, OMNI_COOKIE_SECRETS),
   });
   const found = calls.read(object, () => overlay.maps.gate.lookup({ key: ONE_KEY }));
   try {
@@ -61,4 +61,11 @@ export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'map
     found?.fill(0);
     value.fill(0);
   }
+}
+
+/** Zeros fill the places that no key takes. (Buffer.concat ignores the length that it is given for an empty list.) */
+function inRow(keys: readonly Uint8Array[], places: number): Uint8Array {
+  const row = new Uint8Array(places * KEY_LEN);
+  for (const [at, key] of keys.entries()) row.set(key, at * KEY_LEN);
+  return row;
 }
