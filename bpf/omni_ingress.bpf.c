@@ -26,7 +26,7 @@ int omni_ingress(struct xdp_md *ctx)
 	case UNDERLAY_OURS:
 		break;
 	}
-	message = packet_from(ctx, UNDERLAY_PAYLOAD);
+	message = packet_from(ctx, datagram.payload);
 	if (message.at + sizeof(__u64) > message.end || datagram.length < sizeof(struct omni_control_header))
 		return underlay_refuse(ctx, OMNI_DROP_TRUNCATED);
 	if (*(__u64 *)message.at == 0)

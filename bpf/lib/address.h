@@ -36,6 +36,29 @@ static __always_inline __be32 address_ipv4(const struct omni_address *address)
 	return ((const __u32 *)address)[3];
 }
 
+/* What one owner of IPv6 addresses has at least (RFC 6177): its first 64 bits. */
+static __always_inline struct omni_address address_prefix64(const struct omni_address *address)
+{
+	struct omni_address prefix = {};
+
+	__builtin_memcpy(&prefix, address, sizeof(prefix) / 2);
+	return prefix;
+}
+
+static __always_inline int address_equal(const struct omni_address *a, const struct omni_address *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
+}
+
+static __always_inline int address_is_unspecified(const struct omni_address *address)
+{
+	const __u32 *words = (const __u32 *)address;
+
+	return (words[0] | words[1] | words[2] | words[3]) == 0;
+}
+
 static __always_inline int mac_equal(const __u8 *a, const __u8 *b)
 {
 	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;

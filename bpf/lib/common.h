@@ -20,6 +20,9 @@
 #ifndef AF_INET
 #define AF_INET 2
 #endif
+#ifndef AF_INET6
+#define AF_INET6 10
+#endif
 
 /*
  * A function that the verifier checks once by itself, for all callers, rather

@@ -32,14 +32,14 @@ _Static_assert(OMNI_INITIATION_LEN - MAC1_OFFSET == 2 * BLOCK_LEN, "mac1 covers 
 _Static_assert(OMNI_RESPONSE_LEN - MAC1_OFFSET == BLOCK_LEN + QUARTER_LEN, "and 80 bytes of a response");
 
 /* mac1: BLAKE2s-128 of what precedes it, under `key`. */
-static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length, const __u8 *key)
+static __noinline int control_mac1_valid(struct xdp_md *ctx, const struct datagram *datagram, const __u8 *key)
 {
-	struct span message = packet_from(ctx, UNDERLAY_PAYLOAD);
+	struct span message = packet_from(ctx, datagram->payload);
 	struct blake2s hash;
 	struct block scratch;
 
 	blake2s_init_keyed(&hash, key, &scratch);
-	if (length == OMNI_INITIATION_LEN) {
+	if (datagram->length == OMNI_INITIATION_LEN) {
 		if (message.at + OMNI_INITIATION_LEN > message.end)
 			return 0;
 		blake2s_compress(&hash, message.at, BLOCK_LEN);
@@ -58,7 +58,7 @@ static __noinline int control_mac1_valid(struct xdp_md *ctx, __u32 length, const
 }
 
 /* Whether the sender knows a key that only members can know. More than one is there, and is tried, while keys change. */
-static __always_inline int control_authentic(struct xdp_md *ctx, __u32 length)
+static __always_inline int control_authentic(struct xdp_md *ctx, const struct datagram *datagram)
 {
 	__u32 zero = 0;
 	const struct gate_entry *gate = bpf_map_lookup_elem(&gate_map, &zero);
@@ -69,7 +69,7 @@ static __always_inline int control_authentic(struct xdp_md *ctx, __u32 length)
 	for (__u32 i = 0; i < OMNI_MAC1_KEYS; i++) {
 		if (i >= gate->mac1_count)
 			return 0;
-		if (control_mac1_valid(ctx, length, gate->mac1_keys + 32 * i))
+		if (control_mac1_valid(ctx, datagram, gate->mac1_keys + 32 * i))
 			return 1;
 	}
 	return 0;
@@ -78,7 +78,7 @@ static __always_inline int control_authentic(struct xdp_md *ctx, __u32 length)
 /* The verdict on a datagram whose session id is 0. */
 static __always_inline int control_verdict(struct xdp_md *ctx, const struct datagram *datagram)
 {
-	struct span message = packet_from(ctx, UNDERLAY_PAYLOAD);
+	struct span message = packet_from(ctx, datagram->payload);
 	struct omni_control_header *header = message.at;
 	struct omni_address source;
 	__u8 type;
@@ -90,10 +90,10 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	    header->reserved[0] | header->reserved[1] | header->reserved[2] | header->reserved[3] |
 	    header->reserved[4] | header->reserved[5])
 		return underlay_refuse(ctx, OMNI_DROP_CONTROL_INVALID);
-	if (!control_authentic(ctx, datagram->length))
+	if (!control_authentic(ctx, datagram))
 		return underlay_refuse(ctx, OMNI_DROP_MAC1);
 
-	source = address_from_ipv4(datagram->source);
+	source = address_is_ipv4(&datagram->source) ? datagram->source : address_prefix64(&datagram->source);
 	if (type == OMNI_CONTROL_INITIATION &&
 	    !ratelimit_take(&source, config.new_sessions_per_second, bpf_ktime_get_boot_ns()))
 		return drop(OMNI_DROP_RATELIMIT);

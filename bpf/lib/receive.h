@@ -19,11 +19,20 @@ struct receipt {
 	__u64 now_ns;
 };
 
-/* Cuts off what lies behind the datagram (Ethernet padding). Returns 0, or -1. */
-static __always_inline int trim(struct xdp_md *ctx, __u32 payload_length)
+/*
+ * Cuts off what lies before and behind the datagram: what IPv6's header is
+ * longer than IPv4's, so that lib/aead.h finds every text at one offset, and
+ * Ethernet padding. From here on the packet is nothing for the stack. Returns
+ * 0, or -1.
+ */
+static __always_inline int trim(struct xdp_md *ctx, const struct datagram *datagram)
 {
-	int surplus = packet_length(ctx) - UNDERLAY_PAYLOAD - payload_length;
+	int surplus;
 
+	if (datagram->payload != UNDERLAY_PAYLOAD_IPV4 &&
+	    bpf_xdp_adjust_head(ctx, UNDERLAY_PAYLOAD_IPV6 - UNDERLAY_PAYLOAD_IPV4))
+		return -1;
+	surplus = packet_length(ctx) - UNDERLAY_PAYLOAD_IPV4 - datagram->length;
 	return surplus > 0 && bpf_xdp_adjust_tail(ctx, -surplus) ? -1 : 0;
 }
 
@@ -86,7 +95,7 @@ static __always_inline int deliver(struct xdp_md *ctx, __u64 peer, __u32 inner_l
 
 static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagram *datagram)
 {
-	struct span message = packet_from(ctx, UNDERLAY_PAYLOAD);
+	struct span message = packet_from(ctx, datagram->payload);
 	struct omni_header *header = message.at;
 	struct session_entry *session;
 	struct receipt receipt;
@@ -109,7 +118,7 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 		return drop(OMNI_DROP_SESSION_EXPIRED);
 	if (!replay_fresh(session, receipt.counter))
 		return drop(OMNI_DROP_REPLAY);
-	if (trim(ctx, datagram->length))
+	if (trim(ctx, datagram))
 		return drop(OMNI_DROP_INTERNAL);
 
 	reason = open(ctx, session, &receipt, inner_length);
