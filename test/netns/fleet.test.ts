@@ -5,6 +5,7 @@ import { parsePing, ping } from '../../lab/ping.ts';
 import { must, run, sleep, until } from '../../lab/shell.ts';
 import type { Status } from '../../src/agent/api.ts';
 import { dropsBy, sample, scrape } from './metrics.ts';
+import { asNobody, inNobodysCheckout } from './nobody.ts';
 import { datagrams } from './pcap.ts';
 
 /*
@@ -255,11 +256,10 @@ describe('commits', () => {
   });
 
   it('omni diff --rev tells, without an agent and without root, what the commit did', async () => {
-    const argv = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
     await must(['chmod', 'a+rx', lab.folder]);
     const command = [
       process.execPath,
-      new URL('../../dist/src/cli/main.js', import.meta.url).pathname,
+      inNobodysCheckout(new URL('../../dist/src/cli/main.js', import.meta.url).pathname),
       'diff',
       '--rev',
       'HEAD~1..HEAD',
@@ -268,18 +268,8 @@ describe('commits', () => {
       '--node',
       'robot-1',
     ];
-    const result = await run(
-      [
-        ...argv,
-        'env',
-        'HOME=/nonexistent',
-        'GIT_CONFIG_COUNT=1',
-        'GIT_CONFIG_KEY_0=safe.directory',
-        'GIT_CONFIG_VALUE_0=*',
-        ...command,
-      ],
-      { cwd: fleet.checkout },
-    );
+    const trust = ['GIT_CONFIG_COUNT=1', 'GIT_CONFIG_KEY_0=safe.directory', 'GIT_CONFIG_VALUE_0=*'];
+    const result = await run(asNobody(['env', 'HOME=/nonexistent', ...trust, ...command]), { cwd: fleet.checkout });
     expect(result.stderr).toBe('');
     expect(result.status).toBe(1);
     expect(result.stdout).toContain('peer/robot-3');

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clusterDocument, makeIdentity, robotDocuments } from '../../lab/fleet.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { Background, must, until } from '../../lab/shell.ts';
+import { asNobody, inNobodysCheckout } from './nobody.ts';
 
 /*
  * What an agent refuses: a clear message on stderr, exit 2, and nothing touched: no omni0, no pins, no routes of ours.
@@ -12,6 +13,7 @@ import { Background, must, until } from '../../lab/shell.ts';
 let lab: Lab;
 let host: Host;
 let fleet: string;
+const MAIN = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
 
 beforeAll(async () => {
   lab = await Lab.open({ name: 'omniref', hosts: ['robot-1'], git: true });
@@ -28,12 +30,10 @@ afterEach(() => host.stopAgent());
 /** Runs an agent that is expected to end by itself. */
 async function refused(
   argv: readonly string[],
-  prefix: readonly string[] = [],
+  as: (command: readonly string[]) => readonly string[] = (command) => command,
+  main = MAIN,
 ): Promise<{ status: number; text: string }> {
-  const main = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
-  const agent = new Background(
-    host.inside([...prefix, process.execPath, main, 'agent', ...host.agentArguments(), ...argv]),
-  );
+  const agent = new Background(host.inside(as([process.execPath, main, 'agent', ...host.agentArguments(), ...argv])));
   const timer = setTimeout(() => void agent.stop('SIGKILL'), 20_000);
   const status = await agent.wait();
   clearTimeout(timer);
@@ -49,20 +49,15 @@ async function untouched(): Promise<void> {
 describe('an agent refuses to start', () => {
   it('without root or capabilities, naming those that are missing', async () => {
     await chmod(lab.folder, 0o755);
-    const result = await refused(
-      ['--source', fleet],
-      ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'],
-    );
+    const result = await refused(['--source', fleet], asNobody, inNobodysCheckout(MAIN));
     expect(result.status, result.text).toBe(2);
     expect(result.text).toMatch(/CAP_NET_ADMIN|identity\.key/);
     await untouched();
   });
 
   it('with root but without CAP_NET_ADMIN', async () => {
-    const result = await refused(
-      ['--source', fleet],
-      ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin', '--'],
-    );
+    const without = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin', '--'];
+    const result = await refused(['--source', fleet], (command) => [...without, ...command]);
     expect(result.status, result.text).toBe(2);
     expect(result.text).toContain('CAP_NET_ADMIN');
     await untouched();
