@@ -220,7 +220,13 @@ export interface RolloutReport {
     readonly probes: readonly ProbeReport[];
   };
   /** A valid newer revision that is not tried now, and what keeps it. */
-  readonly waiting?: { readonly revision: Revision; readonly reason: string; readonly message: string };
+  readonly waiting?: {
+    readonly revision: Revision;
+    /** A guard, a quarantine or an error in it keeps it out; else it waits for its time. */
+    readonly refused: boolean;
+    readonly reason: string;
+    readonly message: string;
+  };
   /** Newest first, like `history`. */
   readonly quarantined: readonly Quarantined[];
   readonly history: readonly HistoryEntry[];

@@ -3,7 +3,7 @@ import { ExitCode, OmniError } from '../errors.ts';
 import { usageError } from './errors.ts';
 import { shortRevision } from './format.ts';
 import { isNamed } from './rollout.ts';
-import { isRefusal, shortId } from './verdict.ts';
+import { shortId } from './verdict.ts';
 import type { ObjectView } from './views/objects.ts';
 import { type StatusView, trialWords } from './views/rollout.ts';
 
@@ -120,7 +120,7 @@ function judgeRevision(wanted: string, status: StatusView | undefined): Judgemen
     return { met: false, short: 'it is on trial', full: `it is on trial: ${trialWords(trial)}` };
   }
   if (waiting !== undefined && isNamed(waiting.revision, wanted)) {
-    const how = isRefusal(waiting.reason) ? 'it is refused' : 'it waits';
+    const how = waiting.refused ? 'it is refused' : 'it waits';
     return { met: false, short: `${how} (${waiting.reason})`, full: `${how}: ${waiting.reason}: ${waiting.message}` };
   }
   const good = lastKnownGood === undefined ? 'none yet' : shortRevision(lastKnownGood.label);

@@ -29,8 +29,8 @@ export function newerConclusion(
   const [newest] = history;
   // What was just rolled back is kept out by its quarantine from then on: how it ended says more.
   if (waiting !== undefined && waiting.revision.id !== newest?.revision.id) {
-    const { revision, reason, message } = waiting;
-    return { revision, verdict: { outcome: isRefusal(reason) ? 'refused' : 'waiting', reason, message }, ready };
+    const { revision, refused, reason, message } = waiting;
+    return { revision, verdict: { outcome: refused ? 'refused' : 'waiting', reason, message }, ready };
   }
   if (newest === undefined || newest.revision.id === preempted.id || newest.outcome === 'preempted') return undefined;
   if (Date.parse(newest.at) < sinceMs) return undefined;
@@ -120,22 +120,6 @@ const WAITS: Readonly<Record<string, string>> = {
   Held: 'Run `omni release` to let it through.',
   Suspended: 'Run `omni resume` to let it through.',
 };
-
-/** What passes by itself, or when a person says so; every other reason that keeps a revision out is a refusal. */
-const GATES: ReadonlySet<string> = new Set([
-  'Held',
-  'Suspended',
-  'OutsideWindow',
-  'ClockNotSet',
-  'Busy',
-  'NotMeasured',
-  'StateNotSaved',
-]);
-
-/** Whether this reason to keep a revision from being tried is a guard's, a quarantine's, or an error in it. */
-export function isRefusal(reason: string): boolean {
-  return !GATES.has(reason);
-}
 
 /** As many digits as the command line takes for a revision. */
 export function shortId(id: string): string {

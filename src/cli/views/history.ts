@@ -1,7 +1,6 @@
 import { ageOf, humanTook, shortDigests, shortRevision } from '../format.ts';
 import type { Tone } from '../style.ts';
 import type { Cell, Column } from '../table.ts';
-import { isRefusal } from '../verdict.ts';
 import { QUARANTINED, type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
 
 const SIGNER = 'SIGNED BY';
@@ -34,8 +33,8 @@ export function historyItems({ rollout, revision }: StatusView): readonly Histor
   const entries: Omit<HistoryItem, 'marks'>[] = [];
   // What is quarantined has its entry below.
   if (waiting !== undefined && waiting.reason !== QUARANTINED) {
-    const { reason, message } = waiting;
-    const outcome = isRefusal(reason) ? 'refused' : 'waiting';
+    const { refused, reason, message } = waiting;
+    const outcome = refused ? 'refused' : 'waiting';
     entries.push({ revision: waiting.revision, outcome, message: `${reason}: ${message}` });
   }
   if (trial !== undefined) {

@@ -1,7 +1,6 @@
 import type { Json, RolloutReport, Status } from '../../agent/api.ts';
 import { ageOf, clockTime, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import { plural } from '../text.ts';
-import { isRefusal } from '../verdict.ts';
 import type { Field } from './fields.ts';
 
 /** The reason why a revision that was rolled back is not tried again. */
@@ -87,9 +86,9 @@ export function rolloutFields({ rollout, revision }: StatusView, nowMs: number):
 /** A quarantine has a line of its own. */
 function waitingField(waiting: RolloutView['waiting']): Field {
   if (waiting === undefined || waiting.reason === QUARANTINED) return undefined;
-  const { revision, reason, message } = waiting;
+  const { revision, refused, reason, message } = waiting;
   const text = `${shortRevision(revision.label)}: ${reason}: ${shortDigests(message)}`;
-  return isRefusal(reason) ? { name: 'Refused', text, tone: 'bad' } : { name: 'Waiting', text, tone: 'warn' };
+  return refused ? { name: 'Refused', text, tone: 'bad' } : { name: 'Waiting', text, tone: 'warn' };
 }
 
 function revokedWords(revoked: RolloutView['revoked']): string {
@@ -115,6 +114,6 @@ function lastGoodField(good: RolloutView['lastKnownGood'], applied: RevisionView
 export function nextWords({ trial, waiting }: RolloutView): string | undefined {
   if (trial !== undefined) return `${shortRevision(trial.revision.label)} is tried now`;
   if (waiting === undefined) return undefined;
-  const verb = isRefusal(waiting.reason) ? 'is refused' : 'still waits';
+  const verb = waiting.refused ? 'is refused' : 'still waits';
   return `${shortRevision(waiting.revision.label)} ${verb}: ${waiting.reason}: ${waiting.message}`;
 }

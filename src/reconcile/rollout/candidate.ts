@@ -118,7 +118,8 @@ function obstacleOf(record: RolloutRecord, { intent }: Candidate, gate: GateAnsw
 }
 
 function wait(draft: Draft, candidate: Candidate, waiting: Waiting, facts?: Facts): void {
-  const obstacle = { reason: waiting.reason, message: waiting.message, since: sinceOf(draft, candidate, waiting) };
+  const { reason, message } = waiting;
+  const obstacle = { refused: false, reason, message, since: sinceOf(draft, candidate, waiting) };
   const stage: Stage = { at: 'waiting', ...obstacle, recheckAtMs: draft.nowMs + waiting.recheckMs };
   if (candidate.obstacle?.reason !== waiting.reason) {
     say(draft, 'Normal', waiting.reason, `${candidate.revision.label} waits: ${waiting.message}`);
@@ -147,7 +148,7 @@ function isSame(a: Revocation, b: Revocation): boolean {
 }
 
 function refuse(draft: Draft, candidate: Candidate, { reason, message }: Block): void {
-  const obstacle = { reason, message, since: sinceOf(draft, candidate, { reason }) };
+  const obstacle = { refused: true, reason, message, since: sinceOf(draft, candidate, { reason }) };
   if (candidate.obstacle?.reason !== reason) {
     say(draft, 'Warning', reason, `${candidate.revision.label} is refused: ${message}`);
   }

@@ -13,6 +13,8 @@ export type Intent = 'follow' | 'return';
 
 /** Why a candidate is not tried now, or not at all. `since`: RFC 3339. */
 export interface Obstacle {
+  /** A guard, a quarantine or an error in it keeps it out; else it only waits. */
+  readonly refused: boolean;
   readonly reason: string;
   readonly message: string;
   readonly since: string;

@@ -1,4 +1,4 @@
-import type { Moment, ProbeResult, RolloutState } from './model.ts';
+import type { Moment, Obstacle, ProbeResult, RolloutState } from './model.ts';
 import type { HistoryEntry, Hold, Quarantined, RevisionInfo, Revocation, Suspension } from './record.ts';
 
 /** Which revision this node trusts, and why not another: for people. */
@@ -10,7 +10,7 @@ export interface RolloutView {
     readonly remainingMs: number;
     readonly probes: readonly ({ readonly id: string } & ProbeResult)[];
   };
-  readonly waiting?: { readonly revision: RevisionInfo; readonly reason: string; readonly message: string };
+  readonly waiting?: Readonly<Pick<Obstacle, 'refused' | 'reason' | 'message'>> & { readonly revision: RevisionInfo };
   /** Newest first. */
   readonly quarantined: readonly Quarantined[];
   readonly history: readonly HistoryEntry[];
@@ -34,7 +34,12 @@ export function viewOf({ record, trial, candidate }: RolloutState, { nowMs }: Pi
     }),
     ...(candidate &&
       obstacle && {
-        waiting: { revision: candidate.revision, reason: obstacle.reason, message: obstacle.message },
+        waiting: {
+          revision: candidate.revision,
+          refused: obstacle.refused,
+          reason: obstacle.reason,
+          message: obstacle.message,
+        },
       }),
     quarantined: quarantined.toReversed(),
     history: history.toReversed(),

@@ -146,7 +146,7 @@ export function quarantinedStage(
 ): Extract<Stage, { readonly at: 'refused' }> {
   const entry = quarantineOf(record, id);
   const message = `${entry?.reason ?? ''}: ${entry?.message ?? ''}`;
-  return { at: 'refused', reason: 'RevisionQuarantined', message, since: entry?.at ?? '' };
+  return { at: 'refused', refused: true, reason: 'RevisionQuarantined', message, since: entry?.at ?? '' };
 }
 
 /** A newer revision came first. */

@@ -158,7 +158,7 @@ export const ON_TRIAL: RolloutReport = {
 /** Nothing new gets in. */
 export const HELD: RolloutReport = {
   ...ROLLOUT,
-  waiting: { revision: NEWER, reason: 'Held', message: 'mission 12, until 2026-03-01T18:30:00Z' },
+  waiting: { revision: NEWER, refused: false, reason: 'Held', message: 'mission 12, until 2026-03-01T18:30:00Z' },
   hold: { reason: 'mission 12', since: ago(600), until: ago(-23_400) },
   suspension: { reason: 'mast is being painted', since: ago(7_200) },
 };

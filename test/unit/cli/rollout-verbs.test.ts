@@ -69,7 +69,7 @@ describe('status shows the rollout', () => {
     const { trial: _, ...after } = ON_TRIAL;
     const refused = (reason: string, revision = NEWER): Status => ({
       ...READY,
-      rollout: { ...after, waiting: { revision, reason, message: 'because' } },
+      rollout: { ...after, waiting: { revision, refused: true, reason, message: 'because' } },
     });
     const blocked = await ask(['status'], { status: refused('PruneBlocked') });
     expect(blocked.stdout).toMatch(/^Refused: +main@sha1:dddddddd: PruneBlocked: because$/m);
@@ -83,7 +83,7 @@ describe('status shows the rollout', () => {
   it.each(['OutsideWindow', 'ClockNotSet', 'Busy', 'NotMeasured', 'StateNotSaved'])(
     'calls what passes by itself no refusal: %s',
     async (reason) => {
-      const waiting = { revision: NEWER, reason, message: 'because' };
+      const waiting = { revision: NEWER, refused: false, reason, message: 'because' };
       const { stdout } = await ask(['status'], { status: { ...READY, rollout: { ...HELD, waiting } } });
       expect(stdout).toMatch(new RegExp(`^Waiting: +main@sha1:dddddddd: ${reason}: because$`, 'm'));
     },
@@ -206,7 +206,9 @@ describe('the verdict', () => {
     rollout: {
       ...(outcome === 'good'
         ? {}
-        : { waiting: { revision: NEWER, reason: 'RevisionQuarantined', message: 'it was rolled back' } }),
+        : {
+            waiting: { revision: NEWER, refused: true, reason: 'RevisionQuarantined', message: 'it was rolled back' },
+          }),
       history: [{ revision: NEWER, outcome, message: 'so it ended', at, tookMs: 1 }],
       quarantined: [],
       revoked: [],
