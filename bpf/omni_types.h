@@ -157,14 +157,14 @@ struct session_entry {
 	__u64 rx_packets;		/* authentic datagrams, keepalives included */
 	__u64 rx_bytes;			/* inner bytes */
 	__u64 rx_last_ns;		/* last authentic datagram */
-	__u64 rx_data_last_ns;		/* last one that carried a frame */
+	__u64 rx_data_last_ns;		/* last one that carried a frame of the stack's: path frames are none */
 	__u64 replay_latest;		/* highest counter accepted so far */
 	__u64 replay_window[OMNI_REPLAY_WORDS];
 
 	__u64 tx_counter;		/* the next counter; atomic fetch-and-add; = datagrams sent */
 	__u64 tx_bytes;			/* inner bytes; atomic */
 	__u64 tx_last_ns;
-	__u64 tx_data_last_ns;
+	__u64 tx_data_last_ns;		/* likewise */
 };
 
 /* --- peer_map: HASH  u64 peer -> peer_entry (written by user space only) - */
@@ -304,7 +304,7 @@ struct path_entry {
 enum omni_event_type {
 	OMNI_EVENT_REKEY_DUE = 1,	/* initiator sent on a session older than rekey_after_ns */
 	OMNI_EVENT_CONFIRMED = 2,	/* first authentic datagram on an unconfirmed session; send_map was flipped */
-	OMNI_EVENT_PATH_SEEN = 3,	/* omni_path_event: an authentic datagram came from elsewhere than the peer's endpoint */
+	OMNI_EVENT_PATH_SEEN = 3,	/* omni_path_event: an authentic datagram, no path frame, came from elsewhere than the peer's endpoint */
 	OMNI_EVENT_PATH_MESSAGE = 4,	/* omni_path_event: a challenge or a response */
 };
 

@@ -161,7 +161,7 @@ export interface SessionState {
   readonly txBytes: bigint;
   readonly rxPackets: bigint;
   readonly rxBytes: bigint;
-  /** 0 = never. `Data`: datagrams that carried a frame, keepalives excluded. */
+  /** 0 = never. `Data`: datagrams that carried a frame of the stack's; keepalives and path messages excluded. */
   readonly txLastMs: number;
   readonly txDataLastMs: number;
   readonly rxLastMs: number;
@@ -179,7 +179,11 @@ export type SessionEvent =
     }
   | { readonly type: 'rekey-due'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
   | { readonly type: 'confirmed'; readonly interface: string; readonly localId: SessionId; readonly peer: PublicKey }
-  /** An authentic datagram came from elsewhere than the peer's endpoint. At most twenty a second and peer; one a second while it stays there. */
+  /**
+   * An authentic datagram came from elsewhere than the peer's endpoint: a frame or a keepalive, for path messages tell of
+   * their path themselves, and are no sign that traffic moved. At most twenty a second and peer; one a second while it
+   * stays there.
+   */
   | {
       readonly type: 'path-seen';
       readonly interface: string;

@@ -70,7 +70,7 @@ export class MemoryPath {
     if (source === undefined) return;
     const macs = { destination: macOf(session.peer), source };
     const nowhere = { address: '::' as Endpoint['address'], port: 0, local: new Uint8Array(16), localPort: 0 };
-    this.#count(this.#sealTo(session, remote, encodePathFrame(macs, nowhere, message)));
+    this.#count(this.#sealTo(session, remote, encodePathFrame(macs, nowhere, message), false));
   }
 
   #egress(interfaceName: string, frame: Uint8Array): Drop | undefined {
@@ -91,16 +91,19 @@ export class MemoryPath {
   #seal(session: Session, frame: Uint8Array): Drop | undefined {
     const host = this.#host;
     const endpoint = host.peerRow(session.interface, session.peer)?.endpoint;
-    return endpoint === undefined ? 'no-endpoint' : this.#sealTo(session, parseEndpoint(endpoint), frame);
+    return endpoint === undefined
+      ? 'no-endpoint'
+      : this.#sealTo(session, parseEndpoint(endpoint), frame, frame.length > 0);
   }
 
-  #sealTo(session: Session, to: Endpoint, frame: Uint8Array): Drop | undefined {
+  /** `data`: what it carries is the stack's. */
+  #sealTo(session: Session, to: Endpoint, frame: Uint8Array, data: boolean): Drop | undefined {
     const host = this.#host;
     const datagram = seal(session.sendKey, { sessionId: session.remoteId, counter: session.txPackets }, frame);
     session.txPackets++;
     session.txBytes += BigInt(frame.length);
     session.txLastMs = host.now();
-    if (frame.length > 0) session.txDataLastMs = host.now();
+    if (data) session.txDataLastMs = host.now();
     host.counters.txPackets++;
     host.counters.txBytes += BigInt(frame.length);
     if (host.wire && host.endpoint) host.wire.send(host.endpoint, to, datagram);
@@ -123,14 +126,14 @@ export class MemoryPath {
     if (frame === undefined) return 'auth';
     if (!session.window.accept(header.counter)) return 'replay';
     this.#authentic(session, frame);
-    this.#notePath(session, from);
+    const isFrame = frame.length >= ETHERNET_HEADER_BYTES;
+    const isPathMessage = isFrame && Buffer.from(frame.subarray(12, 14)).readUInt16BE() === OMNI_ETHERTYPE_PATH;
+    if (!isPathMessage) this.#notePath(session, from);
     if (frame.length === 0) return undefined;
-    if (frame.length < ETHERNET_HEADER_BYTES) return 'inner-malformed';
+    if (!isFrame) return 'inner-malformed';
     const source = macText(frame.subarray(6, 12));
     if (host.peerOfMac(session.interface, source) !== session.peer) return 'inner-source';
-    if (Buffer.from(frame.subarray(12, 14)).readUInt16BE() === OMNI_ETHERTYPE_PATH) {
-      return this.#pathMessage(session, frame, from);
-    }
+    if (isPathMessage) return this.#pathMessage(session, frame, from);
     session.rxDataLastMs = host.now();
     for (const listener of this.#frames) listener(session.interface, frame);
     return undefined;
