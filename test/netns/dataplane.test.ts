@@ -3,6 +3,7 @@ import { appendFile, cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Host, Lab } from '../../lab/lab.ts';
+import { datagrams } from '../../lab/pcap.ts';
 import { Background, must, run, until } from '../../lab/shell.ts';
 import { macOf } from '../../src/manifest/keys.ts';
 import type { Cidr, IpAddress } from '../../src/manifest/model.ts';
@@ -23,7 +24,6 @@ import {
   sessionPair,
   startPlane,
 } from './dataplane-fixture.ts';
-import { datagrams } from './pcap.ts';
 
 /*
  *   odp-a: omni0 = omni0x ═XDP═ eth0 ───── eth0 ═XDP═ omni0x = omni0 :odp-b

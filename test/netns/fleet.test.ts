@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterDocument, FleetRepository, makeIdentity, ready, robotDocuments } from '../../lab/fleet.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
+import { datagrams } from '../../lab/pcap.ts';
 import { parsePing, ping } from '../../lab/ping.ts';
 import { must, run, sleep, until } from '../../lab/shell.ts';
 import type { Status } from '../../src/agent/api.ts';
 import { dropsBy, sample, scrape } from './metrics.ts';
 import { asNobody, inNobodysCheckout } from './nobody.ts';
-import { datagrams } from './pcap.ts';
 
 /*
  * Three robots follow one repository over git's own transport. robot-1 and robot-2 are in the first commit, robot-3

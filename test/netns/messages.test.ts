@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Host, Lab } from '../../lab/lab.ts';
+import { datagrams } from '../../lab/pcap.ts';
 import { run, until } from '../../lab/shell.ts';
 import { Echo } from '../../src/agent/peers/echo.ts';
 import { Mailbox } from '../../src/agent/peers/mailbox.ts';
@@ -7,7 +8,6 @@ import { macOf } from '../../src/manifest/keys.ts';
 import type { IpAddress } from '../../src/manifest/model.ts';
 import type { PeerMessage } from '../../src/reconcile/dataplane.ts';
 import { converge, freshKey, INTERFACE, installPair, type Node, rowsOf, startPlane } from './dataplane-fixture.ts';
-import { datagrams } from './pcap.ts';
 
 /*
  * Agents' messages through two kernel data planes: out of omni0 as the stack's frames, encrypted over a bridge, and in
