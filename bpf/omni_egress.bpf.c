@@ -30,10 +30,12 @@ static __always_inline int seal(struct xdp_md *ctx, struct session_entry *sessio
 
 	if ((void *)(header + 1) > (void *)(long)ctx->data_end)
 		return OMNI_DROP_INTERNAL;
+	/* The key before the counter: session_holds() wants an atomic operation in between. */
+	chacha20_init(&cipher, session->tx_key, 0);
+	header->session_id = session->remote_id;
 	if (!next_counter(session, &counter))
 		return OMNI_DROP_COUNTER_EXHAUSTED;
-	chacha20_init(&cipher, session->tx_key, counter);
-	header->session_id = session->remote_id;
+	chacha20_set_counter(&cipher, counter);
 	header->counter = counter;
 	if (!session_holds(id, session))
 		return OMNI_DROP_SESSION_UNKNOWN;

@@ -15,6 +15,12 @@ static __always_inline __u32 rotl32(__u32 x, int n)
 	return x << n | x >> (32 - n);
 }
 
+static __always_inline void chacha20_set_counter(struct chacha20 *state, __u64 counter)
+{
+	state->word[14] = (__u32)counter;
+	state->word[15] = (__u32)(counter >> 32);
+}
+
 /* The nonce is 0x00000000 || counter, little-endian: docs/protocol.md. */
 static __always_inline void chacha20_init(struct chacha20 *state, const __u32 key[OMNI_KEY_WORDS], __u64 counter)
 {
@@ -27,8 +33,7 @@ static __always_inline void chacha20_init(struct chacha20 *state, const __u32 ke
 		state->word[4 + i] = key[i];
 	state->word[12] = 0;
 	state->word[13] = 0;
-	state->word[14] = (__u32)counter;
-	state->word[15] = (__u32)(counter >> 32);
+	chacha20_set_counter(state, counter);
 }
 
 /*

@@ -17,6 +17,7 @@ struct receipt {
 	__u64 id;
 	__u64 counter;
 	__u64 now_ns;
+	__u64 expires_ns;	/* of the session, as it was found */
 };
 
 /*
@@ -44,15 +45,22 @@ static __always_inline int authenticate(struct xdp_md *ctx, const struct session
 	return aead_verify(ctx, cipher, AEAD_AAD_LEN);
 }
 
-/* Accepts an authentic datagram's counter, once. Returns 0: seen before, or too old. */
+/*
+ * Accepts an authentic datagram's counter, once, if the row is still that of
+ * the session whose key it was authenticated with (lib/session.h). Returns
+ * OMNI_DROP_NONE or a reason.
+ */
 static __noinline int accept(struct session_entry *session, const struct receipt *receipt, __u32 inner_length)
 {
-	__u64 counter = receipt->counter, now_ns = receipt->now_ns;
-	int fresh;
+	__u64 counter = receipt->counter, now_ns = receipt->now_ns, expires_ns = receipt->expires_ns;
+	int reason = OMNI_DROP_NONE;
 
 	bpf_spin_lock(&session->lock);
-	fresh = replay_fresh(session, counter);
-	if (fresh) {
+	if (session->expires_ns != expires_ns) {
+		reason = OMNI_DROP_SESSION_UNKNOWN;
+	} else if (!replay_fresh(session, counter)) {
+		reason = OMNI_DROP_REPLAY;
+	} else {
 		replay_accept(session, counter);
 		session->rx_packets++;
 		session->rx_bytes += inner_length;
@@ -61,7 +69,7 @@ static __noinline int accept(struct session_entry *session, const struct receipt
 			session->rx_data_last_ns = now_ns;
 	}
 	bpf_spin_unlock(&session->lock);
-	return fresh;
+	return reason;
 }
 
 /* Authenticates, checks for replay, decrypts. Returns OMNI_DROP_NONE or a reason. */
@@ -69,13 +77,13 @@ static __always_inline int open(struct xdp_md *ctx, struct session_entry *sessio
 			   __u32 inner_length)
 {
 	struct chacha20 cipher;
+	int reason;
 
 	if (authenticate(ctx, session, receipt->counter, &cipher) != AEAD_OK)
 		return OMNI_DROP_AUTH;
-	if (!session_holds(&receipt->id, session))
-		return OMNI_DROP_SESSION_UNKNOWN;
-	if (!accept(session, receipt, inner_length))
-		return OMNI_DROP_REPLAY;
+	reason = accept(session, receipt, inner_length);
+	if (reason)
+		return reason;
 	return aead_decrypt(ctx, &cipher) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
 }
 
@@ -114,8 +122,11 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 	if (!session)
 		return underlay_refuse(ctx, OMNI_DROP_SESSION_UNKNOWN);
 	receipt.now_ns = bpf_ktime_get_boot_ns();
-	if (session_expired(session, receipt.now_ns))
+	receipt.expires_ns = *(volatile __u64 *)&session->expires_ns;
+	if (receipt.now_ns >= receipt.expires_ns) {
+		session_wipe(session, receipt.now_ns);
 		return drop(OMNI_DROP_SESSION_EXPIRED);
+	}
 	if (!replay_fresh(session, receipt.counter))
 		return drop(OMNI_DROP_REPLAY);
 	if (trim(ctx, datagram))
@@ -126,6 +137,7 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 		return drop(reason);
 	peer = session->peer;
 	session_check_confirm(session, receipt.id);
+	session_check_last_call(session, receipt.id, receipt.now_ns);
 	if (!inner_length) {
 		stat_add(OMNI_STAT_RX_PACKETS, 1);
 		return XDP_DROP;

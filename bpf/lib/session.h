@@ -3,9 +3,13 @@
  * Sessions: look-up, life time, the sender's nonces, events.
  *
  * A row that user space deletes can be filled with another session while a
- * program still works on it (maps.h). What a program takes from a row is
- * therefore good only if session_holds() is true afterwards: the id led to the
- * same row before and after, and ids never come back.
+ * program still works on it (maps.h), and before that its keys are wiped: first
+ * expires_ns becomes 0, then the keys do. What a program takes from a row is
+ * therefore good only if the row is still the same session's afterwards, and
+ * not being wiped. A sender asks session_holds(): the id led to the same row
+ * before and after, ids never come back, and expires_ns is not 0. A receiver
+ * compares expires_ns under the row's lock (lib/receive.h), which it takes
+ * anyway.
  */
 #ifndef OMNI_SESSION_H
 #define OMNI_SESSION_H
@@ -19,14 +23,44 @@
  */
 #define SESSION_MAX_COUNTER (~0ULL - (1ULL << 13))
 
+/*
+ * When an initiator that only receives renews a session: a passive keepalive
+ * (10 s) and a handshake's time-out (5 s) before it ends. docs/protocol.md
+ */
+#define SESSION_LAST_CALL_NS (15 * 1000000000ULL)
+
 static __always_inline int session_expired(const struct session_entry *session, __u64 now_ns)
 {
 	return now_ns >= session->expires_ns;
 }
 
+/*
+ * An atomic operation that returns a value must stand between what was read of
+ * the row and this: it keeps the reads in order on every machine.
+ */
 static __always_inline int session_holds(const __u64 *id, const struct session_entry *session)
 {
-	return bpf_map_lookup_elem(&session_map, id) == session;
+	return bpf_map_lookup_elem(&session_map, id) == session && *(volatile __u64 *)&session->expires_ns != 0;
+}
+
+/*
+ * Wipes the keys of a session that has expired, in case nobody is there to
+ * delete it. Under the lock, without which no row is wiped, and hence none
+ * deleted: what is found expired here cannot become another session's meanwhile.
+ */
+static __noinline int session_wipe(struct session_entry *session, __u64 now_ns)
+{
+	if (!session->expires_ns)
+		return 0;
+	bpf_spin_lock(&session->lock);
+	if (session->expires_ns && session_expired(session, now_ns)) {
+		/* A full barrier, for session_holds(). */
+		__sync_lock_test_and_set(&session->expires_ns, 0);
+		__builtin_memset(session->rx_key, 0, sizeof(session->rx_key));
+		__builtin_memset(session->tx_key, 0, sizeof(session->tx_key));
+	}
+	bpf_spin_unlock(&session->lock);
+	return 0;
 }
 
 /* Returns 0 if there was no room: the agent is not reading. */
@@ -54,12 +88,16 @@ static __always_inline struct session_entry *session_for_sending(__u64 peer, __u
 		return NULL;
 	*id = *current;
 	session = bpf_map_lookup_elem(&session_map, id);
-	if (!session || session_expired(session, now_ns) || session->flags & OMNI_SESSION_UNCONFIRMED)
+	if (!session)
 		return NULL;
-	return session;
+	if (session_expired(session, now_ns)) {
+		session_wipe(session, now_ns);
+		return NULL;
+	}
+	return session->flags & OMNI_SESSION_UNCONFIRMED ? NULL : session;
 }
 
-/* Tells the agent, once, that a session which we initiated is to be replaced. */
+/* Tells the agent, once, that a session which we initiated is old enough to be replaced. */
 static __always_inline void session_check_rekey(struct session_entry *session, __u64 id, __u64 now_ns)
 {
 	if (!(session->flags & OMNI_SESSION_INITIATOR) || now_ns < session->rekey_after_ns ||
@@ -69,6 +107,13 @@ static __always_inline void session_check_rekey(struct session_entry *session, _
 		return;
 	if (!session_event(OMNI_EVENT_REKEY_DUE, id, session->peer))
 		__sync_fetch_and_and(&session->flags, ~OMNI_SESSION_REKEY_SENT);
+}
+
+/* The same where we only receive: shortly before the end. */
+static __always_inline void session_check_last_call(struct session_entry *session, __u64 id, __u64 now_ns)
+{
+	if (now_ns + SESSION_LAST_CALL_NS >= session->expires_ns)
+		session_check_rekey(session, id, now_ns);
 }
 
 /*

@@ -122,7 +122,9 @@ describe('drops', () => {
   });
   it('a session from the moment it expires', async () => {
     lab.setSession(ID, { peer: PEER, rxKey: words(KEY), expiresNs: bootTimeNs() });
-    expect(await dropped(arriving(message(ping())))).toEqual({ sessionExpired: 1 });
+    const { result, drops } = await lab.counted(() => lab.run('omni_ingress', arriving(message(ping()))));
+    expect({ verdict: result.retval, drops }).toEqual({ verdict: XDP_DROP, drops: { sessionExpired: 1 } });
+    expect(lab.session(ID).rxPackets).toBe(0n);
   });
   it('another session’s key', async () => {
     expect(await dropped(arriving(sealed(randomBytes(32), ID, 0n, ping())))).toEqual({ auth: 1 });
