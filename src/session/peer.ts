@@ -1,4 +1,3 @@
-import { OmniError } from '../errors.ts';
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
 import type { Call } from './calls.ts';
@@ -6,13 +5,14 @@ import type { InitiationMessage, ResponseMessage } from './codec.ts';
 import type { Unanswered } from './contract.ts';
 import type { Exchange } from './exchange.ts';
 import type { AuthenticHandshake } from './handshake.ts';
+import { Initiator } from './initiator.ts';
+import { Installer } from './installer.ts';
 import { nextDeadlineMs, step } from './machine.ts';
 import type { MachineEffect, MachineInput, MachineState } from './model.ts';
 import type { CallerState } from './noise.ts';
+import { PeerCalls } from './peer-calls.ts';
 import type { PeerServices } from './services.ts';
 import { slotsOf } from './slots.ts';
-
-type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
 
 /** One peer: its state machine, and the carrying out of what that decides, in order. */
 export class PeerSessions {
@@ -20,20 +20,20 @@ export class PeerSessions {
   intent: PeerIntent;
   readonly #exchange: Exchange;
   readonly #services: PeerServices;
+  readonly #initiator: Initiator;
+  readonly #installer: Installer;
+  readonly #calls: PeerCalls;
   #state: MachineState;
   #work: Promise<void> = Promise.resolve();
-  #unanswered: Unanswered | undefined;
-  /** The initiation that waits for its turn to be made. */
-  #due: Initiate | undefined;
-  /** Calls by the ids of their initiations. */
-  readonly #calls = new Map<SessionId, Call>();
-  #removed = false;
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
     this.#services = services;
     this.intent = intent;
     this.#exchange = exchange;
     this.#state = state;
+    this.#initiator = new Initiator(services, exchange, this);
+    this.#installer = new Installer(services, exchange, this);
+    this.#calls = new PeerCalls(services, exchange);
     services.setDeadline(this, nextDeadlineMs(state));
   }
 
@@ -42,7 +42,7 @@ export class PeerSessions {
   }
 
   get unanswered(): Unanswered | undefined {
-    return this.#unanswered;
+    return this.#initiator.unanswered;
   }
 
   /** Resolves when everything decided so far has been carried out. */
@@ -56,7 +56,7 @@ export class PeerSessions {
     const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
     this.#state = state;
     if (state.generation !== before.generation) this.#releaseGone(before, state);
-    if (input.type === 'removed') this.#endCalls();
+    if (input.type === 'removed') this.#calls.end();
     this.#services.setDeadline(this, nextDeadlineMs(state));
     const later = effects.filter((effect) => !this.#performNow(effect));
     if (later.length > 0) {
@@ -89,35 +89,17 @@ export class PeerSessions {
   }
 
   /** Sends an initiation to `to`, whatever else goes on with the peer. Its answer ends the call. */
-  async call(to: Endpoint, call: Call): Promise<void> {
-    const services = this.#services;
-    await new Promise<void>((resolve) => services.pace(resolve));
-    const timestampNs = await services.timestampNs();
-    if (this.#removed) call.end(false);
-    if (call.ended) return;
-    const made = this.#exchange.call(timestampNs);
-    if (made === undefined) throw unusableKey(this.intent);
-    this.#calls.set(made.localId, call);
-    await services.send(made.datagram, to);
+  call(to: Endpoint, call: Call): Promise<void> {
+    return this.#calls.call(this.intent, to, call);
   }
 
   /** Answers to what was sent for `call` are no longer welcome. */
   forgetCall(call: Call): void {
-    for (const [localId, each] of this.#calls) {
-      if (each !== call) continue;
-      this.#calls.delete(localId);
-      this.#exchange.release(localId);
-    }
-  }
-
-  #endCalls(): void {
-    this.#removed = true;
-    for (const call of new Set(this.#calls.values())) call.end(false);
+    this.#calls.forget(call);
   }
 
   #called(localId: SessionId): void {
-    const call = this.#calls.get(localId);
-    this.#calls.delete(localId);
+    const call = this.#calls.take(localId);
     const effects = this.dispatch({ type: 'called', localId });
     if (!effects.some((effect) => effect.type === 'install')) this.#exchange.release(localId);
     call?.end(true);
@@ -134,7 +116,7 @@ export class PeerSessions {
     const services = this.#services;
     switch (effect.type) {
       case 'initiate':
-        this.#awaitTurn(effect);
+        this.#initiator.awaitTurn(effect);
         return true;
       case 'abandon':
         this.#exchange.abandon();
@@ -150,44 +132,6 @@ export class PeerSessions {
     }
   }
 
-  /** A retry that falls due in the line takes the place of its predecessor: else the line fills with what is no longer wanted. */
-  #awaitTurn(initiate: Initiate): void {
-    const services = this.#services;
-    const inLine = this.#due !== undefined;
-    this.#due = initiate;
-    if (inLine) return;
-    services.pace(() => {
-      const due = this.#due;
-      this.#due = undefined;
-      if (due !== undefined) this.#initiate(due).catch((error) => services.report(error));
-    });
-  }
-
-  async #initiate({ sequence, tries }: Initiate): Promise<void> {
-    const services = this.#services;
-    const wanted = () => this.#state.attempt?.pending === sequence;
-    if (!wanted()) return;
-    const to = await services.candidate(this, tries);
-    if (to === undefined) {
-      this.#tried({ sent: false });
-      services.failed(this, 'no-endpoint');
-      return;
-    }
-    const timestampNs = await services.timestampNs();
-    if (!wanted()) return;
-    const datagram = this.#exchange.initiate(sequence, timestampNs);
-    if (datagram === undefined) throw unusableKey(this.intent);
-    const sent = await services.send(datagram, to);
-    if (this.#state.attempt?.pending === sequence) this.#tried({ to, sent });
-    if (!sent) services.failed(this, 'send');
-  }
-
-  #tried(outcome: Pick<Unanswered, 'to' | 'sent'>): void {
-    const nowMs = this.#services.plane.now();
-    const { tries, firstMs } = this.#unanswered ?? { tries: 0, firstMs: nowMs };
-    this.#unanswered = { tries: tries + 1, firstMs, lastMs: nowMs, ...outcome };
-  }
-
   /** False: a session could not be installed, and what needed it was left out. */
   async #perform(effects: readonly MachineEffect[]): Promise<boolean> {
     let installed = true;
@@ -195,7 +139,7 @@ export class PeerSessions {
       try {
         if (effect.type === 'install' || effect.type === 'respond') {
           installed = false;
-          installed = await this.#install(effect);
+          installed = await this.#installer.install(effect);
         } else if (installed || effect.type === 'remove' || effect.type === 'discard') await this.#performOne(effect);
       } catch (error) {
         this.#services.report(error);
@@ -209,7 +153,7 @@ export class PeerSessions {
     const { publicKey } = this.intent;
     switch (effect.type) {
       case 'endpoint':
-        await this.#setEndpoint(effect.localId);
+        await this.#installer.setEndpoint(effect.localId);
         break;
       case 'keepalive':
         await plane.keepalive(publicKey);
@@ -224,7 +168,7 @@ export class PeerSessions {
         queues.drop(this);
         break;
       case 'established':
-        this.#unanswered = undefined;
+        this.#initiator.answered();
         this.#services.established(this, effect.initiator);
         break;
       case 'gave-up':
@@ -246,60 +190,4 @@ export class PeerSessions {
       queues.countDropped(frames.length - sent);
     }
   }
-
-  /** Installs a session, then answers where it was the peer who asked. False: there is no such session. */
-  async #install(effect: Extract<MachineEffect, { type: 'install' | 'respond' }>): Promise<boolean> {
-    const services = this.#services;
-    const { localId } = effect;
-    const completed = this.#exchange.complete(localId);
-    if (completed === 'released') return false;
-    if (completed === 'unusable') {
-      services.failed(this, 'decrypt');
-      this.dispatch({ type: 'lost', localId });
-      return false;
-    }
-    const { remoteId, keys, response, from } = completed;
-    const { rekeyAfterMs, lifetimeMs } = this.#state.settings;
-    const initiator = effect.type === 'install';
-    try {
-      await services.plane.install({
-        interface: services.interface,
-        localId,
-        remoteId,
-        peer: this.intent.publicKey,
-        initiator,
-        unconfirmed: !initiator,
-        hybrid: false,
-        ...keys,
-        rekeyAfterMs,
-        lifetimeMs,
-      });
-    } catch (error) {
-      services.failed(this, 'install');
-      this.dispatch({ type: 'lost', localId });
-      throw error;
-    } finally {
-      keys.sendKey.fill(0);
-      keys.receiveKey.fill(0);
-    }
-    this.dispatch({ type: 'installed', localId });
-    if (effect.type === 'install' || response === undefined) return true;
-    if (effect.moveEndpoint) await this.#setEndpoint(localId);
-    if (!(await services.send(response, from))) services.failed(this, 'send');
-    return true;
-  }
-
-  async #setEndpoint(localId: SessionId): Promise<void> {
-    const origin = this.#exchange.origin(localId);
-    if (origin !== undefined) await this.#services.plane.setEndpoint(this.intent.publicKey, origin);
-  }
-}
-
-function unusableKey(intent: PeerIntent): OmniError {
-  return new OmniError(`the public key of peer/${intent.name} is of low order`, {
-    code: 'peer-key-unusable',
-    class: 'stall',
-    object: `peer/${intent.name}`,
-    fix: 'Make a new identity on that node with `omni init` and commit its key.',
-  });
 }

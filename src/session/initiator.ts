@@ -1,0 +1,82 @@
+import { OmniError } from '../errors.ts';
+import type { PeerIntent } from '../reconcile/desired.ts';
+import type { Unanswered } from './contract.ts';
+import type { Exchange } from './exchange.ts';
+import type { MachineEffect } from './model.ts';
+import type { PeerSessions } from './peer.ts';
+import type { PeerServices } from './services.ts';
+
+type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
+
+/** Makes and sends one peer's initiations, each in its turn. */
+export class Initiator {
+  readonly #services: PeerServices;
+  readonly #exchange: Exchange;
+  readonly #peer: PeerSessions;
+  /** The initiation that waits for its turn to be made. */
+  #due: Initiate | undefined;
+  #unanswered: Unanswered | undefined;
+
+  constructor(services: PeerServices, exchange: Exchange, peer: PeerSessions) {
+    this.#services = services;
+    this.#exchange = exchange;
+    this.#peer = peer;
+  }
+
+  /** What was tried since the last session. */
+  get unanswered(): Unanswered | undefined {
+    return this.#unanswered;
+  }
+
+  answered(): void {
+    this.#unanswered = undefined;
+  }
+
+  /** A retry that falls due in the line takes the place of its predecessor: else the line fills with what is no longer wanted. */
+  awaitTurn(initiate: Initiate): void {
+    const services = this.#services;
+    const inLine = this.#due !== undefined;
+    this.#due = initiate;
+    if (inLine) return;
+    services.pace(() => {
+      const due = this.#due;
+      this.#due = undefined;
+      if (due !== undefined) this.#initiate(due).catch((error) => services.report(error));
+    });
+  }
+
+  async #initiate({ sequence, tries }: Initiate): Promise<void> {
+    const services = this.#services;
+    const peer = this.#peer;
+    const wanted = () => peer.state.attempt?.pending === sequence;
+    if (!wanted()) return;
+    const to = await services.candidate(peer, tries);
+    if (to === undefined) {
+      this.#tried({ sent: false });
+      services.failed(peer, 'no-endpoint');
+      return;
+    }
+    const timestampNs = await services.timestampNs();
+    if (!wanted()) return;
+    const datagram = this.#exchange.initiate(sequence, timestampNs);
+    if (datagram === undefined) throw unusableKey(peer.intent);
+    const sent = await services.send(datagram, to);
+    if (wanted()) this.#tried({ to, sent });
+    if (!sent) services.failed(peer, 'send');
+  }
+
+  #tried(outcome: Pick<Unanswered, 'to' | 'sent'>): void {
+    const nowMs = this.#services.plane.now();
+    const { tries, firstMs } = this.#unanswered ?? { tries: 0, firstMs: nowMs };
+    this.#unanswered = { tries: tries + 1, firstMs, lastMs: nowMs, ...outcome };
+  }
+}
+
+export function unusableKey(intent: PeerIntent): OmniError {
+  return new OmniError(`the public key of peer/${intent.name} is of low order`, {
+    code: 'peer-key-unusable',
+    class: 'stall',
+    object: `peer/${intent.name}`,
+    fix: 'Make a new identity on that node with `omni init` and commit its key.',
+  });
+}
