@@ -10,6 +10,7 @@
 #include "lib/aead.h"
 #include "lib/encap.h"
 #include "lib/neigh.h"
+#include "lib/path_order.h"
 #include "lib/session.h"
 
 /* Takes the next counter; 0: they are used up. */
@@ -42,44 +43,66 @@ static __always_inline int seal(struct xdp_md *ctx, struct session_entry *sessio
 	return aead_seal(ctx, &cipher, AEAD_AAD_LEN) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
 }
 
-static __always_inline void count_sent(struct session_entry *session, __u32 inner_length, __u64 now_ns)
+/* A path message is none of the data that a peer must answer to: the way that it takes may lead nowhere. */
+static __always_inline void count_sent(struct session_entry *session, __u32 inner_length, int order, __u64 now_ns)
 {
 	session->tx_last_ns = now_ns;
 	if (inner_length) {
-		session->tx_data_last_ns = now_ns;
+		if (order == PATH_ORDER_NONE)
+			session->tx_data_last_ns = now_ns;
 		__sync_fetch_and_add(&session->tx_bytes, inner_length);
 		stat_add(OMNI_STAT_TX_BYTES, inner_length);
 	}
 	stat_add(OMNI_STAT_TX_PACKETS, 1);
 }
 
-/* `inner_length` 0 sends a keepalive. */
-static __always_inline int send_to_peer(struct xdp_md *ctx, __u64 peer, __u32 inner_length)
+/* Where to send; NULL: nobody knows. */
+static __always_inline const struct omni_endpoint *endpoint_for(__u64 peer, int order)
 {
 	struct peer_entry *entry = bpf_map_lookup_elem(&peer_map, &peer);
+	const struct omni_endpoint *endpoint;
+
+	if (!entry)
+		return NULL;
+	endpoint = order == PATH_ORDER_MESSAGE	      ? path_via() :
+		   entry->flags & OMNI_PEER_ENDPOINT ? &entry->endpoint :
+						       NULL;
+	return endpoint && encap_possible(endpoint) ? endpoint : NULL;
+}
+
+/* `order`: enum path_order; a keepalive leaves the frame off. */
+static __always_inline int send_to_peer(struct xdp_md *ctx, __u64 peer, __u32 inner_length, int order)
+{
+	const struct omni_endpoint *endpoint = endpoint_for(peer, order);
 	struct session_entry *session;
 	struct encap_route route = {};
 	__u64 id = 0, now_ns;
 	int reason;
 
-	if (!entry || !(entry->flags & OMNI_PEER_ENDPOINT) || !address_is_ipv4(&entry->endpoint.remote) ||
-	    !address_is_ipv4(&entry->endpoint.local))
+	if (!endpoint)
 		return drop(OMNI_DROP_NO_ENDPOINT);
-
 	now_ns = bpf_ktime_get_boot_ns();
 	session = session_for_sending(peer, now_ns, &id);
 	if (!session) {
+		if (order != PATH_ORDER_NONE)
+			return drop(OMNI_DROP_PATH);
 		stat_add(OMNI_STAT_QUEUED, 1);
 		return XDP_PASS;
 	}
 	session_check_rekey(session, id, now_ns);
 
-	reason = encap_ipv4(ctx, &entry->endpoint, inner_length, &route);
+	if (order == PATH_ORDER_KEEPALIVE)
+		inner_length = 0;
+	reason = encap_find_way(ctx, endpoint, inner_length, &route);
+	if (!reason)
+		reason = encap_grow(ctx, inner_length);
 	if (!reason)
 		reason = seal(ctx, session, &id);
+	if (!reason)
+		reason = encap_write(ctx, endpoint, &route, inner_length);
 	if (reason)
 		return drop(reason);
-	count_sent(session, inner_length, now_ns);
+	count_sent(session, inner_length, order, now_ns);
 	return encap_send(ctx, &route);
 }
 
@@ -90,7 +113,7 @@ int omni_egress(struct xdp_md *ctx)
 	__u32 length = packet_length(ctx);
 	struct fdb_key key = {};
 	struct fdb_entry *forward;
-	int verdict;
+	int verdict, order = PATH_ORDER_NONE;
 
 	if (length < ETH_HLEN || length > OMNI_MAX_FRAME)
 		return drop(OMNI_DROP_FRAME_MALFORMED);
@@ -107,9 +130,13 @@ int omni_egress(struct xdp_md *ctx)
 
 	mac_copy(key.mac, eth->h_dest);
 	forward = bpf_map_lookup_elem(&fdb_map, &key);
-	if (!forward)
+	if (!forward || !forward->peer)
 		return drop(OMNI_DROP_FDB_MISS);
-	return send_to_peer(ctx, forward->peer, eth->h_proto == bpf_htons(OMNI_ETHERTYPE_PATH) ? 0 : length);
+	if (eth->h_proto == bpf_htons(OMNI_ETHERTYPE_PATH))
+		order = path_read_order(ctx, length);
+	if (order == PATH_ORDER_INVALID)
+		return drop(OMNI_DROP_PATH);
+	return send_to_peer(ctx, forward->peer, length, order);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

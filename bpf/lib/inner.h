@@ -39,8 +39,14 @@ static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const st
 	return inner_address_allowed(&address, eth->h_source);
 }
 
+enum inner_verdict {
+	INNER_REFUSED = 0,	/* whom it says it is from, is not the peer */
+	INNER_FRAME,
+	INNER_PATH,		/* a path message, or what pretends to be one behind tags */
+};
+
 /* The frame begins at OMNI_OVERHEAD_IPV4; at least an Ethernet header of it is there. */
-static __noinline int inner_source_allowed(struct xdp_md *ctx, __u64 peer)
+static __noinline int inner_check(struct xdp_md *ctx, __u64 peer)
 {
 	struct span frame = packet_from(ctx, OMNI_OVERHEAD_IPV4);
 	struct ethhdr *eth = frame.at;
@@ -51,11 +57,11 @@ static __noinline int inner_source_allowed(struct xdp_md *ctx, __u64 peer)
 	void *at;
 
 	if ((void *)(eth + 1) > frame.end)
-		return 0;
+		return INNER_REFUSED;
 	mac_copy(key.mac, eth->h_source);
 	forward = bpf_map_lookup_elem(&fdb_map, &key);
 	if (!forward || forward->peer != peer)
-		return 0;
+		return INNER_REFUSED;
 
 	type = eth->h_proto;
 	at = eth + 1;
@@ -64,7 +70,7 @@ static __noinline int inner_source_allowed(struct xdp_md *ctx, __u64 peer)
 		if (type != bpf_htons(ETH_P_VLAN) && type != bpf_htons(ETH_P_QINQ))
 			break;
 		if (at + VLAN_HLEN > frame.end)
-			return 1;
+			return INNER_FRAME;
 		type = ((__be16 *)at)[1];
 		at += VLAN_HLEN;
 	}
@@ -73,21 +79,40 @@ static __noinline int inner_source_allowed(struct xdp_md *ctx, __u64 peer)
 		struct iphdr *ip = at;
 
 		if ((void *)(ip + 1) > frame.end)
-			return 1;
+			return INNER_FRAME;
 		address = address_from_ipv4(ip->saddr);
-		return inner_address_allowed(&address, eth->h_source);
+		return inner_address_allowed(&address, eth->h_source) ? INNER_FRAME : INNER_REFUSED;
 	}
 	if (type == bpf_htons(ETH_P_ARP)) {
 		struct arp_ipv4 *arp = at;
 
 		if ((void *)(arp + 1) > frame.end)
-			return 1;
+			return INNER_FRAME;
 		address = address_from_ipv4(load_be32(arp->sender_ip));
-		return inner_address_allowed(&address, eth->h_source);
+		return inner_address_allowed(&address, eth->h_source) ? INNER_FRAME : INNER_REFUSED;
 	}
 	if (type == bpf_htons(ETH_P_IPV6))
-		return inner_ipv6_allowed(eth, at, frame.end);
-	return 1;
+		return inner_ipv6_allowed(eth, at, frame.end) ? INNER_FRAME : INNER_REFUSED;
+	return type == bpf_htons(OMNI_ETHERTYPE_PATH) ? INNER_PATH : INNER_FRAME;
+}
+
+/*
+ * omni0 takes what is sent to its MAC; while the node's key is being changed,
+ * peers know it by another one too.
+ */
+static __always_inline void inner_readdress(struct ethhdr *eth)
+{
+	__u8 mac[ETH_ALEN] = { config.local_mac[0], config.local_mac[1], config.local_mac[2],
+			       config.local_mac[3], config.local_mac[4], config.local_mac[5] };
+	struct fdb_entry *forward;
+	struct fdb_key key = {};
+
+	if (mac_equal(eth->h_dest, mac) || eth->h_dest[0] & 1)
+		return;
+	mac_copy(key.mac, eth->h_dest);
+	forward = bpf_map_lookup_elem(&fdb_map, &key);
+	if (forward && !forward->peer)
+		mac_copy(eth->h_dest, mac);
 }
 
 #endif /* OMNI_INNER_H */

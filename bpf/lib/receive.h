@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A data datagram's way in: session, replay window (a hint), tag, replay
- * window, text, sender, omni0.
+ * window, text, sender, where it came from, omni0.
  */
 #ifndef OMNI_RECEIVE_H
 #define OMNI_RECEIVE_H
 
 #include "aead.h"
 #include "inner.h"
+#include "path.h"
 #include "replay.h"
 #include "session.h"
 #include "underlay.h"
@@ -18,6 +19,7 @@ struct receipt {
 	__u64 counter;
 	__u64 now_ns;
 	__u64 expires_ns;	/* of the session, as it was found */
+	__u64 peer;		/* the session's; known once the datagram is accepted */
 };
 
 /*
@@ -50,7 +52,7 @@ static __always_inline int authenticate(struct xdp_md *ctx, const struct session
  * the session whose key it was authenticated with (lib/session.h). Returns
  * OMNI_DROP_NONE or a reason.
  */
-static __noinline int accept(struct session_entry *session, const struct receipt *receipt, __u32 inner_length)
+static __noinline int accept(struct session_entry *session, struct receipt *receipt, __u32 inner_length)
 {
 	__u64 counter = receipt->counter, now_ns = receipt->now_ns, expires_ns = receipt->expires_ns;
 	int reason = OMNI_DROP_NONE;
@@ -65,16 +67,15 @@ static __noinline int accept(struct session_entry *session, const struct receipt
 		session->rx_packets++;
 		session->rx_bytes += inner_length;
 		session->rx_last_ns = now_ns;
-		if (inner_length)
-			session->rx_data_last_ns = now_ns;
 	}
+	receipt->peer = session->peer;
 	bpf_spin_unlock(&session->lock);
 	return reason;
 }
 
 /* Authenticates, checks for replay, decrypts. Returns OMNI_DROP_NONE or a reason. */
-static __always_inline int open(struct xdp_md *ctx, struct session_entry *session, const struct receipt *receipt,
-			   __u32 inner_length)
+static __always_inline int open(struct xdp_md *ctx, struct session_entry *session, struct receipt *receipt,
+				__u32 inner_length)
 {
 	struct chacha20 cipher;
 	int reason;
@@ -87,17 +88,43 @@ static __always_inline int open(struct xdp_md *ctx, struct session_entry *sessio
 	return aead_decrypt(ctx, &cipher) == AEAD_OK ? OMNI_DROP_NONE : OMNI_DROP_INTERNAL;
 }
 
-/* Hands the frame inside to omni0. */
-static __always_inline int deliver(struct xdp_md *ctx, __u64 peer, __u32 inner_length)
+static __always_inline void count_received(__u32 inner_length)
 {
+	stat_add(OMNI_STAT_RX_PACKETS, 1);
+	if (inner_length)
+		stat_add(OMNI_STAT_RX_BYTES, inner_length);
+}
+
+/* Hands the frame inside to omni0, a path message to the agent: the latter is no sign that traffic moved. */
+static __always_inline int deliver(struct xdp_md *ctx, const struct datagram *datagram, struct session_entry *session,
+				   const struct receipt *receipt, __u32 inner_length)
+{
+	struct ethhdr *eth;
+	int reason;
+
 	if (inner_length < ETH_HLEN)
 		return drop(OMNI_DROP_INNER_MALFORMED);
-	if (!inner_source_allowed(ctx, peer))
+	switch (inner_check(ctx, receipt->peer)) {
+	case INNER_FRAME:
+		break;
+	case INNER_PATH:
+		reason = path_receive(ctx, datagram, receipt->id, receipt->peer, receipt->now_ns);
+		if (reason)
+			return drop(reason);
+		count_received(inner_length);
+		return XDP_DROP;
+	default:
 		return drop(OMNI_DROP_INNER_SOURCE);
+	}
+	session->rx_data_last_ns = receipt->now_ns;
+	path_check(datagram, receipt->id, receipt->peer, receipt->now_ns);
 	if (bpf_xdp_adjust_head(ctx, OMNI_OVERHEAD_IPV4))
 		return drop(OMNI_DROP_INTERNAL);
-	stat_add(OMNI_STAT_RX_PACKETS, 1);
-	stat_add(OMNI_STAT_RX_BYTES, inner_length);
+	eth = (void *)(long)ctx->data;
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return drop(OMNI_DROP_INTERNAL);
+	inner_readdress(eth);
+	count_received(inner_length);
 	return bpf_redirect(config.ifindex_outer, 0);
 }
 
@@ -108,7 +135,6 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 	struct session_entry *session;
 	struct receipt receipt;
 	__u32 inner_length;
-	__u64 peer;
 	int reason;
 
 	if ((void *)(header + 1) > message.end || datagram->length < sizeof(*header) ||
@@ -135,14 +161,13 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 	reason = open(ctx, session, &receipt, inner_length);
 	if (reason)
 		return drop(reason);
-	peer = session->peer;
 	session_check_confirm(session, receipt.id);
 	session_check_last_call(session, receipt.id, receipt.now_ns);
-	if (!inner_length) {
-		stat_add(OMNI_STAT_RX_PACKETS, 1);
-		return XDP_DROP;
-	}
-	return deliver(ctx, peer, inner_length);
+	if (inner_length)
+		return deliver(ctx, datagram, session, &receipt, inner_length);
+	path_check(datagram, receipt.id, receipt.peer, receipt.now_ns);
+	count_received(0);
+	return XDP_DROP;
 }
 
 #endif /* OMNI_RECEIVE_H */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   decodeOmniEvent,
+  decodeOmniPathEvent,
   decodeSessionEntry,
   encodeFdbEntry,
   encodeFdbKey,
@@ -15,6 +16,7 @@ import {
   encodeSessionEntry,
   OmniDrop,
   type OmniEvent,
+  type OmniPathEvent,
   OmniPeerFlags,
   OmniSessionFlags,
   OmniStat,
@@ -38,6 +40,9 @@ export const HOST = '198.51.100.1';
 export const REMOTE = '198.51.100.2';
 /** On-link, but its neighbour is unknown. */
 export const UNRESOLVED = '198.51.100.9';
+export const HOST6 = '2001:db8:51::1';
+export const REMOTE6 = '2001:db8:51::2';
+export const UNRESOLVED6 = '2001:db8:51::9';
 export const REMOTE_MAC = '02:00:00:00:51:02';
 export const HOST_MAC = '02:00:00:00:51:01';
 
@@ -49,6 +54,7 @@ export type MapName =
   | 'fdb_map'
   | 'neigh_map'
   | 'source_map'
+  | 'path_map'
   | 'gate_map'
   | 'drop_map'
   | 'stats_map';
@@ -121,7 +127,7 @@ export class Lab {
   readonly folder: string;
   readonly child: Child;
   readonly #maps = new Map<MapName, BpfMap>();
-  readonly #records: OmniEvent[] = [];
+  readonly #records: Buffer[] = [];
   #ring: RingBuffer | undefined;
   #onRecord: () => void = () => {};
   #lastEvent = 0xfeed_0000n;
@@ -153,6 +159,10 @@ export class Lab {
       `ip neigh add ${REMOTE} lladdr ${REMOTE_MAC} dev u0 nud permanent`,
       'ip route add blackhole 203.0.113.0/24',
       'sysctl -qw net.ipv4.conf.lo.forwarding=1',
+      `ip addr add ${HOST6}/64 dev u0 nodad`,
+      `ip neigh add ${REMOTE6} lladdr ${REMOTE_MAC} dev u0 nud permanent`,
+      'ip route add blackhole 2001:db8:bad::/48',
+      'sysctl -qw net.ipv6.conf.lo.forwarding=1',
     );
   }
 
@@ -249,7 +259,15 @@ export class Lab {
 
   /** Empties every table; counters stay. */
   clear(): void {
-    for (const name of ['session_map', 'peer_map', 'send_map', 'fdb_map', 'neigh_map', 'source_map'] as const) {
+    for (const name of [
+      'session_map',
+      'peer_map',
+      'send_map',
+      'fdb_map',
+      'neigh_map',
+      'source_map',
+      'path_map',
+    ] as const) {
       const map = this.map(name);
       const { count, keys } = map.entries();
       const size = map.info.keySize;
@@ -261,10 +279,20 @@ export class Lab {
 
   /** The events that `action` raised. */
   async events(action: () => Promise<unknown>): Promise<OmniEvent[]> {
+    return (await this.#recordsOf(action)).map(decodeOmniEvent);
+  }
+
+  /** The same, of those that tell of ways. */
+  async pathEvents(action: () => Promise<unknown>): Promise<OmniPathEvent[]> {
+    const records = await this.#recordsOf(action);
+    return records.map(decodeOmniPathEvent);
+  }
+
+  async #recordsOf(action: () => Promise<unknown>): Promise<Buffer[]> {
     this.#ring ??= new native.RingBuffer({
       pin: join(this.folder, 'maps', 'event_map'),
       onRecord: (record) => {
-        this.#records.push(decodeOmniEvent(record));
+        this.#records.push(Buffer.from(record));
         this.#onRecord();
       },
     });
@@ -274,10 +302,10 @@ export class Lab {
   }
 
   /** Takes what is in the ring. An event of our own, raised last, says that all before it have arrived. */
-  async #drainEvents(): Promise<OmniEvent[]> {
+  async #drainEvents(): Promise<Buffer[]> {
     const last = ++this.#lastEvent;
     const arrived = new Promise<void>((resolve) => {
-      this.#onRecord = () => this.#records.some(({ sessionId }) => sessionId === last) && resolve();
+      this.#onRecord = () => this.#records.some((record) => decodeOmniEvent(record).sessionId === last) && resolve();
     });
     this.setFdb('02:00:00:00:fe:ed', last);
     this.setPeer(last, { address: REMOTE });
@@ -285,7 +313,7 @@ export class Lab {
     this.setSend(last, last);
     await this.run('omni_egress', ethernet('02:00:00:00:fe:ed', CONFIG.localMac, 0x9000, Buffer.alloc(50)));
     await arrived;
-    return this.#records.splice(0).filter(({ sessionId }) => sessionId !== last);
+    return this.#records.splice(0).filter((record) => decodeOmniEvent(record).sessionId !== last);
   }
 
   // --- counters ---------------------------------------------------------------
