@@ -11,25 +11,22 @@ import type { ManagerStats, PeerSessionStatus, SessionManagerOptions } from './c
 import { type FailureReason, HandshakeCounts } from './counts.ts';
 import { generateKeyPair } from './dh.ts';
 import { localParty } from './handshake.ts';
+import { HandshakeClock } from './handshake-clock.ts';
 import { SessionIds } from './ids.ts';
 import { keptFile } from './kept.ts';
-import type { Slot } from './model.ts';
 import { Pacer } from './pacer.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
 import { Psks } from './psks.ts';
 import { FrameQueues } from './queue.ts';
-import { Timestamps } from './timestamps.ts';
+import { hasSession, statusOf } from './status.ts';
 import { openUdp, type Transport } from './transport.ts';
 
 export type { ManagerEvent, ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 
-/** Accepted time stamps reach the disk this much later at most. */
-const SAVE_DELAY_MS = 10_000;
 /** Own initiations: about a tenth of a processor at most. */
 const INITIATIONS_PER_SECOND = 400;
 const INITIATION_BURST = 64;
-const NS_PER_MS = 1e6;
 
 /**
  * Brings up sessions with the peers of the applied revision and keeps them fresh. Holds no traffic: the data plane
@@ -46,11 +43,10 @@ export class SessionManager {
   readonly #pacer: Pacer;
   readonly #polls: Polls;
   readonly #calls: Calls;
-  #timestamps: Timestamps | undefined;
+  #handshakeClock: HandshakeClock | undefined;
   #transport: { readonly port: number; readonly transport: Transport } | undefined;
   #cluster: { readonly config: SessionConfig; readonly sessions: ClusterSessions } | undefined;
   #unsubscribe: Stop | undefined;
-  #cancelSave: (() => void) | undefined;
   #configuring: Promise<void> = Promise.resolve();
 
   constructor(options: SessionManagerOptions) {
@@ -80,9 +76,7 @@ export class SessionManager {
   async start(): Promise<void> {
     const { stateDir, handshakeState } = this.#options;
     const kept = handshakeState ?? keptFile(join(stateDir, 'handshake.json'));
-    const { timestamps, problem } = await Timestamps.open(kept);
-    this.#timestamps = timestamps;
-    if (problem !== undefined) this.#report(problem);
+    this.#handshakeClock = await HandshakeClock.open(kept, this.#options.clock, (error) => this.#report(error));
     this.#unsubscribe = this.#plane.onEvent((event) => {
       if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
       else if (event.type === 'frame-without-session') this.#queues.countDropped(1);
@@ -136,22 +130,8 @@ export class SessionManager {
     };
   }
 
-  async status(): Promise<readonly PeerSessionStatus[]> {
-    const nowMs = this.#plane.now();
-    const peers = this.#cluster?.sessions.peers ?? [];
-    return Promise.all(
-      peers.map(async ({ intent, state, unanswered }) => {
-        const idle = state.attempt === undefined ? 'idle' : 'handshaking';
-        return {
-          name: intent.name,
-          peer: intent.publicKey,
-          state: hasSession(state.current, nowMs) ? 'established' : idle,
-          ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
-          ...(unanswered === undefined ? {} : { unanswered }),
-          ...(await this.#plane.endpoint(intent.publicKey)),
-        };
-      }),
-    );
+  status(): Promise<readonly PeerSessionStatus[]> {
+    return statusOf(this.#cluster?.sessions.peers ?? [], this.#plane);
   }
 
   /** Leaves the sessions to the data plane, and the handshake clock on disk. */
@@ -160,14 +140,13 @@ export class SessionManager {
     await this.#configuring;
     await this.#unsubscribe?.();
     this.#agenda.stop();
-    this.#cancelSave?.();
     this.#pacer.stop();
     this.#polls.stop();
     await this.#closeTransport();
     const peers = this.#cluster?.sessions.peers ?? [];
     await Promise.all(peers.map((peer) => peer.idle()));
     this.#cluster = undefined;
-    await this.#save();
+    await this.#handshakeClock?.stop();
   }
 
   async #configure(config: SessionConfig | undefined): Promise<void> {
@@ -192,7 +171,7 @@ export class SessionManager {
 
   #newCluster(config: SessionConfig): ClusterSessions {
     const { identity } = this.#options;
-    const timestamps = this.#requireTimestamps();
+    const handshakeClock = this.#requireHandshakeClock();
     return new ClusterSessions({
       plane: this.#plane,
       interface: config.interface,
@@ -202,9 +181,9 @@ export class SessionManager {
       ids: this.#ids,
       generateKeyPair: this.#options.generateKeyPair ?? generateKeyPair,
       jitter: this.#options.jitter ?? Math.random,
-      greatestTimestampNs: (peer) => timestamps.greatest(peer),
-      timestampNs: () => this.#nextTimestamp(timestamps),
-      accepted: (peer, timestampNs) => this.#accepted(timestamps, peer, timestampNs),
+      greatestTimestampNs: (peer) => handshakeClock.greatest(peer),
+      timestampNs: () => handshakeClock.next(),
+      accepted: ({ intent }, timestampNs) => handshakeClock.accepted(intent.publicKey, timestampNs),
       pace: (run) => this.#pacer.run(run),
       candidate: (peer, tries) => this.#candidate(peer, tries),
       send: async (datagram, to) => (await this.#transport?.transport.send(datagram, to)) ?? false,
@@ -234,26 +213,6 @@ export class SessionManager {
       resolve: this.#options.resolve,
       reaches: transport.reaches,
     });
-  }
-
-  async #nextTimestamp(timestamps: Timestamps): Promise<bigint> {
-    const wallNs = BigInt(Math.floor(this.#options.clock.wall() * NS_PER_MS));
-    const { timestampNs, problem } = await timestamps.next(wallNs);
-    if (problem !== undefined) this.#report(problem);
-    return timestampNs;
-  }
-
-  #accepted(timestamps: Timestamps, { intent }: PeerSessions, timestampNs: bigint): void {
-    timestamps.accepted(intent.publicKey, timestampNs);
-    this.#cancelSave ??= this.#options.clock.setTimer(SAVE_DELAY_MS, () => {
-      this.#cancelSave = undefined;
-      void this.#save();
-    });
-  }
-
-  async #save(): Promise<void> {
-    const problem = await this.#timestamps?.save();
-    if (problem !== undefined) this.#report(problem);
   }
 
   #established({ intent }: PeerSessions, initiator: boolean): void {
@@ -297,15 +256,11 @@ export class SessionManager {
     await before?.transport.close();
   }
 
-  #requireTimestamps(): Timestamps {
-    if (this.#timestamps !== undefined) return this.#timestamps;
+  #requireHandshakeClock(): HandshakeClock {
+    if (this.#handshakeClock !== undefined) return this.#handshakeClock;
     throw new OmniError('the session manager was configured before it was started', {
       code: 'session-bug',
       class: 'bug',
     });
   }
-}
-
-function hasSession(slot: Slot | undefined, nowMs: number): boolean {
-  return slot !== undefined && nowMs < slot.expiresMs;
 }

@@ -1,0 +1,27 @@
+import type { SessionPlane } from '../reconcile/dataplane.ts';
+import type { PeerSessionStatus } from './contract.ts';
+import type { Slot } from './model.ts';
+import type { PeerSessions } from './peer.ts';
+
+/** Frames can go out on it now. */
+export function hasSession(slot: Slot | undefined, nowMs: number): boolean {
+  return slot !== undefined && nowMs < slot.expiresMs;
+}
+
+/** How each peer stands, as of now. */
+export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): Promise<readonly PeerSessionStatus[]> {
+  const nowMs = plane.now();
+  return Promise.all(
+    peers.map(async ({ intent, state, unanswered }) => {
+      const idle = state.attempt === undefined ? 'idle' : 'handshaking';
+      return {
+        name: intent.name,
+        peer: intent.publicKey,
+        state: hasSession(state.current, nowMs) ? 'established' : idle,
+        ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
+        ...(unanswered === undefined ? {} : { unanswered }),
+        ...(await plane.endpoint(intent.publicKey)),
+      };
+    }),
+  );
+}
