@@ -79,15 +79,13 @@ OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 b
 }
 
 /* Starts a hash with a 32-byte key, which is the first block. `scratch` is overwritten. */
-static __always_inline void blake2s_init_keyed(struct blake2s *state, const __u8 *key, struct block *scratch)
+static __always_inline void blake2s_init_keyed(struct blake2s *state, const __u32 key[8], struct block *scratch)
 {
-	const __u32 *words = (const __u32 *)key;
-
 	*scratch = (struct block){};
 #pragma unroll
 	for (int i = 0; i < 8; i++) {
 		state->h[i] = blake2s_iv[i];
-		scratch->word[i] = words[i];
+		scratch->word[i] = key[i];
 	}
 	/* Parameter block: fanout 1, depth 1, key 32 bytes, digest 16 bytes. */
 	state->h[0] ^= 1 << 24 | 1 << 16 | 32 << 8 | OMNI_MAC1_LEN;

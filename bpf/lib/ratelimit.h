@@ -4,9 +4,28 @@
 #define OMNI_RATELIMIT_H
 
 #include "../maps.h"
+#include "address.h"
 
 #define NSEC_PER_SEC 1000000000ULL
 #define RATELIMIT_TRIES 4
+
+/*
+ * The key of a source's bucket: its IPv4 address, or its IPv6 network of 64
+ * bits with ::1 for the rest (never ::, which is everybody's bucket). Those who
+ * proved their address have one of their own, so that others cannot empty it in
+ * their name.
+ */
+static __always_inline struct omni_address ratelimit_source(const struct omni_address *source, int proven)
+{
+	struct omni_address key = *source;
+
+	if (!address_is_ipv4(source)) {
+		key = address_prefix64(source);
+		key.bytes[15] = 1;
+	}
+	key.bytes[8] = !!proven;
+	return key;
+}
 
 /*
  * Takes a token; 0: there is none. `rate` is tokens per second and burst.

@@ -13,6 +13,7 @@ import {
   encodeNeighEntry,
   encodeOmniConfig,
   encodePeerEntry,
+  encodePendingEntry,
   encodeSessionEntry,
   OmniDrop,
   type OmniEvent,
@@ -56,6 +57,7 @@ export type MapName =
   | 'source_map'
   | 'path_map'
   | 'gate_map'
+  | 'pending_map'
   | 'drop_map'
   | 'stats_map';
 type Drop = Exclude<keyof typeof OmniDrop, 'none' | 'max'>;
@@ -219,13 +221,22 @@ export class Lab {
   }
 
   setMac1Keys(keys: readonly Uint8Array[]): void {
+    this.setGate(keys, []);
+  }
+
+  setGate(mac1Keys: readonly Uint8Array[], cookieSecrets: readonly Uint8Array[]): void {
     const value = encodeGateEntry({
-      mac1Count: keys.length,
-      cookieCount: 0,
-      mac1Keys: Buffer.concat([...keys, Buffer.alloc(128)], 128),
-      cookieSecrets: Buffer.alloc(64),
+      mac1Count: mac1Keys.length,
+      cookieCount: cookieSecrets.length,
+      mac1Keys: Buffer.concat([...mac1Keys, Buffer.alloc(128)], 128),
+      cookieSecrets: Buffer.concat([...cookieSecrets, Buffer.alloc(64)], 64),
     });
     this.map('gate_map').update({ key: u32(0), value });
+  }
+
+  /** An initiation of ours that an answer is welcome to. */
+  setPending(id: bigint, expiresNs: bigint): void {
+    this.map('pending_map').update({ key: u64(id), value: encodePendingEntry({ expiresNs }) });
   }
 
   setFdb(address: string, peer: bigint): void {
@@ -267,6 +278,7 @@ export class Lab {
       'neigh_map',
       'source_map',
       'path_map',
+      'pending_map',
     ] as const) {
       const map = this.map(name);
       const { count, keys } = map.entries();
