@@ -291,13 +291,13 @@ export class Lab {
 
   /** The events that `action` raised. */
   async events(action: () => Promise<unknown>): Promise<OmniEvent[]> {
-    return (await this.#recordsOf(action)).map(decodeOmniEvent);
+    return (await this.#recordsOf(action)).map((record) => decodeOmniEvent(record));
   }
 
   /** The same, of those that tell of ways. */
   async pathEvents(action: () => Promise<unknown>): Promise<OmniPathEvent[]> {
     const records = await this.#recordsOf(action);
-    return records.map(decodeOmniPathEvent);
+    return records.map((record) => decodeOmniPathEvent(record));
   }
 
   async #recordsOf(action: () => Promise<unknown>): Promise<Buffer[]> {
