@@ -102,8 +102,12 @@ export class BpfMap {
   readonly info: MapInfo;
   /** Value bytes, a new Buffer; per-CPU maps: all CPUs' values in a row, each padded to 8 bytes. undefined: ENOENT. `lock`: copy under the value's spin lock. */
   lookup(options: { key: Uint8Array; lock?: boolean }): Buffer | undefined;
-  /** flags: `any` creates or replaces, `create` fails with EEXIST, `replace` with ENOENT. */
-  update(options: { key: Uint8Array; value: Uint8Array; mode?: 'any' | 'create' | 'replace' }): void;
+  /**
+   * flags: `any` creates or replaces, `create` fails with EEXIST, `replace` with ENOENT. `lock`: overwrites the value where
+   * it lies, under its spin lock; EINVAL where it has none. Without it a hash map's new value takes the old one's place,
+   * and the old one's bytes stay in memory that the map keeps.
+   */
+  update(options: { key: Uint8Array; value: Uint8Array; mode?: 'any' | 'create' | 'replace'; lock?: boolean }): void;
   /** False: it was not there. */
   delete(options: { key: Uint8Array }): boolean;
   /** Reads and deletes in one step where the kernel can (hash maps, 5.14), else lookup then delete. */

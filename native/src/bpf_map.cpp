@@ -60,6 +60,7 @@ class BpfMap : public Wrapped<BpfMap> {
     } else if (mode != "any") {
       args.Reject("mode", "'any', 'create' or 'replace'");
     }
+    if (args.Has("lock") && args.Flag("lock")) flags |= BPF_F_LOCK;
     args.Done();
     Open("bpf(BPF_MAP_UPDATE_ELEM)").Update(key.data(), value.data(), flags);
     return info.Env().Undefined();

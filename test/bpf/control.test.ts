@@ -101,8 +101,9 @@ describe.each(titled(SHAPES))('%s', (_, shape) => {
 
   it('a key that is no longer one lets nobody in, nor do the zeros in the place of one', async () => {
     const next = randomBytes(32);
-    lab.setMac1Keys([next]);
+    lab.setGate([next, MAC1_KEY], [], { mac1Count: 1 });
     expect(await verdictOf(arriving(message(shape)))).toEqual(droppedFor('mac1'));
+    lab.setMac1Keys([next]);
     expect(await verdictOf(arriving(message(shape, { mac1Key: new Uint8Array(32) })))).toEqual(droppedFor('mac1'));
     expect(await verdictOf(arriving(message(shape, { mac1Key: next })))).toEqual(PASSED);
   });
@@ -172,7 +173,7 @@ describe.each(titled(ANSWERS.filter(({ type }) => type === 3)))('an answer: %s',
 });
 
 const passes = (runs: { retval: number }[]) => runs.filter(({ retval }) => retval === XDP_PASS).length;
-const burst = (count: number, source: string, make = () => message(INITIATION)) =>
+const burst = (count: number, source: string, make: () => Uint8Array = () => message(INITIATION)) =>
   Array.from({ length: count }, () => arriving(make(), source));
 
 describe('a source', () => {
@@ -216,8 +217,8 @@ describe('a source', () => {
 });
 
 describe.each(titled(INITIATIONS))('%s under load', (_, shape) => {
-  const current = randomBytes(32);
-  const before = randomBytes(32);
+  const current: Uint8Array = randomBytes(32);
+  const before: Uint8Array = randomBytes(32);
   const UNPROVEN = droppedFor('overload');
   const cookie = (secret = current, source = SOURCE, port = FROM_PORT) => cookieFor(secret, source, port);
 
@@ -265,8 +266,9 @@ describe.each(titled(INITIATIONS))('%s under load', (_, shape) => {
     expect(await verdictOf(arriving(mixed))).toEqual(UNPROVEN);
   });
   it('nor with a cookie under secrets that are not in force, wherever they lie', async () => {
-    lab.setGate([MAC1_KEY], [current]);
+    lab.setGate([MAC1_KEY], [current, before], { cookieCount: 1 });
     expect(await verdictOf(arriving(message(shape, { cookie: cookie(before) })))).toEqual(UNPROVEN);
+    lab.setGate([MAC1_KEY], [current]);
     expect(await verdictOf(arriving(message(shape, { cookie: cookie(new Uint8Array(32)) })))).toEqual(UNPROVEN);
     lab.setGate([MAC1_KEY], []);
     expect(await verdictOf(arriving(message(shape, { cookie: cookie() })))).toEqual(UNPROVEN);

@@ -224,10 +224,16 @@ export class Lab {
     this.setGate(keys, []);
   }
 
-  setGate(mac1Keys: readonly Uint8Array[], cookieSecrets: readonly Uint8Array[]): void {
+  /** `counts`: how many of them are in force, if not all. */
+  setGate(
+    mac1Keys: readonly Uint8Array[],
+    cookieSecrets: readonly Uint8Array[],
+    counts: { mac1Count?: number; cookieCount?: number } = {},
+  ): void {
     const value = encodeGateEntry({
       mac1Count: mac1Keys.length,
       cookieCount: cookieSecrets.length,
+      ...counts,
       mac1Keys: Buffer.concat([...mac1Keys, Buffer.alloc(128)], 128),
       cookieSecrets: Buffer.concat([...cookieSecrets, Buffer.alloc(64)], 64),
     });

@@ -1,7 +1,8 @@
 import type { AdoptReport } from '../../reconcile/dataplane.ts';
 import { attachmentFaults, leaveGeneric } from './attach.ts';
-import { type Meta, u64 } from './codec.ts';
+import type { Meta } from './codec.ts';
 import type { Context } from './context.ts';
+import { eraseSession } from './erase.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
@@ -94,7 +95,7 @@ function mapsPinned(pins: Pins): boolean {
 function dropOrphans(context: Context, overlay: Overlay): void {
   for (const [session, peer] of overlay.sessionPeer) {
     if (context.keys.has(peer)) continue;
-    context.calls.erase(`session/${overlay.name}`, () => overlay.maps.session.delete({ key: u64(session) }));
+    eraseSession(context, `session/${overlay.name}`, overlay.maps.session, session);
     overlay.sessionPeer.delete(session);
   }
 }

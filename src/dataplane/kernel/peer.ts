@@ -5,6 +5,7 @@ import type { Change, ObservedRow, PeerRow } from '../../reconcile/rows.ts';
 import { addressBytes, endpointText, isUnspecified, parseEndpoint, type SocketAddress } from './addresses.ts';
 import { decodePeer, encodePeer, type PeerValue, u64 } from './codec.ts';
 import type { Context } from './context.ts';
+import { eraseSession } from './erase.ts';
 import { failedWith } from './errors.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 
@@ -99,7 +100,7 @@ function remove(context: Context, row: PeerRow): void {
   context.calls.erase(object, () => overlay.maps.peer.delete({ key: u64(id) }));
   for (const [session, peer] of overlay.sessionPeer) {
     if (peer !== id) continue;
-    context.calls.erase(object, () => overlay.maps.session.delete({ key: u64(session) }));
+    eraseSession(context, object, overlay.maps.session, session);
     overlay.sessionPeer.delete(session);
   }
   // A session that was confirmed meanwhile has put itself back as the one to send on.

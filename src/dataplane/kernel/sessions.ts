@@ -16,6 +16,7 @@ import { rowKey } from '../../reconcile/rows.ts';
 import { addressBytes, canonicalAddress, macBytes } from './addresses.ts';
 import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, u64 } from './codec.ts';
 import type { Context } from './context.ts';
+import { eraseSession } from './erase.ts';
 import { failedWith } from './errors.ts';
 import { replaceGate } from './gate.ts';
 import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
@@ -89,15 +90,10 @@ export class KernelSessions implements SessionPlane {
   }
 
   async remove(localId: SessionId): Promise<SessionState | undefined> {
-    const { calls, overlays } = this.#context;
-    for (const overlay of overlays.values()) {
-      const object = `session/${overlay.name}`;
-      const value = calls.read(object, () => overlay.maps.session.take({ key: u64(localId) }));
+    for (const overlay of this.#context.overlays.values()) {
+      const session = eraseSession(this.#context, `session/${overlay.name}`, overlay.maps.session, localId);
       overlay.sessionPeer.delete(localId);
-      if (value === undefined) continue;
-      calls.counted();
-      const session = decodeSession(value);
-      value.fill(0);
+      if (session === undefined) continue;
       const state = this.#state(overlay, localId, session, this.#current(overlay, session.peer));
       if (state?.current) this.#stopSendingOn(overlay, session.peer, localId);
       return state;

@@ -4,6 +4,7 @@ import { attachAll, attachSlowPath, detachAll } from './attach.ts';
 import type { LinkInfo } from './calls.ts';
 import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
 import type { Context } from './context.ts';
+import { eraseSessions } from './erase.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
@@ -116,6 +117,7 @@ export function removeInterface(context: Context, name: string): void {
   const link = [found.inner, found.outer].find(ours);
   if (link !== undefined) removeLink(context, link);
   detachAll(context, pins);
+  eraseSessions(context, pins);
   unpinAll(context, pins);
   context.inventory.forget(name);
 }

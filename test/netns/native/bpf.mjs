@@ -148,7 +148,11 @@ export const scenarios = {
     native.testRun({ pin: join(pins, 'prog_xdp'), data: experimentalFrame() });
     assert.equal(map.lookup({ key, lock: true }).readBigUInt64LE(8), 42n);
     map.update({ key, value, mode: 'replace' });
+    map.update({ key, value: Buffer.concat([Buffer.alloc(8), u64(43)]), mode: 'replace', lock: true });
+    assert.equal(map.lookup({ key }).readBigUInt64LE(8), 43n);
+    map.update({ key, value, lock: true });
     assert.deepEqual(map.take({ key }), value);
+    refused(() => map.update({ key, value, mode: 'replace', lock: true }), 'ENOENT');
     assert.equal(map.take({ key }), undefined);
     map.update({ key, value });
     assert.deepEqual([map.delete({ key }), map.delete({ key })], [true, false]);
@@ -157,8 +161,10 @@ export const scenarios = {
     }
     assert.throws(() => map.update({ key, value: new Uint8Array(8) }), TypeError);
     assert.throws(() => map.update({ key, value, mode: 'maybe' }), TypeError);
+    assert.throws(() => map.update({ key, value, lock: 1 }), TypeError);
     const unlocked = new native.BpfMap({ pin: join(pins, 'trie_map') });
     refused(() => unlocked.lookup({ key, lock: true }), 'EINVAL');
+    refused(() => unlocked.update({ key, value: u32(5), lock: true }), 'EINVAL');
     unlocked.update({ key: Buffer.concat([u32(32), Buffer.of(10, 0, 0, 1)]), value: u32(5) });
     assert.deepEqual(unlocked.take({ key: Buffer.concat([u32(32), Buffer.of(10, 0, 0, 1)]) }), u32(5));
     assert.equal(unlocked.entries().count, 0);

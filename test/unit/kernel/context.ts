@@ -32,8 +32,9 @@ export class FakeMap {
   delete({ key }: { key: Uint8Array }): boolean {
     return this.rows.delete(hex(key));
   }
-  update({ key, value, mode }: { key: Uint8Array; value: Uint8Array; mode?: 'any' | 'create' | 'replace' }): void {
+  update({ key, value, mode }: Parameters<BpfMap['update']>[0]): void {
     if (mode === 'create' && this.rows.has(hex(key))) throw kernelRefusal('EEXIST');
+    if (mode === 'replace' && !this.rows.has(hex(key))) throw kernelRefusal('ENOENT');
     this.rows.set(hex(key), Buffer.from(value));
   }
   entries(): { count: number; keys: Buffer; values: Buffer } {
