@@ -1,57 +1,103 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { isIPv4 } from 'node:net';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { IpAddress } from '../manifest/model.ts';
+import { formatIp, parseIp } from '../manifest/net.ts';
 import type { Endpoint } from '../reconcile/dataplane.ts';
 
 /** Where handshake datagrams come from and go to. */
 export interface Transport {
   /** Best effort, as UDP is. Resolves false where the system refused (no route, a filter). */
   send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
-  /** Whether this transport has the address' family. */
+  /** Whether this transport has the address' family. A link-local address names no interface, and is reached by none. */
   reaches(address: IpAddress): boolean;
   close(): Promise<void>;
 }
 
+/** Addresses handed on are canonical; datagrams from link-local ones are not handed on. */
 export type OpenTransport = (options: {
   readonly port: number;
   readonly onDatagram: (datagram: Uint8Array, from: Endpoint) => void;
   readonly onError: (error: OmniError) => void;
 }) => Promise<Transport>;
 
-/** UDP over IPv4 on all addresses. Throws OmniError `port-in-use` or `port-unavailable`, exit code 2. */
+type Family = 'udp4' | 'udp6';
+
+/** What a system without IPv6 says to a socket of it, or to all of its addresses. */
+const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT']);
+const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
+
+/**
+ * UDP on all addresses of both families, a socket for each; over IPv4 alone where the system has no IPv6. Throws OmniError
+ * `port-in-use` or `port-unavailable`, exit code 2.
+ */
 export const openUdp: OpenTransport = async ({ port, onDatagram, onError }) => {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', (error) => reject(bindError(port, error)));
-    socket.bind({ port, address: '0.0.0.0', exclusive: true }, resolve);
-  });
-  socket.removeAllListeners('error');
-  socket.on('error', (error) => {
-    const message = `the handshake socket on UDP port ${port} failed: ${error.message}`;
-    onError(
-      new OmniError(message, { code: 'handshake-socket-failed', class: 'retry', object: `port/${port}`, cause: error }),
-    );
-  });
-  socket.on('message', (datagram, from) =>
-    onDatagram(datagram, { address: from.address as IpAddress, port: from.port }),
-  );
+  const four = await bind('udp4', port);
+  const six = await bindIpv6(port, four);
+  for (const socket of six === undefined ? [four] : [four, six]) {
+    socket.on('error', (error) => onError(failed(port, error)));
+    socket.on('message', (datagram, from) => {
+      const address = canonical(from.address);
+      if (address !== undefined) onDatagram(datagram, { address, port: from.port });
+    });
+  }
+  const socketFor = (address: string) => (isIPv4(address) ? four : LINK_LOCAL.test(address) ? undefined : six);
   let closed = false;
   return {
     send: (datagram, to) =>
       new Promise((resolve) => {
-        if (closed) resolve(false);
+        const socket = closed ? undefined : socketFor(to.address);
+        if (socket === undefined) resolve(false);
         else socket.send(datagram, to.port, to.address, (error) => resolve(error === null));
       }),
-    reaches: isIPv4,
-    close: () =>
-      new Promise((resolve) => {
-        if (closed) resolve();
-        else socket.close(() => resolve());
-        closed = true;
-      }),
+    reaches: (address) => socketFor(address) !== undefined,
+    close: async () => {
+      if (closed) return;
+      closed = true;
+      await Promise.all([close(four), ...(six === undefined ? [] : [close(six)])]);
+    },
   };
 };
+
+async function bind(family: Family, port: number): Promise<Socket> {
+  const socket = createSocket({ type: family, ipv6Only: family === 'udp6' });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error) => {
+      socket.close();
+      reject(bindError(port, error));
+    });
+    socket.bind({ port, address: family === 'udp4' ? '0.0.0.0' : '::', exclusive: true }, resolve);
+  });
+  return socket.removeAllListeners('error');
+}
+
+/** undefined: the system has no IPv6. `other` is closed where this fails. */
+async function bindIpv6(port: number, other: Socket): Promise<Socket | undefined> {
+  try {
+    return await bind('udp6', port);
+  } catch (error) {
+    const cause = error instanceof OmniError ? (error.cause as NodeJS.ErrnoException) : undefined;
+    if (NO_IPV6.has(cause?.code ?? '')) return undefined;
+    await close(other);
+    throw error;
+  }
+}
+
+function close(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.close(() => resolve()));
+}
+
+/** undefined: it means something on one link only. */
+function canonical(text: string): IpAddress | undefined {
+  if (LINK_LOCAL.test(text)) return undefined;
+  const ip = parseIp(text);
+  return ip.ok ? formatIp(ip.value) : undefined;
+}
+
+function failed(port: number, cause: Error): OmniError {
+  const message = `the handshake socket on UDP port ${port} failed: ${cause.message}`;
+  return new OmniError(message, { code: 'handshake-socket-failed', class: 'retry', object: `port/${port}`, cause });
+}
 
 function bindError(port: number, error: NodeJS.ErrnoException): OmniError {
   const inUse = error.code === 'EADDRINUSE';
