@@ -2,10 +2,12 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
+import { floodBench } from './flood.ts';
 import { type Figures, figureNames, measure } from './measure.ts';
 import { reconcileBench } from './reconcile.ts';
 import { scaleBench } from './scale.ts';
 import { type System, systems, threadReceiveQueues } from './systems.ts';
+import { tableOf } from './table.ts';
 
 /*
  * Ours beside plain veth, wireguard-go and nebula: two hosts on one wire, rounds interleaved (a machine that slows down
@@ -15,7 +17,7 @@ import { type System, systems, threadReceiveQueues } from './systems.ts';
  * one. The second wire gives each host's receive queue a thread of its own, as two machines have two processors; it
  * costs every system a wake-up per packet, so latency is compared on the first.
  *
- *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale]
+ *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale] [--flood]
  */
 const { values: options } = parseArgs({
   options: {
@@ -26,6 +28,7 @@ const { values: options } = parseArgs({
     network: { type: 'boolean', default: false },
     reconcile: { type: 'boolean', default: false },
     scale: { type: 'boolean', default: false },
+    flood: { type: 'boolean', default: false },
   },
 });
 
@@ -85,14 +88,7 @@ const columns: readonly (readonly [string, (figures: Figures) => string])[] = [
 function printTable(table: ReadonlyMap<string, Figures>): void {
   const rows = [['', ...columns.map(([title]) => title)]];
   for (const [name, figures] of table) rows.push([name, ...columns.map(([, render]) => render(figures))]);
-  const widths = rows[0]?.map((_cell, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0))) ?? [];
-  for (const row of rows)
-    console.log(
-      row
-        .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+  console.log(tableOf(rows));
 }
 
 function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): void {
@@ -116,7 +112,7 @@ function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): v
 }
 
 async function main(): Promise<void> {
-  const everything = !options.network && !options.reconcile && !options.scale;
+  const everything = !options.network && !options.reconcile && !options.scale && !options.flood;
   if (everything || options.network) {
     if (process.getuid?.() !== 0) throw new Error('the network benchmark makes namespaces: run as root');
     const results = await rounds(Number(options.rounds), Number(options.seconds), options.only?.split(','));
@@ -136,6 +132,7 @@ async function main(): Promise<void> {
   }
   if (everything || options.reconcile) await reconcileBench();
   if (everything || options.scale) await scaleBench();
+  if (everything || options.flood) await floodBench(Number(options.seconds));
 }
 
 await main();

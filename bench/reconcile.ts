@@ -7,6 +7,7 @@ import type { Clock } from '../src/reconcile/clock.ts';
 import { Reconciler } from '../src/reconcile/loop.ts';
 import type { RowKey } from '../src/reconcile/rows.ts';
 import { makeFleet, robotText } from './fleets.ts';
+import { quantile, tableOf } from './table.ts';
 
 /*
  * One node of a fleet on the memory data plane: what it costs to come up with the whole fleet, and what one commit that
@@ -132,11 +133,6 @@ async function measure(peers: number): Promise<Figures> {
   return { peers, full, change, drift, heapMb };
 }
 
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
 /** Measures, prints a table to stdout, and returns it. */
 export async function reconcileBench(sizes: readonly number[] = [100, 1_000, 10_000]): Promise<readonly Figures[]> {
   const all: Figures[] = [];
@@ -185,11 +181,7 @@ export async function reconcileBench(sizes: readonly number[] = [100, 1_000, 10_
     ];
   });
   console.log('\nreconcile, memory data plane, milliseconds; one peer: medians of single-peer commits\n');
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  for (const line of [header, ...lines])
-    console.log(line.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '));
+  console.log(tableOf([header, ...lines]));
   return all;
 }
 

@@ -6,6 +6,7 @@ import { median } from '../lab/ping.ts';
 import { sleep, until } from '../lab/shell.ts';
 import { type AgentClient, connectAgent } from '../src/agent/client.ts';
 import { makeFleet, robotText } from './fleets.ts';
+import { tableOf } from './table.ts';
 
 /*
  * The real agent, kernel data plane and git included, in fleets of growing size. Nobody else of the fleet is there:
@@ -161,10 +162,6 @@ export async function scaleBench(sizes: readonly number[] = [100, 1_000, 10_000]
     (figures.idle * 100).toFixed(1),
   ]);
   console.log('\nthe agent with its kernel data plane and git, milliseconds\n');
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  for (const line of [header, ...lines])
-    console.log(line.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '));
+  console.log(tableOf([header, ...lines]));
   return all;
 }

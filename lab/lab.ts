@@ -89,10 +89,12 @@ export class Host {
     ];
   }
 
-  startAgent(argv: readonly string[]): Background {
+  /** `launcher`: what becomes the agent by exec, such as `taskset -c 1`. */
+  startAgent(argv: readonly string[], launcher: readonly string[] = []): Background {
     if (this.agentProcess?.running) throw new Error(`${this.name}: an agent is running`);
-    // node itself, not a launcher: a signal to this pid is a signal to the agent.
-    this.agentProcess = this.background([process.execPath, omniMain, 'agent', ...this.agentArguments(), ...argv]);
+    // node itself in the end: a signal to this pid is a signal to the agent.
+    const agent = [process.execPath, omniMain, 'agent', ...this.agentArguments(), ...argv];
+    this.agentProcess = this.background([...launcher, ...agent]);
     return this.agentProcess;
   }
 
@@ -150,6 +152,11 @@ export class Lab {
   }
   get underlayNamespace(): string {
     return `${this.name}-net`;
+  }
+
+  /** `argv` where the hosts' wires end: `<host>.p` is the other end of a host's eth0. */
+  onUnderlay(argv: readonly string[]): string[] {
+    return ['ip', 'netns', 'exec', this.underlayNamespace, ...argv];
   }
 
   private async build(mtu: number, direct: boolean): Promise<void> {
@@ -238,7 +245,7 @@ export class Lab {
   async capture(host: Host, during: () => Promise<void>): Promise<Buffer> {
     const file = join(host.folder, 'capture.pcap');
     const tcpdump = ['tcpdump', '-i', `${host.name}.p`, '-U', '--immediate-mode', '-w', file];
-    const dump = new Background(['ip', 'netns', 'exec', this.underlayNamespace, ...tcpdump]);
+    const dump = new Background(this.onUnderlay(tcpdump));
     await until('tcpdump listens', () => dump.text.includes('listening on'));
     await during();
     await written(file);
