@@ -27,13 +27,13 @@ export function messageFrame(
   return frame;
 }
 
-/** Who sent the message in a frame, and what; undefined: it is none, or for another MAC than `own`. The payload is a copy. */
+/** Who sent the message in a frame, and what; undefined: it is none, or for a MAC that is not this node's. The payload is a copy. */
 export function readMessageFrame(
   frame: Uint8Array,
-  own: MacAddress,
+  isOwn: (mac: MacAddress) => boolean,
 ): { readonly source: MacAddress; readonly payload: Uint8Array } | undefined {
   if (frame.length < HEADER_BYTES) return undefined;
   const type = ((frame[TYPE_OFFSET] ?? 0) << 8) | (frame[TYPE_OFFSET + 1] ?? 0);
-  if (type !== MESSAGE_ETHERTYPE || macText(frame.subarray(0, 6)) !== own) return undefined;
+  if (type !== MESSAGE_ETHERTYPE || !isOwn(macText(frame.subarray(0, 6)))) return undefined;
   return { source: macText(frame.subarray(6, 12)), payload: frame.slice(HEADER_BYTES) };
 }

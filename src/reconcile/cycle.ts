@@ -3,6 +3,7 @@ import type { DataPlane } from './dataplane.ts';
 import { diff } from './diff.ts';
 import { foldEndpoints } from './fold.ts';
 import { plan } from './plan.ts';
+import { withBothKeys } from './rename.ts';
 import { type Change, type DesiredRow, type ObservedRow, type Plan, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { verify } from './verify.ts';
 
@@ -58,7 +59,7 @@ export async function cycle(
   const { dataPlane, desired } = input;
   const changes: Change[] = [];
   const unmet = new Map<RowKey, Failure>();
-  let scope = input.scope;
+  let scope = input.scope && withBothKeys(input.scope, desired);
 
   const observe = async (keys: ReadonlySet<RowKey> | undefined): Promise<RowSet<ObservedRow>> => {
     const rows = await dataPlane.observe(signal, keys);
@@ -77,7 +78,7 @@ export async function cycle(
     if (!attempt.finished) return { complete: false, changes, unmet, whole: scope === undefined };
     if (attempt.taken.length === 0) break;
 
-    const touched = new Set(attempt.taken.map(({ key }) => key));
+    const touched = withBothKeys(new Set(attempt.taken.map(({ key }) => key)), desired);
     const again = await observe(fewOf(touched, desired) ? touched : undefined);
     for (const { key, message } of verify(desired, again, touched)) {
       unmet.set(key, { key, class: 'retry', code: 'not-observed', message, attempted: true });
@@ -137,8 +138,8 @@ async function tryOne(change: Change, { dataPlane }: CycleInput, signal: AbortSi
   }
 }
 
-function makesLink(change: Change): change is Extract<Change, { op: 'create' | 'replace' }> {
-  return (change.op === 'create' || change.op === 'replace') && change.to.kind === 'link';
+function makesLink(change: Change): change is Extract<Change, { op: 'create' }> {
+  return change.op === 'create' && change.to.kind === 'link';
 }
 
 /** Reading rows one by one costs more than reading all once they are a good part of all. */

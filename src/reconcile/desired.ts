@@ -3,9 +3,15 @@ import { LayeredMap } from './layered.ts';
 import { type DesiredRow, type RowKey, type RowSet, rowKey, sameRow } from './rows.ts';
 import { intentOf, isListed, objectsOf, rowsOfObject, type Share, selfOf, shareOf, splitRef } from './share.ts';
 
-/** What of this node, besides git, decides its desired state. */
-export interface NodeView {
+/** What a node is known by. */
+export interface NodeKeys {
   readonly publicKey: PublicKey;
+  /** The key that it is to go over to, which it holds as well. */
+  readonly nextPublicKey?: PublicKey | undefined;
+}
+
+/** What of this node, besides git, decides its desired state. */
+export interface NodeView extends NodeKeys {
   /** DNS results gathered outside; undefined while a name does not resolve. IP literals never ask. */
   resolve(host: string): IpAddress | undefined;
   /**
@@ -33,7 +39,7 @@ export interface SessionConfig {
   readonly lifetimeMs: number;
   readonly handshakeTimeoutMs: number;
   readonly postQuantum: PostQuantum;
-  /** The key that this node calls under: its Peer's `publicKey`, or during a rotation the one of the two that it holds. Absent: it holds one only. */
+  /** The key that this node calls under: its Peer's `publicKey` or, if it does not hold that one, the `nextPublicKey` that it holds. */
   readonly self?: PublicKey;
   readonly newSessionsPerSecondPerSource: number;
   readonly peers: ReadonlyMap<PublicKey, PeerIntent>;
@@ -113,7 +119,7 @@ function sessionsOf(fleet: Fleet, share: Share): SessionConfig {
     interface: cluster.interface,
     port: cluster.port,
     ...cluster.sessions,
-    self: share.node.publicKey,
+    self: share.ownKey,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
     peers: LayeredMap.of(peers),
     ...(cluster.psk === undefined ? {} : { psk: cluster.psk }),
@@ -163,6 +169,7 @@ function isIncremental(previous: DesiredState, changed: ReadonlySet<ObjectRef>, 
   return (
     previous.standing === 'active' &&
     previous.self === share.self.metadata.name &&
+    previous.sessions?.self === share.ownKey &&
     previous.sessions?.cluster === share.cluster.metadata.name &&
     !changed.has(`peer/${share.self.metadata.name}`) &&
     !changed.has(`cluster/${share.cluster.metadata.name}`)

@@ -1,16 +1,10 @@
-import {
-  type Change,
-  changedFields,
-  type DesiredRow,
-  type ObservedRow,
-  type Row,
-  type RowKey,
-  type RowSet,
-} from './rows.ts';
+import { followsItsPeer, forerunnerOf, heirOf } from './rename.ts';
+import { type Change, changedFields, type DesiredRow, type ObservedRow, type RowKey, type RowSet } from './rows.ts';
 
 /**
  * What turns `observed` into `desired`. Pure; the order follows the inputs (`plan` orders for execution). Foreign rows
- * never appear: `observe()` returns only what carries our mark. With `keys`, only those rows are compared.
+ * never appear: `observe()` returns only what carries our mark. With `keys`, only those rows are compared; for peers with two
+ * keys they must be those of `withBothKeys`.
  */
 export function diff(
   desired: RowSet<DesiredRow>,
@@ -19,7 +13,7 @@ export function diff(
 ): readonly Change[] {
   const changes: Change[] = [];
   for (const key of keys ?? union(desired, observed)) {
-    const change = changeOf(key, observed.get(key)?.row, desired.get(key)?.row);
+    const change = changeAt(key, desired, observed);
     if (change !== undefined) changes.push(change);
   }
   return changes;
@@ -30,15 +24,16 @@ function* union(desired: RowSet<DesiredRow>, observed: RowSet<ObservedRow>): Gen
   for (const key of observed.keys()) if (!desired.has(key)) yield key;
 }
 
-function changeOf(key: RowKey, from: Row | undefined, to: Row | undefined): Change | undefined {
-  if (from === undefined) return to && { op: 'create', key, to };
-  if (to === undefined) return { op: 'delete', key, from };
+function changeAt(key: RowKey, desired: RowSet<DesiredRow>, observed: RowSet<ObservedRow>): Change | undefined {
+  const [seen, to] = [observed.get(key)?.row, desired.get(key)?.row];
+  if (to === undefined) {
+    const goesOn = seen?.kind === 'peer' && heirOf(desired, observed, seen) !== undefined;
+    return seen && !goesOn ? { op: 'delete', key, from: seen } : undefined;
+  }
+  const from = seen ?? forerunnerOf(desired, observed, to);
+  if (from === undefined) return { op: 'create', key, to };
   const fields = changedFields(from, to);
-  if (fields.length === 0) return undefined;
-  return { op: needsReplacement(to, fields) ? 'replace' : 'update', key, from, to, fields };
-}
-
-/** A live link's MAC is what everybody's forwarding points at; kernels and TAPs take a new one on a new device only. */
-function needsReplacement(row: Row, fields: readonly string[]): boolean {
-  return row.kind === 'link' && fields.includes('mac');
+  return fields.length === 0 || followsItsPeer(desired, observed, from, to)
+    ? undefined
+    : { op: 'update', key, from, to, fields };
 }

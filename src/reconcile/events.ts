@@ -32,7 +32,6 @@ export function driftEvents({ healed, detected, contested }: DriftReport, nameOf
 const HEALED: Readonly<Record<Change['op'], string>> = {
   create: 'made again',
   update: 'set back',
-  replace: 'made anew',
   delete: 'removed',
 };
 
@@ -71,13 +70,12 @@ function whatHappened(change: Change, known: boolean, nameOf: NameOf): string {
       return `${known ? 'was added' : 'was there but is not desired'}${value && ` (${value})`}`;
     }
     case 'update':
-    case 'replace':
       return change.fields.map((field) => whatChanged(change, field, nameOf)).join(' and ');
   }
 }
 
 /** A link says with impossible values what keeps it from working. */
-function whatChanged({ from, to }: Change & { op: 'update' | 'replace' }, field: string, nameOf: NameOf): string {
+function whatChanged({ from, to }: Change & { op: 'update' }, field: string, nameOf: NameOf): string {
   if (from.kind === 'link' && to.kind === 'link') {
     if (field === 'mtu' && from.mtu === 0) return 'was down, missing or altered';
     if (field === 'mtu' && to.mtu === 'auto')

@@ -1,24 +1,27 @@
-import type { PublicKey } from '../manifest/model.ts';
+import { fingerprint } from '../manifest/keys.ts';
 import { type NameOf, nameOfRow } from './names.ts';
-import type { Change, Plan, Row, RowKind } from './rows.ts';
+import type { Change, FdbRow, Plan, Row, RowKind } from './rows.ts';
 
 /**
  * Orders changes so that each finds what it depends on, and so that a live path has its successor before it goes:
  *
  *   0      peers that go: a revoked peer is cut before anything else happens
  *   1..4   rows of an interface that goes, and then its link: two interfaces cannot share the port and the underlay's hook
- *   5..9   create, update, replace: link, peer, address, fdb and neighbour, route
- *   10..14 other deletions in reverse: route, fdb and neighbour, address, link
+ *   5      MACs that become this node's own, on a link that is there: before the link takes one of them
+ *   6..10  create, update: link, peer, address, fdb and neighbour, route
+ *   11..15 other deletions in reverse: route, fdb and neighbour, address, link
  *
  * Deterministic: by key within a stage.
  */
 export function plan(changes: readonly Change[]): Plan {
-  const leaving = new Set<string>();
-  for (const change of changes)
+  const [leaving, coming] = [new Set<string>(), new Set<string>()];
+  for (const change of changes) {
     if (change.op === 'delete' && change.from.kind === 'link') leaving.add(change.from.interface);
+    if (change.op === 'create' && change.to.kind === 'link') coming.add(change.to.interface);
+  }
   const stages: Change[][] = [];
   for (const change of changes) {
-    const stage = stageOf(change, leaving);
+    const stage = stageOf(change, leaving, coming);
     stages[stage] ??= [];
     stages[stage].push(change);
   }
@@ -28,11 +31,15 @@ export function plan(changes: readonly Change[]): Plan {
 const height: Readonly<Record<RowKind, number>> = { link: 0, peer: 1, address: 2, fdb: 3, neighbour: 3, route: 4 };
 const top = 4;
 
-function stageOf(change: Change, leaving: ReadonlySet<string>): number {
-  if (change.op !== 'delete') return 5 + height[change.to.kind];
+function stageOf(change: Change, leaving: ReadonlySet<string>, coming: ReadonlySet<string>): number {
+  if (change.op !== 'delete') {
+    const { to } = change;
+    const own = to.kind === 'fdb' && to.publicKey === 'self';
+    return own && !coming.has(to.interface) ? 5 : 6 + height[to.kind];
+  }
   if (change.from.kind === 'peer') return 0;
   const reversed = top - height[change.from.kind];
-  return leaving.has(change.from.interface) ? 1 + reversed : 10 + reversed;
+  return leaving.has(change.from.interface) ? 1 + reversed : 11 + reversed;
 }
 
 /** One line per change, in order: `+ fdb/omni0/02:… -> robot-17`. Plain text; no line break at the end. */
@@ -40,7 +47,7 @@ export function renderPlan(steps: Plan, nameOf: NameOf): string {
   return steps.map((change) => describeChange(change, nameOf)).join('\n');
 }
 
-/** `+` create, `~` update, `!` replace, `-` delete. */
+/** `+` create, `~` update, `-` delete. */
 function describeChange(change: Change, nameOf: NameOf): string {
   switch (change.op) {
     case 'create':
@@ -48,8 +55,7 @@ function describeChange(change: Change, nameOf: NameOf): string {
     case 'delete':
       return `- ${describeRow(change.from, nameOf)}`;
     case 'update':
-    case 'replace':
-      return `${change.op === 'update' ? '~' : '!'} ${nameOfRow(change.to, nameOf)}: ${change.fields
+      return `~ ${nameOfRow(change.to, nameOf)}: ${change.fields
         .map((field) => `${field} ${fieldText(change.from, field, nameOf)} -> ${fieldText(change.to, field, nameOf)}`)
         .join(', ')}`;
   }
@@ -72,7 +78,7 @@ export function valueText(row: Row, nameOf: NameOf): string {
     case 'peer':
       return row.endpoint === undefined ? '' : `at ${row.endpoint}`;
     case 'fdb':
-      return `-> ${row.publicKey === 'self' ? 'this node' : nameOf(row.publicKey)}`;
+      return `-> ${holderText(row, nameOf)}`;
     case 'neighbour':
       return `-> ${row.mac}`;
   }
@@ -80,7 +86,12 @@ export function valueText(row: Row, nameOf: NameOf): string {
 
 /** A field's value for people. */
 export function fieldText(row: Row, field: string, nameOf: NameOf): string {
+  if (row.kind === 'peer' && field === 'publicKey') return fingerprint(row.publicKey);
+  if (row.kind === 'fdb' && field === 'publicKey') return holderText(row, nameOf);
   const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
-  if (value === undefined) return '(none)';
-  return field === 'publicKey' ? nameOf(value as PublicKey) : String(value);
+  return value === undefined ? '(none)' : String(value);
+}
+
+function holderText({ publicKey }: FdbRow, nameOf: NameOf): string {
+  return publicKey === 'self' ? 'this node' : nameOf(publicKey);
 }

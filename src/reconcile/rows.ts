@@ -41,7 +41,10 @@ export interface PeerRow {
   readonly kind: 'peer';
   readonly interface: string;
   readonly publicKey: PublicKey;
-  /** The other key that is its own, during a rotation. A row whose key becomes this one keeps its sessions. */
+  /**
+   * The other key that is its own, during a rotation: a row of that key that is there becomes this one, with all that it
+   * has. Of desired rows alone; data planes do not keep it, and it is never compared.
+   */
   readonly nextPublicKey?: PublicKey;
   /** `ip:port`, `[ip6]:port`; absent: it must call us. In desired rows the observed endpoint has been folded in. */
   readonly endpoint?: string;
@@ -52,7 +55,7 @@ export interface FdbRow {
   readonly kind: 'fdb';
   readonly interface: string;
   readonly mac: MacAddress;
-  /** `self`: this node's own, beside that of its link: frames to it are delivered here. */
+  /** `self`: a key of this node has this MAC, be it its link's or not: frames to it are delivered here. */
   readonly publicKey: PublicKey | 'self';
 }
 
@@ -105,19 +108,14 @@ export function rowKey(row: Row): RowKey {
   }
 }
 
-/** A difference between desired and observed. `fields` names what differs, for people. */
+/**
+ * A difference between desired and observed. `fields` names what differs, for people. An update of a peer whose
+ * `publicKey` differs is a change of key: `key` is that of the new row.
+ */
 export type Change =
   | { readonly op: 'create'; readonly key: RowKey; readonly to: Row }
   | {
       readonly op: 'update';
-      readonly key: RowKey;
-      readonly from: Row;
-      readonly to: Row;
-      readonly fields: readonly string[];
-    }
-  /** The object must go away and come back (a MAC of a live link): what it carries is cut for a moment. */
-  | {
-      readonly op: 'replace';
       readonly key: RowKey;
       readonly from: Row;
       readonly to: Row;
@@ -136,18 +134,18 @@ export function rowOf(change: Change): Row {
  */
 export type Plan = readonly Change[];
 
-/** What two rows of one key can differ in. */
+/** What two rows of one object can differ in. */
 const fieldsOf: { readonly [K in RowKind]: readonly Exclude<keyof Extract<Row, { kind: K }>, 'kind' | 'interface'>[] } =
   {
     link: ['cluster', 'mac', 'mtu', 'port', 'newSessionsPerSecondPerSource', 'arpSuppression'],
     address: [],
     route: [],
-    peer: ['endpoint'],
+    peer: ['publicKey', 'endpoint'],
     fdb: ['publicKey'],
     neighbour: ['mac'],
   };
 
-/** Names of the fields in which two rows of one key differ; empty = equal. */
+/** Names of the fields in which two rows of one object differ; empty = equal. */
 export function changedFields(from: Row, to: Row): readonly string[] {
   const [a, b] = [from as unknown as Record<string, unknown>, to as unknown as Record<string, unknown>];
   return fieldsOf[to.kind].filter((field) => a[field] !== b[field]);

@@ -2,13 +2,15 @@ import { ExitCode, OmniError } from '../errors.ts';
 import { formatEndpoint } from '../manifest/endpoint.ts';
 import { macOf } from '../manifest/keys.ts';
 import type { Cluster, EndpointHint, Fleet, FleetObject, ObjectRef, Peer, PublicKey, Vip } from '../manifest/model.ts';
-import type { NodeView, PeerIntent, Standing } from './desired.ts';
+import type { NodeKeys, NodeView, PeerIntent, Standing } from './desired.ts';
 import type { DesiredRow, Row } from './rows.ts';
 
 /** Where a node stands in a fleet: which Peer it is and which cluster it programs. */
 export interface Share extends Onlooker {
   readonly node: NodeView;
   readonly self: Peer;
+  /** Of this node's keys the one that it acts under. */
+  readonly ownKey: PublicKey;
 }
 
 /** A member of a cluster; without `self`, one that no object is about: what it holds, every other member holds too. */
@@ -27,8 +29,15 @@ export function shareOf(fleet: Fleet, node: NodeView): Share | Exclude<Standing,
   const cluster = fleet.clusters.get(self.clusters[0] ?? '');
   if (cluster === undefined) return 'absent';
   const revoked = revokedBy(cluster);
-  if (revoked.has(node.publicKey)) return 'revoked';
-  return self.suspended ? 'suspended' : { node, self, cluster, revoked };
+  const ownKey = keysInForce(self, revoked).find((key) => key === node.publicKey || key === node.nextPublicKey);
+  if (ownKey === undefined || revoked.has(self.publicKey)) return 'revoked';
+  return self.suspended ? 'suspended' : { node, self, ownKey, cluster, revoked };
+}
+
+/** A Peer's keys, the one that others call it under first. */
+function keysInForce({ publicKey, nextPublicKey }: Peer, revoked: ReadonlySet<PublicKey>): readonly PublicKey[] {
+  const keys = nextPublicKey === undefined ? [publicKey] : [publicKey, nextPublicKey];
+  return keys.filter((key) => !revoked.has(key));
 }
 
 const revokedKeys = new WeakMap<Cluster, ReadonlySet<PublicKey>>();
@@ -42,9 +51,10 @@ export function revokedBy(cluster: Cluster): ReadonlySet<PublicKey> {
   return made;
 }
 
-/** A node knows itself by its key alone: the one in force, or the one it rotates to. */
-export function selfOf(fleet: Fleet, node: NodeView): Peer | undefined {
-  return fleet.peers.get(fleet.peerByKey.get(node.publicKey) ?? '');
+/** A node knows itself by its keys alone: the one that it has had, or the one that it goes over to. */
+export function selfOf(fleet: Fleet, { publicKey, nextPublicKey }: NodeKeys): Peer | undefined {
+  const name = fleet.peerByKey.get(publicKey) ?? (nextPublicKey && fleet.peerByKey.get(nextPublicKey));
+  return fleet.peers.get(name ?? '');
 }
 
 function severalClusters(self: Peer): OmniError {
@@ -96,12 +106,12 @@ export function rowsInCommon(view: Onlooker, fleet: Fleet, ref: ObjectRef): read
 }
 
 /** The node's end of the cluster; its MAC address is the node's. */
-export function linkOf({ cluster, node }: Share): DesiredRow {
+export function linkOf({ cluster, ownKey }: Share): DesiredRow {
   const link: Row = {
     kind: 'link',
     interface: cluster.interface,
     cluster: cluster.metadata.name,
-    mac: macOf(node.publicKey),
+    mac: macOf(ownKey),
     mtu: cluster.mtu ?? 'auto',
     port: cluster.port,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
@@ -117,18 +127,34 @@ function routesOf({ cluster }: Onlooker): readonly DesiredRow[] {
 }
 
 /**
- * Rotation (issue 4) gives a peer with a `nextPublicKey` a second pair of rows here, and an fdb row that follows the key
- * whose session is newest. Until then only `publicKey` is programmed.
+ * One row for a peer, whatever its keys, and a forwarding row for each of them: nodes that have the next revision already,
+ * and those that do not yet, send to and from either key's MAC.
  */
 function rowsOfPeer(share: Onlooker, peer: Peer): readonly DesiredRow[] {
+  if (peer.metadata.name === share.self?.metadata.name) return ownForwarding(share, peer);
   if (!isReachable(share, peer)) return [];
-  const { publicKey } = peer;
   const endpoint = firstEndpoint(peer.endpoints, share.node);
-  const base = { interface: share.cluster.interface, publicKey };
-  return [
-    desiredRow({ kind: 'peer', ...base, ...(endpoint === undefined ? {} : { endpoint }) }, peer),
-    desiredRow({ kind: 'fdb', ...base, mac: macOf(publicKey) }, peer),
-  ];
+  const { publicKey } = peer;
+  const [, nextPublicKey] = keysInForce(peer, share.revoked);
+  const row: Row = {
+    kind: 'peer',
+    interface: share.cluster.interface,
+    publicKey,
+    ...(nextPublicKey === undefined ? {} : { nextPublicKey }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+  return [desiredRow(row, peer), ...forwardingOf(share, peer, publicKey)];
+}
+
+/** A node with one key takes frames to its link's MAC, and needs no row for that. */
+function ownForwarding(share: Onlooker, self: Peer): readonly DesiredRow[] {
+  return keysInForce(self, share.revoked).length < 2 ? [] : forwardingOf(share, self, 'self');
+}
+
+function forwardingOf({ cluster, revoked }: Onlooker, peer: Peer, publicKey: PublicKey | 'self'): DesiredRow[] {
+  return keysInForce(peer, revoked).map((key) =>
+    desiredRow({ kind: 'fdb', interface: cluster.interface, mac: macOf(key), publicKey }, peer),
+  );
 }
 
 function rowsOfVip(share: Onlooker, fleet: Fleet, vip: Vip): readonly DesiredRow[] {
@@ -143,12 +169,12 @@ function rowsOfVip(share: Onlooker, fleet: Fleet, vip: Vip): readonly DesiredRow
 /** What the sessions need of a peer; undefined for one that this node must not talk to. */
 export function intentOf(share: Share, peer: Peer): PeerIntent | undefined {
   if (!isReachable(share, peer)) return undefined;
-  const next = peer.nextPublicKey;
+  const [, nextPublicKey] = keysInForce(peer, share.revoked);
   return {
     name: peer.metadata.name,
     publicKey: peer.publicKey,
     endpoints: peer.endpoints,
-    ...(next !== undefined && !share.revoked.has(next) ? { nextPublicKey: next } : {}),
+    ...(nextPublicKey === undefined ? {} : { nextPublicKey }),
     ...(peer.keepaliveMs === undefined ? {} : { keepaliveMs: peer.keepaliveMs }),
   };
 }

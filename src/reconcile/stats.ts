@@ -28,7 +28,7 @@ export function newStats(): StatsCounter {
   return {
     passes: 0,
     superseded: 0,
-    changes: { create: 0, update: 0, replace: 0, delete: 0 },
+    changes: { create: 0, update: 0, delete: 0 },
     errors: { retry: 0, wait: 0, stall: 0, bug: 0 },
     driftHealed: 0,
     drift: { link: 0, peer: 0, address: 0, fdb: 0, neighbour: 0, route: 0 },

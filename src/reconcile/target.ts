@@ -96,7 +96,9 @@ export class Targeting {
   }
 
   #nodeWith(barred: ReadonlySet<PublicKey> | undefined): NodeView {
-    const { publicKey } = this.#node;
-    return barred === undefined ? this.#node : { publicKey, resolve: (host) => this.#node.resolve(host), barred };
+    const { publicKey, nextPublicKey } = this.#node;
+    return barred === undefined
+      ? this.#node
+      : { publicKey, nextPublicKey, resolve: (host) => this.#node.resolve(host), barred };
   }
 }

@@ -27,7 +27,6 @@ function messageOf(change: Change): string {
     case 'delete':
       return 'was deleted, but is still there when read again';
     case 'update':
-    case 'replace':
       return `was written, but ${change.fields.join(', ')} differ${change.fields.length === 1 ? 's' : ''} when read again`;
   }
 }

@@ -6,7 +6,8 @@ import { must, run } from '../../lab/shell.ts';
 import { seal } from '../../src/dataplane/memory/seal.ts';
 import type { Row } from '../../src/reconcile/rows.ts';
 import { startPlane } from '../netns/dataplane-fixture.ts';
-import { describeDataPlane } from './dataplane-suite.ts';
+import { describeDataPlane, type Machine } from './dataplane-suite.ts';
+import { describeRotation } from './rotation-suite.ts';
 
 /*
  * The kernel's data plane in a namespace of its own; every test finds it as a fresh machine. A second namespace at the
@@ -57,7 +58,7 @@ async function makeForeign(): Promise<() => Promise<boolean>> {
   };
 }
 
-describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, async () => {
+async function makeMachine(): Promise<Machine> {
   let plane = await startPlane(host);
   return {
     plane,
@@ -81,4 +82,7 @@ describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, asyn
       await rm(join(host.folder, 'state', 'inventory.json'), { force: true });
     },
   };
-});
+}
+
+describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, makeMachine);
+describeRotation('the kernel data plane', makeMachine);

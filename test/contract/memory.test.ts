@@ -2,10 +2,10 @@ import { createMemoryDataPlane } from '../../src/dataplane/memory/plane.ts';
 import { seal } from '../../src/dataplane/memory/seal.ts';
 import type { IpAddress } from '../../src/manifest/model.ts';
 import { rowKey } from '../../src/reconcile/rows.ts';
-import { describeDataPlane } from './dataplane-suite.ts';
+import { describeDataPlane, type Machine } from './dataplane-suite.ts';
+import { describeRotation } from './rotation-suite.ts';
 
-// Everything in this engine's tables is its own: there is nothing foreign to leave alone.
-describeDataPlane('the memory data plane', { arrive: true, foreign: false }, async () => {
+async function makeMachine(): Promise<Machine> {
   const first = createMemoryDataPlane();
   const { machine } = first;
   let plane = first;
@@ -25,4 +25,8 @@ describeDataPlane('the memory data plane', { arrive: true, foreign: false }, asy
     },
     dispose: () => plane.close(),
   };
-});
+}
+
+// Everything in this engine's tables is its own: there is nothing foreign to leave alone.
+describeDataPlane('the memory data plane', { arrive: true, foreign: false }, makeMachine);
+describeRotation('the memory data plane', makeMachine);

@@ -25,12 +25,11 @@ type Operation = Change['op'];
 const SIGN: Readonly<Record<Operation, { readonly sign: string; readonly tone: Tone }>> = {
   create: { sign: '+', tone: 'add' },
   update: { sign: '~', tone: 'change' },
-  replace: { sign: '-/+', tone: 'remove' },
   delete: { sign: '-', tone: 'remove' },
 };
 
 /** In the order in which counts of them are shown. */
-export const OPERATIONS: readonly Operation[] = ['delete', 'replace', 'update', 'create'];
+export const OPERATIONS: readonly Operation[] = ['delete', 'update', 'create'];
 
 export function signOf(op: Operation, style: Style): string {
   const { sign, tone } = SIGN[op];
@@ -45,10 +44,16 @@ export function changeWords(change: Change, names: PeerNames, style: Style): str
     case 'delete':
       return deleteWords(change.from, names);
     case 'update':
-      return `${subject(change.to, names)}: ${fieldWords(change.from, change.to, change.fields, names, style)}`;
-    case 'replace':
-      return `make ${subject(change.to, names)} anew: ${fieldWords(change.from, change.to, change.fields, names, style)}`;
+      return updateWords(change, names, style);
   }
+}
+
+function updateWords({ from, to, fields }: Extract<Change, { op: 'update' }>, names: PeerNames, style: Style): string {
+  const words = (some: readonly string[]) => `${subject(to, names)}: ${fieldWords(from, to, some, names, style)}`;
+  if (from.kind !== 'peer' || to.kind !== 'peer' || from.publicKey === to.publicKey) return words(fields);
+  const keys = `${fingerprint(from.publicKey)} ${style.symbols.arrow} ${fingerprint(to.publicKey)}`;
+  const rest = fields.filter((field) => field !== 'publicKey');
+  return `${subject(to, names)}: key ${keys}, its sessions stay${rest.length === 0 ? '' : `; ${words(rest)}`}`;
 }
 
 export function rowOf(change: Change): Row {
@@ -67,11 +72,10 @@ export function changeLines(
     words: changeWords(change, names, style),
     row: nameOfRow(rowOf(change), fingerprint),
   }));
-  const signWidth = entries.some(({ sign }) => sign.length > 1) ? 3 : 1;
   const widest = Math.max(0, ...entries.map(({ words }) => displayWidth(words)));
   return entries.map(({ sign, tone, words, row }) => {
-    const start = `${indent}${style.paint(tone, sign.padStart(signWidth))} `;
-    const full = indent.length + signWidth + 1 + widest + 2 + displayWidth(row);
+    const start = `${indent}${style.paint(tone, sign)} `;
+    const full = indent.length + 2 + widest + 2 + displayWidth(row);
     if (width !== undefined && full > width) return `${start}${words}`;
     return `${start}${padEnd(words, widest + 2)}${style.paint('dim', row)}`;
   });

@@ -70,11 +70,11 @@ function keyEffect({ peer, change, from, to }: KeyChange, code: Code): Effect {
     case 'replaced':
       return { tone: 'warn', text: `${who} has another key, ${next} in place of ${old}: its sessions end` };
     case 'promoted':
-      return { tone: 'plain', text: `${who} goes over to its next key, ${next}, from ${old}` };
+      return { tone: 'plain', text: `${who} changes its key from ${old} to ${next}; its sessions stay` };
     case 'announced':
-      return { tone: 'plain', text: `${who} may use a next key, ${next}` };
+      return { tone: 'plain', text: `${who} may use a second key, ${next}` };
     case 'withdrawn':
-      return { tone: 'plain', text: `${who} may not use the next key ${old} any more` };
+      return { tone: 'plain', text: `${who} may not use its second key, ${old}, any more` };
     case 'revoked':
       return { tone: 'warn', text: `${who} is revoked: no rollback lets ${old} back in` };
     case 'readmitted':

@@ -94,7 +94,7 @@ function mapsPinned(pins: Pins): boolean {
 /** A crash between a peer's row and its sessions leaves sessions that nobody may use. */
 function dropOrphans(context: Context, overlay: Overlay): void {
   for (const [session, peer] of overlay.sessionPeer) {
-    if (context.keys.has(peer)) continue;
+    if (overlay.peers.keyOf(peer) !== undefined) continue;
     eraseSession(context, `session/${overlay.name}`, overlay.maps.session, session);
     overlay.sessionPeer.delete(session);
   }

@@ -1,4 +1,3 @@
-import type { PublicKey } from '../../manifest/model.ts';
 import type { RowKey } from '../../reconcile/rows.ts';
 import type { Calls } from './calls.ts';
 import type { EventHub } from './events.ts';
@@ -55,6 +54,4 @@ export interface Context {
   readonly events: EventHub;
   /** Rows that could not be made yet, for want of an underlay or a route: tried again when the network changes. */
   readonly waiting: Set<RowKey>;
-  /** Keys of every peer that went through here: rows hold ids only. */
-  readonly keys: Map<bigint, PublicKey>;
 }

@@ -1,18 +1,11 @@
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import type { Path, PeerMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
 import { MESSAGE_ETHERTYPE, readMessageFrame } from '../message-frame.ts';
-import { addressText, macBytes, macText } from './addresses.ts';
+import { addressText, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
-import {
-  decodeFdbEntry,
-  decodeOmniEvent,
-  decodeOmniPathEvent,
-  encodeFdbKey,
-  OMNI_ETHERTYPE_PATH,
-  OmniEventType,
-  OmniPathKind,
-} from './layout.ts';
+import { holderOf } from './fdb.ts';
+import { decodeOmniEvent, decodeOmniPathEvent, OMNI_ETHERTYPE_PATH, OmniEventType, OmniPathKind } from './layout.ts';
 import type { PacketSocket, RingBuffer } from './native.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -131,7 +124,7 @@ export class EventHub {
 
   #onRecord(overlay: Overlay, record: Buffer): void {
     const { type, sessionId, peer } = decodeOmniEvent(record);
-    const publicKey = this.#context().keys.get(peer);
+    const publicKey = overlay.peers.keyOf(peer);
     if (publicKey === undefined) return;
     const about = { interface: overlay.name, localId: sessionId, peer: publicKey };
     if (type === OmniEventType.rekeyDue) this.#emit({ type: 'rekey-due', ...about });
@@ -163,7 +156,8 @@ export class EventHub {
 
   /** The ingress program let it pass, so its source MAC belongs to the peer whose session it came on. */
   #onMessageFrame(overlay: Overlay, frame: Buffer): void {
-    const message = readMessageFrame(frame, overlay.meta.mac);
+    const isOwn = (mac: MacAddress) => mac === overlay.meta.mac || holderOf(this.#context(), overlay, mac) === 'self';
+    const message = readMessageFrame(frame, isOwn);
     if (message === undefined) return;
     const peer = this.#peerOf(overlay, message.source);
     if (peer === undefined) return;
@@ -172,9 +166,7 @@ export class EventHub {
   }
 
   #peerOf(overlay: Overlay, mac: MacAddress): PublicKey | undefined {
-    const { calls, keys } = this.#context();
-    const key = encodeFdbKey({ mac: macBytes(mac) });
-    const row = calls.read(`fdb/${overlay.name}`, () => overlay.maps.forwarding.lookup({ key }));
-    return row && keys.get(decodeFdbEntry(row).peer);
+    const holder = holderOf(this.#context(), overlay, mac);
+    return holder === undefined || holder === 'self' ? undefined : holder;
   }
 }

@@ -1,5 +1,4 @@
-import { peerIdOf } from '../../manifest/keys.ts';
-import type { PublicKey } from '../../manifest/model.ts';
+import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import type { Change, FdbRow, ObservedRow } from '../../reconcile/rows.ts';
 import { macBytes, macText } from './addresses.ts';
 import { u64 } from './codec.ts';
@@ -18,7 +17,7 @@ export function observeForwarding(context: Context, overlay: Overlay, ids?: Read
     if ((flags & OmniFdbFlags.declared) === 0) return;
     const mac = macText(decodeFdbKey(key).mac);
     rows.push({
-      row: { kind: 'fdb', interface: overlay.name, mac, publicKey: peer === SELF ? 'self' : keyOf(context, peer) },
+      row: { kind: 'fdb', interface: overlay.name, mac, publicKey: peer === SELF ? 'self' : keyOf(overlay, peer) },
     });
   };
   if (ids === undefined) {
@@ -37,8 +36,17 @@ export function observeForwarding(context: Context, overlay: Overlay, ids?: Read
  * A row that outlived its peer's row and our memory of it still has to be seen, or it would never be pruned: it shows a
  * key that nobody has, the id followed by zeros.
  */
-function keyOf(context: Context, peer: bigint): PublicKey {
-  return context.keys.get(peer) ?? (Buffer.concat([u64(peer), Buffer.alloc(24)]).toString('base64') as PublicKey);
+function keyOf({ peers }: Overlay, peer: bigint): PublicKey {
+  return peers.keyOf(peer) ?? (Buffer.concat([u64(peer), Buffer.alloc(24)]).toString('base64') as PublicKey);
+}
+
+/** Whom frames to a MAC are for. */
+export function holderOf(context: Context, overlay: Overlay, mac: MacAddress): PublicKey | 'self' | undefined {
+  const key = encodeFdbKey({ mac: macBytes(mac) });
+  const value = context.calls.read(`fdb/${overlay.name}`, () => overlay.maps.forwarding.lookup({ key }));
+  if (value === undefined) return undefined;
+  const { peer } = decodeFdbEntry(value);
+  return peer === SELF ? 'self' : overlay.peers.keyOf(peer);
 }
 
 export function applyForwarding(context: Context, change: Change): void {
@@ -51,8 +59,7 @@ export function applyForwarding(context: Context, change: Change): void {
     return;
   }
   const overlay = requireOverlay(context, row.interface, object);
-  const peer = row.publicKey === 'self' ? SELF : peerIdOf(row.publicKey);
-  if (row.publicKey !== 'self') context.keys.set(peer, row.publicKey);
+  const peer = row.publicKey === 'self' ? SELF : overlay.peers.allot(row.publicKey);
   const value = encodeFdbEntry({ peer, flags: OmniFdbFlags.declared });
   context.calls.write(object, () => overlay.maps.forwarding.update({ key, value }));
 }

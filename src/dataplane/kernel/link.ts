@@ -76,9 +76,6 @@ export async function applyLink(context: Context, change: Change, signal: AbortS
   switch (change.op) {
     case 'delete':
       return removeInterface(context, change.from.interface);
-    case 'replace':
-      removeInterface(context, change.from.interface);
-      return ensureLink(context, change.to as LinkRow, signal);
     case 'create':
     case 'update':
       return ensureLink(context, change.to as LinkRow, signal);

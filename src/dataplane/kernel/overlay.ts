@@ -3,6 +3,7 @@ import type { BpfMap } from './calls.ts';
 import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { writeGate } from './gate.ts';
+import { PeerIds } from './peer-ids.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
 
 const MAP_NAMES = {
@@ -27,6 +28,7 @@ export interface Overlay {
   readonly name: string;
   readonly pins: Pins;
   readonly maps: Maps;
+  readonly peers: PeerIds;
   /** Peer by local session id: the index that a peer's deletion needs. Ours alone to keep, as only we insert and remove. */
   readonly sessionPeer: Map<bigint, bigint>;
   /** As loaded; changed by the link row alone. */
@@ -65,8 +67,8 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
       name,
       pins,
       maps,
+      peers: new PeerIds(),
       sessionPeer: new Map(),
-
       meta,
       inner: 0,
       outer: 0,
@@ -107,7 +109,7 @@ export function eachEntry(
 
 function learnPeers(context: Context, overlay: Overlay): void {
   eachEntry(context, overlay.maps.peer, `peers of ${overlay.name}`, (key, value) => {
-    context.keys.set(readU64(key), decodePeer(value).publicKey);
+    overlay.peers.learn(readU64(key), decodePeer(value).publicKey);
   });
 }
 

@@ -1,13 +1,17 @@
 import { OmniError } from '../../errors.ts';
-import { peerIdOf } from '../../manifest/keys.ts';
 import type { PublicKey } from '../../manifest/model.ts';
 import type { Change, ObservedRow, PeerRow } from '../../reconcile/rows.ts';
 import { addressBytes, endpointText, isUnspecified, parseEndpoint, type SocketAddress } from './addresses.ts';
-import { decodePeer, encodePeer, type PeerValue, u64 } from './codec.ts';
+import { decodePeer, encodePeer, type PeerValue, readU64, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
 import { failedWith } from './errors.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+
+/** A row of `peer_map`. */
+interface PeerEntry extends PeerValue {
+  readonly id: bigint;
+}
 
 export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlySet<string>): ObservedRow[] {
   const rows: ObservedRow[] = [];
@@ -19,7 +23,10 @@ export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlyS
     });
   };
   if (ids === undefined) {
-    eachEntry(context, overlay.maps.peer, `peers of ${overlay.name}`, (_key, value) => take(decodePeer(value)));
+    for (const peer of allPeers(context, overlay)) {
+      overlay.peers.learn(peer.id, peer.publicKey);
+      take(peer);
+    }
     return rows;
   }
   for (const id of ids) {
@@ -29,16 +36,30 @@ export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlyS
   return rows;
 }
 
-export function readPeer(context: Context, overlay: Overlay, publicKey: PublicKey): PeerValue | undefined {
-  const key = u64(peerIdOf(publicKey));
-  const value = context.calls.read(objectOf(overlay, publicKey), () => overlay.maps.peer.lookup({ key }));
-  const found = value && decodePeer(value);
+function allPeers(context: Context, overlay: Overlay): PeerEntry[] {
+  const peers: PeerEntry[] = [];
+  eachEntry(context, overlay.maps.peer, `peers of ${overlay.name}`, (key, value) => {
+    peers.push({ ...decodePeer(value), id: readU64(key) });
+  });
+  return peers;
+}
+
+/** The row of the peer that has this key. */
+function readPeer(context: Context, overlay: Overlay, publicKey: PublicKey): PeerEntry | undefined {
+  const found = findPeer(context, overlay, publicKey);
   return found?.publicKey === publicKey ? found : undefined;
 }
 
-export function writePeer(context: Context, overlay: Overlay, peer: PeerValue): void {
-  const id = peerIdOf(peer.publicKey);
-  context.keys.set(id, peer.publicKey);
+/** The row of the peer that has this key, or went by it until a moment ago: whoever asks learns of that a little later. */
+export function findPeer(context: Context, overlay: Overlay, publicKey: PublicKey): PeerEntry | undefined {
+  const id = overlay.peers.find(publicKey);
+  if (id === undefined) return undefined;
+  const key = u64(id);
+  const value = context.calls.read(objectOf(overlay, publicKey), () => overlay.maps.peer.lookup({ key }));
+  return value && { ...decodePeer(value), id };
+}
+
+export function writePeer(context: Context, overlay: Overlay, { id, ...peer }: PeerEntry): void {
   const value = encodePeer(peer);
   context.calls.write(objectOf(overlay, peer.publicKey), () => overlay.maps.peer.update({ key: u64(id), value }));
 }
@@ -62,8 +83,19 @@ export function sourceFor(context: Context, remote: SocketAddress): Uint8Array |
 }
 
 export function applyPeer(context: Context, change: Change): void {
+  if (change.op === 'update') rename(context, change.from as PeerRow, change.to as PeerRow);
   if (change.op === 'delete') remove(context, change.from as PeerRow);
   else put(context, change.to as PeerRow);
+}
+
+/** A peer goes on under another key: what is under its id stays. */
+function rename(context: Context, from: PeerRow, to: PeerRow): void {
+  if (from.publicKey === to.publicKey) return;
+  const overlay = requireOverlay(context, to.interface, `peer/${to.interface}/${to.publicKey}`);
+  const before = readPeer(context, overlay, from.publicKey);
+  if (before === undefined || readPeer(context, overlay, to.publicKey) !== undefined) return;
+  writePeer(context, overlay, { ...before, publicKey: to.publicKey });
+  overlay.peers.rename(before.id, to.publicKey);
 }
 
 function put(context: Context, row: PeerRow): void {
@@ -74,7 +106,8 @@ function put(context: Context, row: PeerRow): void {
   if (before?.observed) return;
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
   const local = remote && sourceFor(context, remote);
-  const peer: PeerValue = {
+  const peer: PeerEntry = {
+    id: overlay.peers.allot(row.publicKey),
     publicKey: row.publicKey,
     ...(remote !== undefined && local !== undefined && { endpoint: { ...remote, local } }),
     observed: false,
@@ -94,7 +127,8 @@ function put(context: Context, row: PeerRow): void {
 function remove(context: Context, row: PeerRow): void {
   const overlay = context.overlays.get(row.interface);
   if (overlay === undefined) return;
-  const id = peerIdOf(row.publicKey);
+  const id = overlay.peers.find(row.publicKey);
+  if (id === undefined || overlay.peers.keyOf(id) !== row.publicKey) return;
   const object = objectOf(overlay, row.publicKey);
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
   context.calls.erase(object, () => overlay.maps.peer.delete({ key: u64(id) }));
@@ -109,24 +143,14 @@ function remove(context: Context, row: PeerRow): void {
 
 /** Datagrams leave from the link's port; a change of it concerns every peer. */
 export function rewriteLocalPort(context: Context, overlay: Overlay, port: number): void {
-  const stale: PeerValue[] = [];
-  eachEntry(context, overlay.maps.peer, `peers of ${overlay.name}`, (_key, value) => {
-    const peer = decodePeer(value);
-    if (peer.localPort !== port) stale.push(peer);
-  });
-  for (const peer of stale) writePeer(context, overlay, { ...peer, localPort: port });
+  for (const peer of allPeers(context, overlay)) {
+    if (peer.localPort !== port) writePeer(context, overlay, { ...peer, localPort: port });
+  }
 }
 
 /** After the underlay changed: gives peers the source address that their datagrams have now. */
 export function refreshSources(context: Context, overlay: Overlay): void {
-  const peers: PeerValue[] = [];
-  eachEntry(
-    context,
-    overlay.maps.peer,
-    `peers of ${overlay.name}`,
-    (_key, value) => void peers.push(decodePeer(value)),
-  );
-  for (const peer of peers) {
+  for (const peer of allPeers(context, overlay)) {
     if (peer.endpoint === undefined) continue;
     const local = sourceFor(context, peer.endpoint);
     if (local === undefined || Buffer.compare(local, peer.endpoint.local) === 0) continue;

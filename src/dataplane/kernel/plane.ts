@@ -67,7 +67,6 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     log,
     overlays: new Map(),
     events: new EventHub(() => context),
-    keys: new Map(),
     waiting: new Set(),
   };
   return context;

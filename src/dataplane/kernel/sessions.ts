@@ -1,5 +1,5 @@
 import { OmniError } from '../../errors.ts';
-import { macOf, peerIdOf } from '../../manifest/keys.ts';
+import { macOf } from '../../manifest/keys.ts';
 import type { PublicKey } from '../../manifest/model.ts';
 import type {
   Endpoint,
@@ -22,7 +22,7 @@ import { replaceGate } from './gate.ts';
 import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { encodePathFrame } from './path-frame.ts';
-import { readPeer, sourceFor, writePeer } from './peer.ts';
+import { findPeer, sourceFor, writePeer } from './peer.ts';
 
 const NS_PER_MS = 1e6;
 /** The shortest Ethernet frame without its checksum (IEEE 802.3). */
@@ -44,14 +44,14 @@ export class KernelSessions implements SessionPlane {
   async install(session: NewSession): Promise<void> {
     const object = `session/${session.interface}`;
     const overlay = requireOverlay(this.#context, session.interface, object);
-    if (readPeer(this.#context, overlay, session.peer) === undefined) {
+    const peer = findPeer(this.#context, overlay, session.peer)?.id;
+    if (peer === undefined) {
       throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
         code: 'peer-missing',
         class: 'wait',
         object,
       });
     }
-    const peer = peerIdOf(session.peer);
     const value = encodeSession(session, peer, this.#nowNs());
     try {
       this.#insert(overlay, session.localId, value);
@@ -155,6 +155,11 @@ export class KernelSessions implements SessionPlane {
     return value && readU64(value);
   }
 
+  #isSendingTo(overlay: Overlay, peer: PublicKey): boolean {
+    const id = overlay.peers.find(peer);
+    return id !== undefined && this.#current(overlay, id) !== undefined;
+  }
+
   /** undefined: the peer's row is gone, and the session is about to. */
   #state(
     overlay: Overlay,
@@ -162,20 +167,20 @@ export class KernelSessions implements SessionPlane {
     session: SessionValue,
     current: SessionId | undefined,
   ): SessionState | undefined {
-    const peer = this.#context.keys.get(session.peer);
+    const peer = overlay.peers.keyOf(session.peer);
     return peer && { ...session, peer, interface: overlay.name, localId, current: current === localId };
   }
 
   async setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void> {
     const address = canonicalAddress(endpoint.address);
     for (const overlay of this.#context.overlays.values()) {
-      const row = readPeer(this.#context, overlay, peer);
+      const row = findPeer(this.#context, overlay, peer);
       if (row === undefined) continue;
       const local = sourceFor(this.#context, { ...endpoint, address }) ?? NO_SOURCE;
       const before = row.endpoint;
       const same =
         before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
-      this.#context.waiting.delete(rowKey({ kind: 'peer', interface: overlay.name, publicKey: peer }));
+      this.#context.waiting.delete(rowKey({ kind: 'peer', interface: overlay.name, publicKey: row.publicKey }));
       if (same && row.observed) continue;
       writePeer(this.#context, overlay, { ...row, endpoint: { address, port: endpoint.port, local }, observed: true });
     }
@@ -183,7 +188,7 @@ export class KernelSessions implements SessionPlane {
 
   async endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined> {
     for (const overlay of this.#context.overlays.values()) {
-      const row = readPeer(this.#context, overlay, peer);
+      const row = findPeer(this.#context, overlay, peer);
       if (row?.endpoint === undefined) continue;
       return { endpoint: { address: row.endpoint.address, port: row.endpoint.port }, observed: row.observed };
     }
@@ -193,7 +198,7 @@ export class KernelSessions implements SessionPlane {
   /** No-op for a peer without a current session: an empty ciphertext has nothing to go on. */
   async keepalive(peer: PublicKey): Promise<void> {
     for (const overlay of this.#context.overlays.values()) {
-      if (this.#current(overlay, peerIdOf(peer)) === undefined) continue;
+      if (!this.#isSendingTo(overlay, peer)) continue;
       const frame = Buffer.alloc(MINIMUM_FRAME);
       frame.set(macBytes(macOf(peer)), 0);
       frame.set(macBytes(overlay.meta.mac), 6);
@@ -241,7 +246,7 @@ export class KernelSessions implements SessionPlane {
     const source = local === undefined ? sourceFor(this.#context, { ...remote, address }) : addressBytes(local);
     if (source === undefined) return;
     for (const overlay of this.#context.overlays.values()) {
-      if (this.#current(overlay, peerIdOf(peer)) === undefined) continue;
+      if (!this.#isSendingTo(overlay, peer)) continue;
       const via = { address, port: remote.port, local: source, localPort: overlay.meta.port };
       const macs = { destination: macOf(peer), source: overlay.meta.mac };
       this.#context.events.send(overlay.name, encodePathFrame(macs, via, message));

@@ -30,7 +30,8 @@ export interface MemoryHostOptions {
 }
 
 /** A session as the host holds it: keys, counters and window stay here while agents come and go. */
-export interface Session extends Omit<NewSession, 'unconfirmed'> {
+export interface Session extends Omit<NewSession, 'unconfirmed' | 'peer'> {
+  peer: PublicKey;
   unconfirmed: boolean;
   rekeySent: boolean;
   readonly createdMs: number;
@@ -68,6 +69,8 @@ export class MemoryHost {
   readonly sessions = new Map<SessionId, Session>();
   /** Which of a peer's sessions its frames go out on. */
   readonly sendOn = new Map<PublicKey, SessionId>();
+  /** Keys that peers went by before, and what they went over to. */
+  readonly #laterKeys = new Map<PublicKey, PublicKey>();
   /** As `setMac1Keys` gave them last. */
   mac1Keys: readonly Uint8Array[] = [];
   cookieSecrets: readonly Uint8Array[] = [];
@@ -101,8 +104,35 @@ export class MemoryHost {
     const key = rowKey(row);
     const before = this.rows.get(key);
     if (before?.endpointObserved || sameRow(before?.row, row)) return false;
-    this.#set(key, { row });
+    this.#set(key, { row: kept(row) });
     return true;
+  }
+
+  /** A peer goes on under another key, with its sessions, its forwarding rows and an endpoint that a handshake proved. */
+  rename(from: PeerRow, to: PeerRow): boolean {
+    const before = this.rows.get(rowKey(from));
+    if (before?.row.kind !== 'peer' || this.rows.has(rowKey(to))) return this.write(to);
+    this.rows.delete(rowKey(from));
+    const { publicKey } = to;
+    this.#set(
+      rowKey(to),
+      before.endpointObserved ? { ...before, row: { ...before.row, publicKey } } : { row: kept(to) },
+    );
+    for (const [key, { row }] of this.rows) {
+      const follows = row.kind === 'fdb' && row.interface === to.interface && row.publicKey === from.publicKey;
+      if (follows) this.#set(key, { row: { ...row, publicKey } });
+    }
+    for (const session of this.sessions.values()) if (session.peer === from.publicKey) session.peer = publicKey;
+    const current = this.sendOn.get(from.publicKey);
+    this.sendOn.delete(from.publicKey);
+    if (current !== undefined) this.sendOn.set(publicKey, current);
+    this.#laterKeys.set(from.publicKey, publicKey);
+    return true;
+  }
+
+  /** The key that a peer's row has now: callers learn of a change a moment later. */
+  currentKey(publicKey: PublicKey): PublicKey {
+    return this.peerRows(publicKey).length > 0 ? publicKey : (this.#laterKeys.get(publicKey) ?? publicKey);
   }
 
   /** Returns whether it was there. What a link carries goes with it, and a peer's sessions with the peer. */
@@ -161,6 +191,12 @@ export class MemoryHost {
     return row?.kind === 'fdb' && row.publicKey !== 'self' ? row.publicKey : undefined;
   }
 
+  /** Whether frames to a MAC are for this host. */
+  isOwnMac(interfaceName: string, mac: MacAddress): boolean {
+    const row = this.rows.get(`fdb/${interfaceName}/${mac}` as RowKey)?.row;
+    return this.linkRow(interfaceName)?.mac === mac || (row?.kind === 'fdb' && row.publicKey === 'self');
+  }
+
   ifindex(interfaceName: string): number {
     const known = this.#ifindexes.get(interfaceName) ?? this.#ifindexes.size + 1;
     this.#ifindexes.set(interfaceName, known);
@@ -217,4 +253,11 @@ export class MemoryHost {
   #wake(keys: ReadonlySet<RowKey>, causes?: ReadonlyMap<RowKey, Cause>): void {
     for (const wake of this.watchers) wake(keys, causes);
   }
+}
+
+/** A row as a data plane holds it. */
+function kept(row: Row): Row {
+  if (row.kind !== 'peer') return row;
+  const { nextPublicKey: _, ...rest } = row;
+  return rest;
 }

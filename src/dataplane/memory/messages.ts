@@ -27,8 +27,7 @@ export class MemoryMessages implements MessagePlane {
 
   onMessage(listener: (message: PeerMessage) => void): Stop {
     return this.#path.onFrame((name, frame) => {
-      const own = this.#host.linkRow(name)?.mac;
-      const message = own && readMessageFrame(frame, own);
+      const message = readMessageFrame(frame, (mac) => this.#host.isOwnMac(name, mac));
       if (message === undefined) return;
       const peer = this.#host.peerOfMac(name, message.source);
       if (peer !== undefined) listener({ interface: name, peer, payload: message.payload });

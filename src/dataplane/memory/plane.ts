@@ -87,11 +87,11 @@ class MemoryPlane implements MemoryDataPlane {
   async apply(change: Change, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.faults.onApply(change);
-    if (change.op === 'delete' || change.op === 'replace') this.#count(this.host.erase(change.key));
-    if (change.op !== 'delete') this.#put(change.to);
+    if (change.op === 'delete') this.#count(this.host.erase(change.key));
+    else this.#put(change.to, change.op === 'update' ? change.from : undefined);
   }
 
-  #put(row: Row): void {
+  #put(row: Row, before: Row | undefined): void {
     if (row.kind !== 'link' && !this.host.links.has(row.interface)) {
       throw new OmniError(`interface ${row.interface} is not there yet`, {
         code: 'link-absent',
@@ -99,7 +99,8 @@ class MemoryPlane implements MemoryDataPlane {
         object: `link/${row.interface}`,
       });
     }
-    this.#count(this.host.write(row));
+    const renamed = row.kind === 'peer' && before?.kind === 'peer' && before.publicKey !== row.publicKey;
+    this.#count(renamed ? this.host.rename(before, row) : this.host.write(row));
   }
 
   #count(written: boolean): void {

@@ -30,7 +30,8 @@ export class MemorySessions implements SessionPlane {
     return this.#host.now();
   }
 
-  async install(session: NewSession): Promise<void> {
+  async install(asked: NewSession): Promise<void> {
+    const session = { ...asked, peer: this.#host.currentKey(asked.peer) };
     const object = `session/${session.interface}`;
     if (this.#host.peerRow(session.interface, session.peer) === undefined) {
       throw new OmniError(`a session needs its peer's row, and ${session.interface} has none for it`, {
@@ -69,22 +70,27 @@ export class MemorySessions implements SessionPlane {
   }
 
   async setEndpoint(peer: PublicKey, endpoint: Endpoint): Promise<void> {
-    for (const row of this.#host.peerRows(peer)) {
+    for (const row of this.#host.peerRows(this.#host.currentKey(peer))) {
       const proved = { ...row, endpoint: endpointText(endpoint) };
       this.#host.rows.set(rowKey(row), { row: proved, endpointObserved: true });
     }
   }
 
   async endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined> {
-    const [row] = this.#host.peerRows(peer);
+    const [row] = this.#host.peerRows(this.#host.currentKey(peer));
     if (row?.endpoint === undefined) return undefined;
     const observed = this.#host.rows.get(rowKey(row))?.endpointObserved === true;
     return { endpoint: parseEndpoint(row.endpoint), observed };
   }
 
   async keepalive(peer: PublicKey): Promise<void> {
-    const session = this.#host.sessions.get(this.#host.sendOn.get(peer) ?? 0n);
-    if (session !== undefined && session.expiresMs > this.now()) this.#path.send(session, new Uint8Array());
+    const session = this.#sendingTo(peer);
+    if (session !== undefined) this.#path.send(session, new Uint8Array());
+  }
+
+  #sendingTo(peer: PublicKey): Session | undefined {
+    const session = this.#host.sessions.get(this.#host.sendOn.get(this.#host.currentKey(peer)) ?? 0n);
+    return session !== undefined && session.expiresMs > this.now() ? session : undefined;
   }
 
   async resend(interfaceName: string, frame: Uint8Array): Promise<void> {
@@ -123,8 +129,8 @@ export class MemorySessions implements SessionPlane {
   }
 
   async sendOnPath(peer: PublicKey, path: Path, message: PathMessage): Promise<void> {
-    const session = this.#host.sessions.get(this.#host.sendOn.get(peer) ?? 0n);
-    if (session !== undefined && session.expiresMs > this.now()) this.#path.sendOnPath(session, path, message);
+    const session = this.#sendingTo(peer);
+    if (session !== undefined) this.#path.sendOnPath(session, path, message);
   }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {

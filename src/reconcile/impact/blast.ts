@@ -18,8 +18,8 @@ export interface KeyChange {
   /** Of the later fleet; for one that is gone, of the earlier; absent: no Peer has the key. */
   readonly peer?: string;
   /**
-   * `replaced`: sessions under the old key end. `announced`, `withdrawn`: `nextPublicKey`. `promoted`: the announced key
-   * took over. `revoked`, `readmitted`: `revokedKeys`.
+   * `replaced`: sessions end. `promoted`: the same, but the old key stays as the other one, and sessions go on. `announced`,
+   * `withdrawn`: a second key comes, or goes. `revoked`, `readmitted`: `revokedKeys`.
    */
   readonly change: 'replaced' | 'announced' | 'withdrawn' | 'promoted' | 'revoked' | 'readmitted';
   readonly from?: string;
@@ -53,14 +53,15 @@ export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChan
   const found: KeyChange[] = [];
   for (const { node, was, is } of nodes) {
     if (was === undefined || is === undefined) continue;
+    const [old, next] = [was.nextPublicKey, is.nextPublicKey];
     if (was.publicKey !== is.publicKey) {
-      const change = was.nextPublicKey === is.publicKey ? 'promoted' : 'replaced';
+      const change = next === was.publicKey ? 'promoted' : 'replaced';
       found.push({ peer: node, change, from: fingerprint(was.publicKey), to: fingerprint(is.publicKey) });
     }
-    const [old, next] = [was.nextPublicKey, is.nextPublicKey];
     if (old === next) continue;
-    if (next !== undefined) found.push({ peer: node, change: 'announced', to: fingerprint(next) });
-    else if (old !== undefined && old !== is.publicKey)
+    if (next !== undefined && next !== was.publicKey)
+      found.push({ peer: node, change: 'announced', to: fingerprint(next) });
+    else if (next === undefined && old !== undefined && old !== is.publicKey)
       found.push({ peer: node, change: 'withdrawn', from: fingerprint(old) });
   }
   const nameOf = (key: PublicKey) => after.peerByKey.get(key) ?? before.peerByKey.get(key);

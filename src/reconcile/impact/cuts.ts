@@ -13,11 +13,11 @@ export function peersCut(changes: Plan, all: () => Iterable<PublicKey>, nameOf: 
 }
 
 export function cutsLink(change: Change): boolean {
-  return (change.op === 'delete' || change.op === 'replace') && change.from.kind === 'link';
+  return change.op === 'delete' && change.from.kind === 'link';
 }
 
 export function cutsPeer(change: Change): change is Change & { readonly from: PeerRow } {
-  return (change.op === 'delete' || change.op === 'replace') && change.from.kind === 'peer';
+  return change.op === 'delete' && change.from.kind === 'peer';
 }
 
 /**

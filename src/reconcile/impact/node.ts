@@ -2,7 +2,7 @@ import type { Fleet, Peer } from '../../manifest/model.ts';
 import { diff } from '../diff.ts';
 import { plan } from '../plan.ts';
 import { type Change, type DesiredRow, type Plan, type RowKey, rowKey } from '../rows.ts';
-import { linkOf, rowsOfObject } from '../share.ts';
+import { linkOf, refOf, rowsOfObject } from '../share.ts';
 import { type Common, subjectOf, type View } from './common.ts';
 import { cutsLink, cutsPeer } from './cuts.ts';
 import type { NodeChange, Place } from './nodes.ts';
@@ -59,7 +59,7 @@ function keysAbout({ keysOf }: View, peer: Peer | undefined): readonly RowKey[] 
   return (peer && keysOf.get(peer.metadata.name)) ?? [];
 }
 
-/** The node's link and addresses, and, under the keys that are about it for others, what is about somebody else for it. */
+/** The node's link, MACs and addresses, and, under the keys that are about it for others, what is about somebody else for it. */
 function ownRows(fleet: Fleet, place: Place, view: View, keys: readonly RowKey[]): Map<RowKey, DesiredRow> {
   const rows = new Map<RowKey, DesiredRow>();
   if (typeof place === 'string') return rows;
@@ -70,7 +70,9 @@ function ownRows(fleet: Fleet, place: Place, view: View, keys: readonly RowKey[]
     const desired = view.rows.get(key);
     if (desired !== undefined && subjectOf(fleet, desired) !== self) put(desired);
   }
-  for (const ref of view.vipsOf.get(self) ?? []) for (const desired of rowsOfObject(place, fleet, ref)) put(desired);
+  for (const ref of [refOf(place.self), ...(view.vipsOf.get(self) ?? [])]) {
+    for (const desired of rowsOfObject(place, fleet, ref)) put(desired);
+  }
   return rows;
 }
 

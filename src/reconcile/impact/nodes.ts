@@ -1,6 +1,6 @@
 import { OmniError } from '../../errors.ts';
 import type { Fleet, IpAddress, Peer } from '../../manifest/model.ts';
-import type { Standing } from '../desired.ts';
+import type { NodeKeys, Standing } from '../desired.ts';
 import { type Share, shareOf } from '../share.ts';
 
 /** Where a node stands in a fleet: its share, or why it has none. */
@@ -59,13 +59,18 @@ function nodeChange(before: Fleet, after: Fleet, was: Peer | undefined, is: Peer
   };
 }
 
+/** Of a node whose keys are those that its Peer names. */
+export function keysOf({ publicKey, nextPublicKey }: Peer): NodeKeys {
+  return { publicKey, nextPublicKey };
+}
+
 /** No DNS: an endpoint's host name stands for its address. */
 const resolve = (host: string): IpAddress => host as IpAddress;
 
 function placeOf(fleet: Fleet, peer: Peer | undefined): Place | OmniError {
   if (peer === undefined) return 'absent';
   try {
-    return shareOf(fleet, { publicKey: peer.publicKey, resolve });
+    return shareOf(fleet, { ...keysOf(peer), resolve });
   } catch (error) {
     if (error instanceof OmniError) return error;
     throw error;

@@ -4,7 +4,7 @@ import { desiredState } from '../desired.ts';
 import { DEFAULT_PRUNE_LIMIT, type GuardPolicy, guard } from '../guards.ts';
 import type { Common } from './common.ts';
 import type { NodeOutcome } from './node.ts';
-import type { NodeChange } from './nodes.ts';
+import { keysOf, type NodeChange } from './nodes.ts';
 import type { ObjectChanges } from './objects.ts';
 import type { PathLoss } from './paths.ts';
 
@@ -57,8 +57,8 @@ export function refusals(
 
 const STRICT: GuardPolicy = { pruneLimit: DEFAULT_PRUNE_LIMIT, allowPrune: false, allowPartition: false };
 
-function sideOf(fleet: Fleet, { publicKey }: Peer): Side {
-  return { fleet, state: desiredState(fleet, { publicKey, resolve: (host) => host as IpAddress }) };
+function sideOf(fleet: Fleet, peer: Peer): Side {
+  return { fleet, state: desiredState(fleet, { ...keysOf(peer), resolve: (host) => host as IpAddress }) };
 }
 
 /** Active nodes, by what they have in common. */

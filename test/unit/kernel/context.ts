@@ -4,6 +4,7 @@ import { EventHub } from '../../../src/dataplane/kernel/events.ts';
 import { Inventory } from '../../../src/dataplane/kernel/inventory.ts';
 import type { BpfMap, Native } from '../../../src/dataplane/kernel/native.ts';
 import type { Overlay } from '../../../src/dataplane/kernel/overlay.ts';
+import { PeerIds } from '../../../src/dataplane/kernel/peer-ids.ts';
 import { pinsOf } from '../../../src/dataplane/kernel/pins.ts';
 
 /** A failure as the addon throws it. */
@@ -63,7 +64,6 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     overlays: new Map(),
     events: new EventHub(() => context),
     waiting: new Set(),
-    keys: new Map(),
   };
   return context;
 }
@@ -74,6 +74,7 @@ export function overlayOf(context: Context, maps: Partial<Record<keyof Overlay['
     name: 'omni0',
     pins: pinsOf(context.bpffs, 'omni0'),
     maps: maps as unknown as Overlay['maps'],
+    peers: new PeerIds(),
     sessionPeer: new Map(),
     meta: {
       layoutVersion: 1,

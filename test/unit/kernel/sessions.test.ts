@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { encodeSession, readU64, u64 } from '../../../src/dataplane/kernel/codec.ts';
 import { sessionEntryLayout } from '../../../src/dataplane/kernel/layout.ts';
 import { KernelSessions } from '../../../src/dataplane/kernel/sessions.ts';
-import { peerIdOf } from '../../../src/manifest/keys.ts';
 import type { PublicKey } from '../../../src/manifest/model.ts';
 import { contextOf, FakeMap, overlayOf } from './context.ts';
 
@@ -33,9 +32,8 @@ function sending() {
   const context = contextOf({}, '/nonexistent');
   const send = new BusyMap(8);
   const session = new FakeMap(sessionEntryLayout.size);
-  overlayOf(context, { send, session });
-  const peer = peerIdOf(PEER);
-  context.keys.set(peer, PEER);
+  const overlay = overlayOf(context, { send, session });
+  const peer = overlay.peers.allot(PEER);
   const keys = { receiveKey: new Uint8Array(32), sendKey: new Uint8Array(32) };
   const times = { rekeyAfterMs: 1, lifetimeMs: 2 };
   const common = { interface: 'omni0', remoteId: 1n, peer: PEER, initiator: true, unconfirmed: false, hybrid: false };

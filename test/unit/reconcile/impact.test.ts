@@ -85,22 +85,27 @@ describe('what a commit does, before it is merged', () => {
     expect(cutOf(found)).toEqual([
       ['robot-1', ['robot-3']],
       ['robot-2', ['robot-3']],
-      ['robot-3', ['robot-1', 'robot-2']],
+      ['robot-3', []],
     ]);
     expect(found.sessionsCut).toBe(2);
-    expect(found.nodes[2]).toMatchObject({ own: [{ op: 'replace', key: 'link/omni0', fields: ['mac'] }] });
+    expect(found.nodes[2]).toMatchObject({ own: [{ op: 'update', key: 'link/omni0', fields: ['mac'] }] });
     expect(found.keys).toMatchObject([{ peer: 'robot-3', change: 'replaced' }]);
     expect(found.pathLosses).toEqual([]);
   });
 
   it('calls a key by what becomes of it', () => {
     const rotating = edit(before, [peer(2, { nextPublicKey: keyOf(22) })]).fleet;
-    const promoted = edit(before, [peer(2, { publicKey: keyOf(22) })]).fleet;
+    const promoted = edit(before, [peer(2, { publicKey: keyOf(22), nextPublicKey: keyOf(2) })]).fleet;
+    const done = edit(before, [peer(2, { publicKey: keyOf(22) })]).fleet;
     const revoked = edit(before, [cluster({ revokedKeys: [keyOf(3)] })], ['peer/robot-3', 'vip/vip-3']).fleet;
     const changes = (from: Fleet, to: Fleet) => impact(from, to).keys.map(({ peer, change }) => `${peer} ${change}`);
     expect(changes(before, rotating)).toEqual(['robot-2 announced']);
     expect(changes(rotating, before)).toEqual(['robot-2 withdrawn']);
     expect(changes(rotating, promoted)).toEqual(['robot-2 promoted']);
+    expect(changes(promoted, rotating)).toEqual(['robot-2 promoted']);
+    expect(changes(promoted, done)).toEqual(['robot-2 withdrawn']);
+    expect(changes(before, promoted)).toEqual(['robot-2 promoted']);
+    expect(changes(rotating, done)).toEqual(['robot-2 replaced']);
     expect(changes(before, revoked)).toEqual(['robot-3 revoked']);
     expect(changes(revoked, before)).toEqual(['robot-3 readmitted']);
   });
