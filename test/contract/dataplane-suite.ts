@@ -337,7 +337,7 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         await plane.sessions.setMac1Keys([first, second]);
         expect(plane.writes).toBe(writes);
         for (const none of [[], [first, second, first, second, first], [first.subarray(1)]]) {
-          await expect(plane.sessions.setMac1Keys(none)).rejects.toThrow('one to four of 32 bytes');
+          await expect(plane.sessions.setMac1Keys(none)).rejects.toThrow(/(one|1) to (four|4) of 32 bytes/);
         }
       });
 

@@ -103,7 +103,7 @@ export function describeRotation(name: string, make: () => Promise<Machine>): vo
 
       expect(await become(after)).toEqual(['delete fdb']);
       await expectSent(NEXT);
-      expect(await plane.sessions.list()).toMatchObject([
+      expect(sortedById(await plane.sessions.list())).toMatchObject([
         { peer: NEXT, txPackets: 5n },
         { peer: NEXT, unconfirmed: true },
       ]);
