@@ -23,6 +23,14 @@ export function canonicalAddress(text: string): IpAddress {
   return addressText(addressBytes(text));
 }
 
+/** 16 zeros: how maps hold an address that is not known. */
+export const UNSPECIFIED = new Uint8Array(16);
+
+/** fe80::/10 (RFC 4291, section 2.5.6): it means something on one link only. */
+export function isLinkLocal(address: string): boolean {
+  return /^fe[89ab][0-9a-f]:/i.test(address);
+}
+
 export function isUnspecified(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0);
 }

@@ -1,7 +1,7 @@
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import type { NewSession, SessionState } from '../../reconcile/dataplane.ts';
 import type { LinkRow } from '../../reconcile/rows.ts';
-import { addressBytes, addressText, macBytes, macText, type SocketAddress } from './addresses.ts';
+import { addressBytes, addressText, macBytes, macText, type SocketAddress, UNSPECIFIED } from './addresses.ts';
 import {
   decodeMetaEntry,
   decodePeerEntry,
@@ -43,7 +43,7 @@ export function readU64(bytes: Buffer): bigint {
 
 // --- peers ------------------------------------------------------------------
 
-/** `endpoint` absent: there is none, or no route to it. */
+/** `endpoint` absent: there is none, or there never was a route to it. `local` zeros: there is none now. */
 export interface PeerValue {
   readonly publicKey: PublicKey;
   readonly endpoint?: SocketAddress & { readonly local: Uint8Array };
@@ -51,15 +51,13 @@ export interface PeerValue {
   readonly localPort: number;
 }
 
-const NO_ADDRESS = new Uint8Array(16);
-
 export function encodePeer(peer: PeerValue): Buffer {
   const { endpoint } = peer;
   return encodePeerEntry({
     publicKey: Buffer.from(peer.publicKey, 'base64'),
     endpoint: {
-      remote: { bytes: endpoint ? addressBytes(endpoint.address) : NO_ADDRESS },
-      local: { bytes: endpoint ? endpoint.local : NO_ADDRESS },
+      remote: { bytes: endpoint ? addressBytes(endpoint.address) : UNSPECIFIED },
+      local: { bytes: endpoint ? endpoint.local : UNSPECIFIED },
       remotePort: endpoint?.port ?? 0,
       localPort: peer.localPort,
     },

@@ -5,7 +5,7 @@ import { addressText, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
 import { holderOf } from './fdb.ts';
-import { decodeOmniEvent, decodeOmniPathEvent, OMNI_ETHERTYPE_PATH, OmniEventType, OmniPathKind } from './layout.ts';
+import { decodeOmniEvent, decodeOmniPathEvent, OmniEventType, OmniPathKind } from './layout.ts';
 import type { PacketSocket, RingBuffer } from './native.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -118,7 +118,8 @@ export class EventHub {
     for (const name of [...this.#sources.keys()]) this.close(name);
   }
 
-  #emit(event: SessionEvent): void {
+  /** Hands an event to every listener. */
+  tell(event: SessionEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
 
@@ -127,31 +128,31 @@ export class EventHub {
     const publicKey = overlay.peers.keyOf(peer);
     if (publicKey === undefined) return;
     const about = { interface: overlay.name, localId: sessionId, peer: publicKey };
-    if (type === OmniEventType.rekeyDue) this.#emit({ type: 'rekey-due', ...about });
-    if (type === OmniEventType.confirmed) this.#emit({ type: 'confirmed', ...about });
+    if (type === OmniEventType.rekeyDue) this.tell({ type: 'rekey-due', ...about });
+    if (type === OmniEventType.confirmed) this.tell({ type: 'confirmed', ...about });
     if (type !== OmniEventType.pathSeen && type !== OmniEventType.pathMessage) return;
     const { path: seen, kind, nonce, length } = decodeOmniPathEvent(record);
     const path: Path = {
       remote: { address: addressText(seen.remote.bytes), port: seen.remotePort },
       local: addressText(seen.local.bytes),
     };
-    if (type === OmniEventType.pathSeen) this.#emit({ type: 'path-seen', ...about, path });
+    if (type === OmniEventType.pathSeen) this.tell({ type: 'path-seen', ...about, path });
     else {
       const message = {
         kind: kind === OmniPathKind.challenge ? 'challenge' : 'response',
         nonce,
         size: length,
       } as const;
-      this.#emit({ type: 'path-message', ...about, path, message });
+      this.tell({ type: 'path-message', ...about, path, message });
     }
   }
 
   #onFrame(overlay: Overlay, frame: Buffer): void {
-    if (frame.length < ETHERNET_HEADER || frame.readUInt16BE(12) === OMNI_ETHERTYPE_PATH) return;
+    if (frame.length < ETHERNET_HEADER) return;
     const destination = macText(frame.subarray(0, 6));
     const peer = this.#peerOf(overlay, destination);
     if (peer === undefined) return;
-    this.#emit({ type: 'frame-without-session', interface: overlay.name, destination, peer, frame });
+    this.tell({ type: 'frame-without-session', interface: overlay.name, destination, peer, frame });
   }
 
   /** The ingress program let it pass, so its source MAC belongs to the peer whose session it came on. */

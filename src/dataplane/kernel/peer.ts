@@ -1,12 +1,13 @@
 import { OmniError } from '../../errors.ts';
 import type { PublicKey } from '../../manifest/model.ts';
 import type { Change, ObservedRow, PeerRow } from '../../reconcile/rows.ts';
-import { addressBytes, endpointText, isUnspecified, parseEndpoint, type SocketAddress } from './addresses.ts';
+import { endpointText, isLinkLocal, parseEndpoint, UNSPECIFIED } from './addresses.ts';
 import { decodePeer, encodePeer, type PeerValue, readU64, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
-import { failedWith } from './errors.ts';
+import { stall } from './errors.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+import { wayTo } from './source.ts';
 
 /** A row of `peer_map`. */
 interface PeerEntry extends PeerValue {
@@ -68,20 +69,6 @@ function objectOf(overlay: Overlay, publicKey: PublicKey): string {
   return `peer/${overlay.name}/${publicKey}`;
 }
 
-/** The source address of datagrams to `remote`; undefined while the underlay has no route to it. */
-export function sourceFor(context: Context, remote: SocketAddress): Uint8Array | undefined {
-  try {
-    const { source } = context.calls.read(`route to ${remote.address}`, (native) =>
-      native.lookupRoute({ destination: remote.address }),
-    );
-    const bytes = source === '' ? undefined : addressBytes(source);
-    return bytes === undefined || isUnspecified(bytes) ? undefined : bytes;
-  } catch (error) {
-    if (failedWith(error, 'ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EACCES', 'EINVAL')) return undefined;
-    throw error;
-  }
-}
-
 export function applyPeer(context: Context, change: Change): void {
   if (change.op === 'update') rename(context, change.from as PeerRow, change.to as PeerRow);
   if (change.op === 'delete') remove(context, change.from as PeerRow);
@@ -105,7 +92,7 @@ function put(context: Context, row: PeerRow): void {
   // A handshake proved it a moment ago; the plan was made from what was seen before.
   if (before?.observed) return;
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
-  const local = remote && sourceFor(context, remote);
+  const local = remote && wayTo(context, remote)?.source;
   const peer: PeerEntry = {
     id: overlay.peers.allot(row.publicKey),
     publicKey: row.publicKey,
@@ -115,12 +102,22 @@ function put(context: Context, row: PeerRow): void {
   };
   if (before === undefined || !encodePeer(before).equals(encodePeer(peer))) writePeer(context, overlay, peer);
   if (remote === undefined || local !== undefined) return;
+  if (isLinkLocal(remote.address)) throw linkLocal(object, remote.address);
   throw new OmniError(`the underlay has no route to ${row.endpoint}`, {
     code: 'no-route-to-endpoint',
     class: 'wait',
     object,
     fix: 'check the routes of this node; the peer is tried again when they change',
   });
+}
+
+function linkLocal(object: string, address: string): OmniError {
+  return stall(
+    'endpoint-link-local',
+    object,
+    `${address} is a link-local address, which does not say on which interface the peer is`,
+    'give the peer an endpoint with a routed address: a global one, a unique local one (fd00::/8), or IPv4',
+  );
 }
 
 /** In this order nothing of the peer passes any more after the first step that it concerns: sending, endpoint, receiving. */
@@ -137,6 +134,7 @@ function remove(context: Context, row: PeerRow): void {
     eraseSession(context, object, overlay.maps.session, session);
     overlay.sessionPeer.delete(session);
   }
+  context.calls.erase(object, () => overlay.maps.path.delete({ key: u64(id) }));
   // A session that was confirmed meanwhile has put itself back as the one to send on.
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
 }
@@ -148,12 +146,16 @@ export function rewriteLocalPort(context: Context, overlay: Overlay, port: numbe
   }
 }
 
-/** After the underlay changed: gives peers the source address that their datagrams have now. */
+/**
+ * After the underlay changed: gives peers the source address that their datagrams have now, none where there is no route
+ * any more, and tells of those that it changed for.
+ */
 export function refreshSources(context: Context, overlay: Overlay): void {
   for (const peer of allPeers(context, overlay)) {
     if (peer.endpoint === undefined) continue;
-    const local = sourceFor(context, peer.endpoint);
-    if (local === undefined || Buffer.compare(local, peer.endpoint.local) === 0) continue;
+    const local = wayTo(context, peer.endpoint)?.source ?? UNSPECIFIED;
+    if (Buffer.compare(local, peer.endpoint.local) === 0) continue;
     writePeer(context, overlay, { ...peer, endpoint: { ...peer.endpoint, local } });
+    context.events.tell({ type: 'source-changed', interface: overlay.name, peer: peer.publicKey });
   }
 }

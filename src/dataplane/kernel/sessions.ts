@@ -13,7 +13,7 @@ import type {
   Stop,
 } from '../../reconcile/dataplane.ts';
 import { rowKey } from '../../reconcile/rows.ts';
-import { addressBytes, canonicalAddress, macBytes } from './addresses.ts';
+import { addressBytes, canonicalAddress, macBytes, UNSPECIFIED } from './addresses.ts';
 import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
@@ -22,12 +22,12 @@ import { replaceGate } from './gate.ts';
 import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { encodePathFrame } from './path-frame.ts';
-import { findPeer, sourceFor, writePeer } from './peer.ts';
+import { findPeer, writePeer } from './peer.ts';
+import { wayTo } from './source.ts';
 
 const NS_PER_MS = 1e6;
 /** The shortest Ethernet frame without its checksum (IEEE 802.3). */
 const MINIMUM_FRAME = 60;
-const NO_SOURCE = new Uint8Array(16);
 
 /** Sessions as rows of `session_map`, and `send_map` saying which of a peer's is used. */
 export class KernelSessions implements SessionPlane {
@@ -176,7 +176,7 @@ export class KernelSessions implements SessionPlane {
     for (const overlay of this.#context.overlays.values()) {
       const row = findPeer(this.#context, overlay, peer);
       if (row === undefined) continue;
-      const local = sourceFor(this.#context, { ...endpoint, address }) ?? NO_SOURCE;
+      const local = wayTo(this.#context, { address })?.source ?? UNSPECIFIED;
       const before = row.endpoint;
       const same =
         before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
@@ -243,7 +243,7 @@ export class KernelSessions implements SessionPlane {
 
   async sendOnPath(peer: PublicKey, { remote, local }: Path, message: PathMessage): Promise<void> {
     const address = canonicalAddress(remote.address);
-    const source = local === undefined ? sourceFor(this.#context, { ...remote, address }) : addressBytes(local);
+    const source = local === undefined ? wayTo(this.#context, { address })?.source : addressBytes(local);
     if (source === undefined) return;
     for (const overlay of this.#context.overlays.values()) {
       if (!this.#isSendingTo(overlay, peer)) continue;
