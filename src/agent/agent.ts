@@ -118,6 +118,7 @@ const clock: Clock = {
 /** By then a fleet that was read as a whole is programmed, judged and kept. */
 const TIDY_AFTER_MS = 5_000;
 const TIDY_AGAIN_MS = 1_000;
+const ETHERNET_HEADER_BYTES = 14;
 
 interface Ingredients {
   readonly config: AgentConfig;
@@ -188,7 +189,8 @@ class Agent {
       psk,
       stateDir: config.stateDir,
       clock,
-      resolve: async (host) => this.#resolver.resolve(host),
+      resolve: (host) => this.#resolver.addresses(host),
+      fullFrame: (name) => fullFrame(dataPlane, name),
       onEvent: (event) => this.#parts.sessions.onEvent(event),
     });
     const secret = new ClusterSecret({
@@ -376,12 +378,18 @@ class Agent {
   }
 
   #addressesChanged(hosts: ReadonlySet<string>): void {
-    const { publicKey, reconciler } = this.#parts;
+    const { publicKey, reconciler, manager } = this.#parts;
     const { target } = reconciler;
+    manager.addressesChanged(hosts);
     if (target === undefined) return;
     const peers = peersAt(target.fleet, publicKey, hosts);
     if (peers.size > 0) reconciler.refresh(peers);
   }
+}
+
+async function fullFrame(dataPlane: DataPlane, interfaceName: string): Promise<number> {
+  const mtu = await dataPlane.messages.capacity(interfaceName);
+  return mtu === 0 ? 0 : mtu + ETHERNET_HEADER_BYTES;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import type { ManagerEvent } from '../session/manager.ts';
 import type { EventLog } from './events.ts';
 import { messageOf } from './lock.ts';
 import type { Log } from './log.ts';
+import { PathMoves } from './path-moves.ts';
 
 export interface SessionShellOptions {
   /** Resolves with what is not as the revision says although its sessions are: a key that this node cannot read. */
@@ -30,6 +31,7 @@ export class SessionShell {
   readonly #options: SessionShellOptions;
   /** Peers by what was last said of them: a rekey every two minutes is no news. */
   readonly #reachable = new Map<PublicKey, boolean>();
+  readonly #moves: PathMoves;
   #problem: SessionProblem | undefined;
   #lastError = '';
   #cancelRetry: (() => void) | undefined;
@@ -39,6 +41,7 @@ export class SessionShell {
 
   constructor(options: SessionShellOptions) {
     this.#options = options;
+    this.#moves = new PathMoves(options.events, options.log, options.now);
   }
 
   /** Why sessions are not as the revision says; undefined: they are. */
@@ -49,6 +52,7 @@ export class SessionShell {
   apply(config: SessionConfig | undefined): void {
     this.#cancelRetry?.();
     for (const peer of this.#reachable.keys()) if (config?.peers.has(peer) !== true) this.#reachable.delete(peer);
+    this.#moves.keep(config?.peers);
     const turn = ++this.#turn;
     this.#applying = this.#applying.then(() => this.#configure(config, turn));
   }
@@ -76,6 +80,10 @@ export class SessionShell {
       this.#lastError = event.error.message;
       log('warn', event.error.message, { code: event.error.code });
       events.record({ type: 'Warning', reason: 'SessionError', object: 'node', message: event.error.message });
+      return;
+    }
+    if (event.type === 'path-moved') {
+      this.#moves.moved(event);
       return;
     }
     const reachable = event.type === 'established';

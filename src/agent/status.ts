@@ -1,12 +1,12 @@
-import { isIPv6 } from 'node:net';
 import type { PublicKey } from '../manifest/model.ts';
-import type { Endpoint, SessionState } from '../reconcile/dataplane.ts';
+import type { SessionState } from '../reconcile/dataplane.ts';
 import type { PeerSessionStatus } from '../session/manager.ts';
 import type { Contact, ObjectStatus, Status } from './api.ts';
 import { currentConditions } from './conditions.ts';
 import { selfOf } from './fleets.ts';
 import { objectStatuses } from './objects.ts';
 import type { Parts } from './parts.ts';
+import { endpointText } from './path-moves.ts';
 
 /** What `omni status` shows: read now, not remembered. */
 export async function statusOf(parts: Parts): Promise<Status> {
@@ -82,10 +82,6 @@ export function contactOf({ state, lastHandshakeMs, unanswered }: PeerSessionSta
   if (unanswered === undefined) return { state, ...last };
   const { to, ...tries } = unanswered;
   return { state, ...last, unanswered: { ...tries, ...(to === undefined ? {} : { endpoint: endpointText(to) }) } };
-}
-
-function endpointText({ address, port }: Endpoint): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function timeText(ms: number): string {

@@ -1,8 +1,10 @@
 import { type Attempt, type Draft, update } from './model.ts';
-import { ATTEMPT_MS, EARLY_RETRIES_MS, RETRY_JITTER_MS } from './timers.ts';
+import { ATTEMPT_MS, EARLY_RETRIES_MS, NEXT_CANDIDATE_MS, RETRY_JITTER_MS } from './timers.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** Why a session is wanted. `traffic`: frames wait for it. */
-export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'dead-peer' | 'converge';
+export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'dead-peer' | 'unreachable' | 'converge';
 
 /**
  * Starts an effort to get a session, or keeps the one under way going. The first initiation leaves at once unless we
@@ -23,17 +25,23 @@ export function beginAttempt(draft: Draft, reason: AttemptReason): void {
       pending: undefined,
       tries: 0,
       retryAtMs: waits ? handshakeSentMs + jittered(draft, settings.handshakeTimeoutMs) : draft.nowMs,
+      repeats: 0,
+      repeatAtMs: NEVER,
       giveUpAtMs: reason === 'traffic' || peerMayLive(draft) ? giveUpAtMs : draft.nowMs,
     },
-    establishAtMs: Number.POSITIVE_INFINITY,
+    establishAtMs: NEVER,
   });
   if (!waits) attemptDue(draft);
 }
 
 /** Sends the next initiation if its time has come, or gives up. */
 export function attemptDue(draft: Draft): void {
-  const { attempt, sequence } = draft.state;
-  if (attempt === undefined || attempt.retryAtMs > draft.nowMs) return;
+  const { attempt, sequence, candidates } = draft.state;
+  if (attempt === undefined) return;
+  if (attempt.retryAtMs > draft.nowMs) {
+    repeatDue(draft, attempt);
+    return;
+  }
   if (attempt.tries > 0 && draft.nowMs >= attempt.giveUpAtMs) {
     giveUp(draft);
     return;
@@ -46,9 +54,23 @@ export function attemptDue(draft: Draft): void {
       pending: sequence + 1,
       tries: attempt.tries + 1,
       retryAtMs: draft.nowMs + jittered(draft, pauseMs(draft, attempt)),
+      repeats: 0,
+      repeatAtMs: candidates > 1 ? draft.nowMs + NEXT_CANDIDATE_MS : NEVER,
     },
   });
   draft.effects.push({ type: 'initiate', sequence: sequence + 1, tries: attempt.tries });
+}
+
+/**
+ * The same initiation for the peer's next endpoint: whichever answers first counts, and the peer takes it once. A dead
+ * endpoint costs a fraction of a second, and a slow one is not given up.
+ */
+function repeatDue(draft: Draft, attempt: Attempt): void {
+  if (attempt.pending === undefined || attempt.repeatAtMs > draft.nowMs) return;
+  const nth = attempt.repeats + 1;
+  const repeatAtMs = nth + 1 < draft.state.candidates ? draft.nowMs + NEXT_CANDIDATE_MS : NEVER;
+  update(draft, { attempt: { ...attempt, repeats: nth, repeatAtMs } });
+  draft.effects.push({ type: 'repeat', sequence: attempt.pending, tries: attempt.tries - 1, nth });
 }
 
 /**
@@ -61,13 +83,13 @@ export function yieldTo(draft: Draft): void {
   if (attempt.pending !== undefined && settings.preferred) return;
   if (attempt.pending !== undefined) draft.effects.push({ type: 'abandon' });
   const later = draft.nowMs + jittered(draft, settings.handshakeTimeoutMs);
-  update(draft, { attempt: { ...attempt, pending: undefined, retryAtMs: later } });
+  update(draft, { attempt: { ...attempt, pending: undefined, retryAtMs: later, repeatAtMs: NEVER } });
 }
 
 /** A session is there: nothing more is asked for. */
 export function endAttempt(draft: Draft): void {
   if (draft.state.attempt?.pending !== undefined) draft.effects.push({ type: 'abandon' });
-  update(draft, { attempt: undefined, gaveUpMs: undefined, establishAtMs: Number.POSITIVE_INFINITY });
+  update(draft, { attempt: undefined, gaveUpMs: undefined, establishAtMs: NEVER });
 }
 
 function giveUp(draft: Draft): void {
@@ -78,7 +100,7 @@ function giveUp(draft: Draft): void {
     attempt: undefined,
     queued: false,
     gaveUpMs: draft.nowMs,
-    establishAtMs: again === undefined ? Number.POSITIVE_INFINITY : draft.nowMs + again,
+    establishAtMs: again === undefined ? NEVER : draft.nowMs + again,
   });
 }
 
@@ -101,10 +123,11 @@ function peerMayLive(draft: Draft): boolean {
  * answer that comes late.
  */
 function pauseMs(draft: Draft, { tries, giveUpAtMs }: Attempt): number {
-  const { current, settings } = draft.state;
+  const { current, settings, candidates } = draft.state;
   const inUse = current !== undefined && draft.nowMs < current.expiresMs;
   const early = inUse || giveUpAtMs <= draft.nowMs ? undefined : EARLY_RETRIES_MS[tries];
-  return Math.min(early ?? Number.POSITIVE_INFINITY, settings.handshakeTimeoutMs);
+  const eachOnce = candidates * NEXT_CANDIDATE_MS;
+  return Math.min(early === undefined ? NEVER : Math.max(early, eachOnce), settings.handshakeTimeoutMs);
 }
 
 function jittered(draft: Draft, pause: number): number {

@@ -1,5 +1,5 @@
 import type { EndpointHint } from '../manifest/model.ts';
-import { endpointOf, type Ways } from './candidates.ts';
+import { endpointsOf, type Ways } from './candidates.ts';
 import type { PeerSessions } from './peer.ts';
 
 /** Pause after each initiation of a call, while those before it may still be answered. */
@@ -88,10 +88,8 @@ export class Calls {
     await this.#pause(call, line.sentMs + AGAIN_MS - now());
     let sent = false;
     for (let round = 0; round < ROUNDS; round++) {
-      for (const hint of hints) {
-        const to = call.ended ? undefined : await endpointOf(hint, this.#options);
+      for (const to of hints.flatMap((hint) => endpointsOf(hint, this.#options))) {
         if (call.ended) return call.outcome;
-        if (to === undefined) continue;
         if (sent) await this.#pause(call, PAUSE_MS);
         await Promise.race([peer.call(to, call), call.outcome]);
         line.sentMs = now();

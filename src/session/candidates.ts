@@ -1,40 +1,30 @@
-import { isIP } from 'node:net';
 import type { EndpointHint, IpAddress } from '../manifest/model.ts';
+import { formatIp, parseIp } from '../manifest/net.ts';
 import type { Endpoint } from '../reconcile/dataplane.ts';
 
 /** Where addresses come from, and which ones are of use. */
 export interface Ways {
-  readonly resolve: (host: string) => Promise<IpAddress | undefined>;
+  /** A name's addresses as far as they are known, best first. */
+  readonly resolve: (host: string) => readonly IpAddress[];
   readonly reaches: (address: IpAddress) => boolean;
 }
 
-/** Undefined: the name does not resolve, or the transport has no family for the address. */
-export async function endpointOf({ host, port }: EndpointHint, ways: Ways): Promise<Endpoint | undefined> {
-  const address = isIP(host) === 0 ? await ways.resolve(host) : (host as IpAddress);
-  return address !== undefined && ways.reaches(address) ? { address, port } : undefined;
+/** None: the name does not resolve (yet), or the transport has no family for its addresses. */
+export function endpointsOf({ host, port }: EndpointHint, { resolve, reaches }: Ways): readonly Endpoint[] {
+  const literal = parseIp(host);
+  // As the data plane writes it: what datagrams come from is compared with it.
+  const addresses = literal.ok ? [formatIp(literal.value)] : resolve(host);
+  return addresses.filter(reaches).map((address) => ({ address, port }));
 }
 
-/**
- * Where initiation number `tries` (from 0) of an attempt goes: what a handshake proved first, then the manifest's
- * hints in their order, round and round. Names are resolved when their turn comes; one that does not resolve, or an
- * address that the transport has no family for, gives its turn to the next. Undefined: there is nowhere to send to.
- */
-export async function candidate(
-  options: Ways & {
-    readonly proved: Endpoint | undefined;
-    readonly hints: readonly EndpointHint[];
-    readonly tries: number;
-  },
-): Promise<Endpoint | undefined> {
-  const { proved, hints, tries } = options;
-  const places: readonly EndpointHint[] = [
-    ...(proved === undefined ? [] : [{ host: proved.address, port: proved.port }]),
-    ...hints.filter((hint) => hint.host !== proved?.address || hint.port !== proved.port),
-  ];
-  for (let offset = 0; offset < places.length; offset++) {
-    const place = places[(tries + offset) % places.length];
-    const endpoint = place && (await endpointOf(place, options));
-    if (endpoint !== undefined) return endpoint;
+/** All of them in the hints' order, none twice. */
+export function allEndpoints(hints: readonly EndpointHint[], ways: Ways): readonly Endpoint[] {
+  const found = new Map<string, Endpoint>();
+  for (const hint of hints) {
+    for (const endpoint of endpointsOf(hint, ways)) {
+      const key = `${endpoint.address} ${endpoint.port}`;
+      if (!found.has(key)) found.set(key, endpoint);
+    }
   }
-  return undefined;
+  return [...found.values()];
 }

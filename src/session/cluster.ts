@@ -101,6 +101,15 @@ export class ClusterSessions {
       case 'rekey-due':
       case 'confirmed':
         peer?.dispatch({ type: event.type, localId: event.localId });
+        break;
+      case 'path-seen':
+        void peer?.paths.take({ type: 'seen', endpoint: event.path.remote });
+        break;
+      case 'path-message':
+        void peer?.paths.take({ type: 'message', path: event.path, message: event.message });
+        break;
+      case 'source-changed':
+        void peer?.paths.take({ type: 'source-changed' });
     }
   }
 
@@ -149,9 +158,7 @@ export class ClusterSessions {
   }
 
   #change(config: SessionConfig, intent: PeerIntent, peer: PeerSessions): void {
-    peer.intent = intent;
-    const settings = settingsOf(config, intent, peer.state.settings.preferred);
-    peer.dispatch({ type: 'settings', settings });
+    peer.change(intent, settingsOf(config, intent, peer.state.settings.preferred));
   }
 
   /** Resolves when its sessions are gone. */

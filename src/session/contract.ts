@@ -6,6 +6,7 @@ import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
 import type { Identity } from './identity.ts';
 import type { KeptText } from './kept.ts';
+import type { Move, MoveReason, PathSource } from './paths/model.ts';
 import type { OpenTransport } from './transport.ts';
 
 /** What the session manager takes, and what it tells. */
@@ -18,8 +19,10 @@ export interface SessionManagerOptions {
   /** Exists; `handshake.json` is kept there. */
   readonly stateDir: string;
   readonly clock: Pick<Clock, 'wall' | 'setTimer'>;
-  /** A name's address, or undefined; never rejects. */
-  readonly resolve: (host: string) => Promise<IpAddress | undefined>;
+  /** A name's addresses as far as they are known, best first; `addressesChanged` tells of other ones. */
+  readonly resolve: (host: string) => readonly IpAddress[];
+  /** Bytes of the largest frame that the overlay interface sends, Ethernet header included; 0 while there is none. */
+  readonly fullFrame: (interfaceName: string) => Promise<number>;
   readonly onEvent: (event: ManagerEvent) => void;
   /** Instead of the file in `stateDir`. */
   readonly handshakeState?: KeptText;
@@ -28,6 +31,8 @@ export interface SessionManagerOptions {
   readonly bootSecret?: Uint8Array;
   /** Uniform in [0, 1): of the retries. Spreads load; no secret. */
   readonly jitter?: () => number;
+  /** 64 unpredictable bits: of path challenges. */
+  readonly nonce?: () => bigint;
   readonly generateKeyPair?: () => DhKeyPair;
 }
 
@@ -35,6 +40,8 @@ export type ManagerEvent =
   | { readonly type: 'established'; readonly name: string; readonly peer: PublicKey; readonly initiator: boolean }
   /** Nobody answered for a whole attempt. */
   | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
+  /** Data to the peer goes to another endpoint. */
+  | { readonly type: 'path-moved'; readonly name: string; readonly peer: PublicKey; readonly move: Move }
   | { readonly type: 'error'; readonly error: OmniError };
 
 export interface ManagerStats {
@@ -46,6 +53,8 @@ export interface ManagerStats {
   readonly framesQueued: number;
   readonly framesDropped: number;
   readonly framesWaiting: number;
+  /** How often data to a peer went elsewhere, by reason; every reason is present. */
+  readonly pathMoves: Readonly<Record<MoveReason, number>>;
 }
 
 export interface PeerSessionStatus {
@@ -55,10 +64,31 @@ export interface PeerSessionStatus {
   /** Milliseconds of `SessionPlane.now()`; absent: none since this agent knows the peer. */
   readonly lastHandshakeMs?: number;
   readonly endpoint?: Endpoint;
-  /** A handshake proved the endpoint. */
+  /** A handshake or an answered challenge proved the endpoint. */
   readonly observed?: boolean;
+  /** All ways to the peer that are known, the manifest's first. */
+  readonly paths: readonly PathStatus[];
+  /** The last time that data to it went elsewhere, since this agent runs. */
+  readonly moved?: Move;
   /** Absent: none since the last session. */
   readonly unanswered?: Unanswered;
+}
+
+/** One way to a peer. Times: milliseconds of `SessionPlane.now()`. */
+export interface PathStatus {
+  readonly endpoint: Endpoint;
+  /** Data goes there. */
+  readonly active: boolean;
+  /** Of the active one: since when data goes there; absent: since before this agent. */
+  readonly sinceMs?: number;
+  /** `live`: it carried something authentic within a minute; `dead`: it owes an answer; `unknown`: neither, nobody asked. */
+  readonly state: 'live' | 'dead' | 'unknown';
+  /** Round trip of the last answered challenge, agent to agent. */
+  readonly rttMs?: number;
+  readonly answeredMs?: number;
+  readonly source: PathSource;
+  /** This node's address that its last answer came to. */
+  readonly local?: IpAddress;
 }
 
 /** Handshakes that this node began since its last session with a peer, and that nobody answered. */

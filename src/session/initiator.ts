@@ -7,6 +7,7 @@ import type { PeerSessions } from './peer.ts';
 import type { PeerServices } from './services.ts';
 
 type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
+type Repeat = Extract<MachineEffect, { type: 'repeat' }>;
 
 /** Makes and sends one peer's initiations, each in its turn. */
 export class Initiator {
@@ -15,6 +16,8 @@ export class Initiator {
   readonly #peer: PeerSessions;
   /** The initiation that waits for its turn to be made. */
   #due: Initiate | undefined;
+  /** The pending one, for other endpoints. */
+  #made: { readonly sequence: number; readonly datagram: Uint8Array } | undefined;
   #unanswered: Unanswered | undefined;
 
   constructor(services: PeerServices, exchange: Exchange, peer: PeerSessions) {
@@ -50,8 +53,8 @@ export class Initiator {
     const peer = this.#peer;
     const wanted = () => peer.state.attempt?.pending === sequence;
     if (!wanted()) return;
-    const to = await services.candidate(peer, tries);
-    if (to === undefined) {
+    const candidates = await peer.candidates();
+    if (candidates.length === 0) {
       this.#tried({ sent: false });
       services.failed(peer, 'no-endpoint');
       return;
@@ -60,9 +63,28 @@ export class Initiator {
     if (!wanted()) return;
     const datagram = this.#exchange.initiate(sequence, timestampNs);
     if (datagram === undefined) throw unusableKey(peer.intent);
-    const sent = await services.send(datagram, to);
-    if (wanted()) this.#tried({ to, sent });
-    if (!sent) services.failed(peer, 'send');
+    this.#made = { sequence, datagram };
+    for (let nth = 0; nth < candidates.length; nth++) {
+      const to = candidates[(tries + nth) % candidates.length];
+      if (to === undefined || !wanted()) return;
+      const sent = await services.send(datagram, to);
+      const last = sent || nth + 1 === candidates.length;
+      if (last && wanted()) this.#tried({ to, sent });
+      if (sent) return;
+    }
+    services.failed(peer, 'send');
+  }
+
+  /** Sends the initiation that was made last to the next endpoint, if it is still waiting for its answer. */
+  async repeat({ sequence, tries, nth }: Repeat): Promise<void> {
+    const services = this.#services;
+    const peer = this.#peer;
+    const candidates = await peer.candidates();
+    const to = nth < candidates.length ? candidates[(tries + nth) % candidates.length] : undefined;
+    const made = this.#made;
+    if (to === undefined || made?.sequence !== sequence || peer.state.attempt?.pending !== sequence) return;
+    const sent = await services.send(made.datagram, to);
+    if (sent && this.#unanswered !== undefined) this.#unanswered = { ...this.#unanswered, to, sent };
   }
 
   #tried(outcome: Pick<Unanswered, 'to' | 'sent'>): void {

@@ -54,14 +54,14 @@ export class Installer {
     }
     peer.dispatch({ type: 'installed', localId });
     if (effect.type === 'install' || response === undefined) return true;
-    if (effect.moveEndpoint) await this.setEndpoint(localId);
+    if (effect.moveEndpoint) await this.proved(localId, true);
     if (!(await services.send(response, from))) services.failed(peer, 'send');
     return true;
   }
 
-  /** Data goes to where the handshake of `localId` came from. */
-  async setEndpoint(localId: SessionId): Promise<void> {
-    const origin = this.#exchange.origin(localId);
-    if (origin !== undefined) await this.#services.plane.setEndpoint(this.#peer.intent.publicKey, origin);
+  /** The handshake of `localId` proved where it came from. `only`: no other path is known to be alive. */
+  async proved(localId: SessionId, only: boolean): Promise<void> {
+    const endpoint = this.#exchange.origin(localId);
+    if (endpoint !== undefined) await this.#peer.paths.take({ type: 'proved', endpoint, only });
   }
 }

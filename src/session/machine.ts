@@ -39,6 +39,7 @@ export function initialState(
 ): MachineState {
   const empty: MachineState = {
     settings,
+    candidates: 1,
     current: undefined,
     next: undefined,
     retiring: [],
@@ -81,6 +82,7 @@ export function step(
 export function nextDeadlineMs(state: MachineState): number {
   return Math.min(
     state.attempt?.retryAtMs ?? NEVER,
+    state.attempt?.repeatAtMs ?? NEVER,
     state.pollAtMs,
     state.establishAtMs,
     state.next?.removeAtMs ?? NEVER,
@@ -119,6 +121,15 @@ function react(draft: Draft, input: MachineInput): void {
       break;
     case 'timer':
       timer(draft);
+      break;
+    case 'look':
+      if (usable(draft) !== undefined) poll(draft);
+      break;
+    case 'unreachable':
+      if (usable(draft) !== undefined) beginAttempt(draft, 'unreachable');
+      break;
+    case 'candidates':
+      update(draft, { candidates: input.count });
       break;
     case 'settings':
       applySettings(draft, input.settings);

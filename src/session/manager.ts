@@ -1,11 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { EndpointHint, PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
-import type { SessionConfig } from '../reconcile/desired.ts';
+import type { PeerIntent, SessionConfig } from '../reconcile/desired.ts';
 import { Agenda } from './agenda.ts';
 import { Calls } from './calls.ts';
-import { candidate } from './candidates.ts';
+import { allEndpoints } from './candidates.ts';
 import { ClusterSessions } from './cluster.ts';
 import type { ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 import { type FailureReason, HandshakeCounts } from './counts.ts';
@@ -15,6 +16,8 @@ import { HandshakeClock } from './handshake-clock.ts';
 import { SessionIds } from './ids.ts';
 import { keptFile } from './kept.ts';
 import { Pacer } from './pacer.ts';
+import { MOVE_REASONS, type Move, type MoveReason } from './paths/model.ts';
+import { Watched } from './paths/watched.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
 import { Psks } from './psks.ts';
@@ -27,6 +30,9 @@ export type { ManagerEvent, ManagerStats, PeerSessionStatus, SessionManagerOptio
 /** Own initiations: about a tenth of a processor at most. */
 const INITIATIONS_PER_SECOND = 400;
 const INITIATION_BURST = 64;
+/** Keepalives that tell idle peers of a new address: a sealed empty datagram each. */
+const KEEPALIVES_PER_SECOND = 2_000;
+const KEEPALIVE_BURST = 256;
 
 /**
  * Brings up sessions with the peers of the applied revision and keeps them fresh. Holds no traffic: the data plane
@@ -41,6 +47,9 @@ export class SessionManager {
   readonly #queues = new FrameQueues<PeerSessions>();
   readonly #agenda: Agenda<PeerSessions>;
   readonly #pacer: Pacer;
+  readonly #keepalives: Pacer;
+  readonly #watched: Watched<PeerSessions>;
+  readonly #moves = new Map<MoveReason, number>(MOVE_REASONS.map((reason) => [reason, 0]));
   readonly #polls: Polls;
   readonly #calls: Calls;
   #handshakeClock: HandshakeClock | undefined;
@@ -61,6 +70,17 @@ export class SessionManager {
       burst: INITIATION_BURST,
       now: () => sessions.now(),
       setTimer,
+    });
+    this.#keepalives = new Pacer({
+      perSecond: KEEPALIVES_PER_SECOND,
+      burst: KEEPALIVE_BURST,
+      now: () => sessions.now(),
+      setTimer,
+    });
+    this.#watched = new Watched({
+      now: () => sessions.now(),
+      fullFrame: options.fullFrame,
+      report: (error) => this.#report(error),
     });
     this.#agenda = new Agenda({ now: () => sessions.now(), setTimer, onDue: (peers) => this.#timers(peers) });
     this.#calls = new Calls({
@@ -116,6 +136,13 @@ export class SessionManager {
     return sessions !== undefined && this.#calls.call(sessions, hints, signal);
   }
 
+  /** Names of `hosts` have other addresses now. */
+  addressesChanged(hosts: ReadonlySet<string>): void {
+    for (const peer of this.#cluster?.sessions.peers ?? []) {
+      if (peer.intent.endpoints.some(({ host }) => hosts.has(host))) peer.findEndpoints();
+    }
+  }
+
   stats(): ManagerStats {
     const { waiting, queued, dropped } = this.#queues.counts;
     const nowMs = this.#plane.now();
@@ -127,6 +154,7 @@ export class SessionManager {
       framesQueued: queued,
       framesDropped: dropped,
       framesWaiting: waiting,
+      pathMoves: Object.fromEntries(this.#moves) as Record<MoveReason, number>,
     };
   }
 
@@ -141,6 +169,7 @@ export class SessionManager {
     await this.#unsubscribe?.();
     this.#agenda.stop();
     this.#pacer.stop();
+    this.#keepalives.stop();
     this.#polls.stop();
     await this.#closeTransport();
     const peers = this.#cluster?.sessions.peers ?? [];
@@ -185,7 +214,12 @@ export class SessionManager {
       timestampNs: () => handshakeClock.next(),
       accepted: ({ intent }, timestampNs) => handshakeClock.accepted(intent.publicKey, timestampNs),
       pace: (run) => this.#pacer.run(run),
-      candidate: (peer, tries) => this.#candidate(peer, tries),
+      endpoints: ({ intent }) => this.#endpoints(intent),
+      nonce: this.#options.nonce ?? randomNonce,
+      fullFrame: () => this.#watched.fullFrame(config.interface),
+      watch: (peer, watched) => this.#watched.watch(peer, watched),
+      paceKeepalive: (run) => this.#keepalives.run(() => void run().catch((error) => this.#report(error))),
+      moved: (peer, move) => this.#moved(peer, move),
       send: async (datagram, to) => (await this.#transport?.transport.send(datagram, to)) ?? false,
       setDeadline: (peer, atMs) => this.#agenda.set(peer, atMs),
       poll: (peer, generation, ids) => this.#polls.ask(peer, generation, ids),
@@ -202,22 +236,19 @@ export class SessionManager {
     this.#polls.flush();
   }
 
-  async #candidate({ intent }: PeerSessions, tries: number): Promise<Endpoint | undefined> {
-    const transport = this.#transport?.transport;
-    if (transport === undefined) return undefined;
-    const used = await this.#plane.endpoint(intent.publicKey);
-    return candidate({
-      proved: used?.observed === true ? used.endpoint : undefined,
-      hints: intent.endpoints,
-      tries,
-      resolve: this.#options.resolve,
-      reaches: transport.reaches,
-    });
+  #endpoints({ endpoints }: PeerIntent): readonly Endpoint[] {
+    const reaches = this.#transport?.transport.reaches;
+    return reaches === undefined ? [] : allEndpoints(endpoints, { resolve: this.#options.resolve, reaches });
   }
 
   #established({ intent }: PeerSessions, initiator: boolean): void {
     this.#counts.completed++;
     this.#options.onEvent({ type: 'established', name: intent.name, peer: intent.publicKey, initiator });
+  }
+
+  #moved({ intent }: PeerSessions, move: Move): void {
+    this.#moves.set(move.why, (this.#moves.get(move.why) ?? 0) + 1);
+    this.#options.onEvent({ type: 'path-moved', name: intent.name, peer: intent.publicKey, move });
   }
 
   #failed({ intent }: PeerSessions, reason: FailureReason): void {
@@ -263,4 +294,8 @@ export class SessionManager {
       class: 'bug',
     });
   }
+}
+
+function randomNonce(): bigint {
+  return randomBytes(8).readBigUInt64LE();
 }

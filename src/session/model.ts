@@ -38,6 +38,9 @@ export interface Attempt {
   readonly tries: number;
   readonly retryAtMs: number;
   readonly giveUpAtMs: number;
+  /** Endpoints that the pending initiation went to beyond its first, and when the next one has its turn. */
+  readonly repeats: number;
+  readonly repeatAtMs: number;
 }
 
 /** When datagrams last moved, over all sessions with the peer; 0 = never. */
@@ -51,6 +54,8 @@ export interface Seen {
 /** One peer. Immutable. */
 export interface MachineState {
   readonly settings: MachineSettings;
+  /** Endpoints that the peer may be at. */
+  readonly candidates: number;
   /** Frames go out on it. */
   readonly current: Slot | undefined;
   /** Answered by us, not used by the initiator yet: receives only. */
@@ -105,6 +110,11 @@ export type MachineInput =
       readonly sessions: readonly SessionState[];
     }
   | { readonly type: 'timer' }
+  /** Statistics are wanted now. */
+  | { readonly type: 'look' }
+  /** The path in use does not answer. */
+  | { readonly type: 'unreachable' }
+  | { readonly type: 'candidates'; readonly count: number }
   | { readonly type: 'settings'; readonly settings: MachineSettings }
   | { readonly type: 'removed' };
 
@@ -113,6 +123,8 @@ type RejectReason = 'replayed' | 'rate-limited';
 export type MachineEffect =
   /** Make and send initiation `sequence`; `tries` counts those of this attempt from 0: choose the endpoint by it. */
   | { readonly type: 'initiate'; readonly sequence: number; readonly tries: number }
+  /** Send the same initiation to the endpoint that is `nth` after its first as well. */
+  | { readonly type: 'repeat'; readonly sequence: number; readonly tries: number; readonly nth: number }
   /** Forget the pending initiation: an answer to it is no longer welcome. */
   | { readonly type: 'abandon' }
   /**

@@ -8,8 +8,9 @@ import type { AuthenticHandshake } from './handshake.ts';
 import { Initiator } from './initiator.ts';
 import { Installer } from './installer.ts';
 import { nextDeadlineMs, step } from './machine.ts';
-import type { MachineEffect, MachineInput, MachineState } from './model.ts';
+import type { MachineEffect, MachineInput, MachineSettings, MachineState } from './model.ts';
 import type { CallerState } from './noise.ts';
+import { PeerPaths } from './paths/peer-paths.ts';
 import { PeerCalls } from './peer-calls.ts';
 import type { PeerServices } from './services.ts';
 import { slotsOf } from './slots.ts';
@@ -23,7 +24,10 @@ export class PeerSessions {
   readonly #initiator: Initiator;
   readonly #installer: Installer;
   readonly #calls: PeerCalls;
+  readonly paths: PeerPaths;
   #state: MachineState;
+  /** The manifest's hints were looked at. */
+  #knowsEndpoints = false;
   #work: Promise<void> = Promise.resolve();
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
@@ -34,7 +38,16 @@ export class PeerSessions {
     this.#initiator = new Initiator(services, exchange, this);
     this.#installer = new Installer(services, exchange, this);
     this.#calls = new PeerCalls(services, exchange);
-    services.setDeadline(this, nextDeadlineMs(state));
+    this.paths = new PeerPaths(services, this, state.settings.preferred);
+    this.arm();
+    if (state.current !== undefined) this.#work = this.#adopt();
+  }
+
+  /** Takes over where an earlier process sent to. */
+  async #adopt(): Promise<void> {
+    this.findEndpoints();
+    void this.paths.take({ type: 'session', present: true, fresh: false });
+    await this.#findEndpoint();
   }
 
   get state(): MachineState {
@@ -45,6 +58,48 @@ export class PeerSessions {
     return this.#initiator.unanswered;
   }
 
+  /** The next moment at which anything is due. */
+  arm(): void {
+    this.#services.setDeadline(this, Math.min(nextDeadlineMs(this.#state), this.paths.deadlineMs));
+  }
+
+  /** Another manifest of the same peer. */
+  change(intent: PeerIntent, settings: MachineSettings): void {
+    this.intent = intent;
+    this.dispatch({ type: 'settings', settings });
+    if (this.#knowsEndpoints) this.findEndpoints();
+  }
+
+  /** What the manifest's hints mean may have changed: a name has other addresses. */
+  findEndpoints(): void {
+    this.#knowsEndpoints = true;
+    const endpoints = this.#services.endpoints(this);
+    void this.paths.take({ type: 'hints', endpoints, keepalive: this.intent.keepaliveMs !== undefined });
+    this.#count();
+  }
+
+  /** Where initiations go now, best first. */
+  async candidates(): Promise<readonly Endpoint[]> {
+    await this.#findEndpoint();
+    this.findEndpoints();
+    return this.paths.candidates();
+  }
+
+  async #findEndpoint(): Promise<void> {
+    try {
+      const found = await this.#services.plane.endpoint(this.intent.publicKey);
+      if (found !== undefined) await this.paths.take({ type: 'found', ...found });
+    } catch (error) {
+      this.#services.report(error);
+    }
+  }
+
+  /** How many endpoints an initiation may have to try. */
+  #count(): void {
+    const count = Math.max(1, this.paths.state.ways.length);
+    if (count !== this.#state.candidates) this.dispatch({ type: 'candidates', count });
+  }
+
   /** Resolves when everything decided so far has been carried out. */
   idle(): Promise<void> {
     return this.#work;
@@ -52,12 +107,14 @@ export class PeerSessions {
 
   dispatch(input: MachineInput): readonly MachineEffect[] {
     const { plane, queues } = this.#services;
+    if (!this.#knowsEndpoints) this.findEndpoints();
+    if (input.type === 'timer' && this.paths.deadlineMs <= plane.now()) void this.paths.take(input);
     const before = this.#state;
     const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
     this.#state = state;
     if (state.generation !== before.generation) this.#releaseGone(before, state);
     if (input.type === 'removed') this.#calls.end();
-    this.#services.setDeadline(this, nextDeadlineMs(state));
+    this.arm();
     const later = effects.filter((effect) => !this.#performNow(effect));
     if (later.length > 0) {
       this.#work = this.#work.then(async () => {
@@ -65,7 +122,17 @@ export class PeerSessions {
         if (!complete && queues.has(this)) this.dispatch({ type: 'frame' });
       });
     }
+    this.#tellPaths(before, input, effects);
     return effects;
+  }
+
+  #tellPaths(before: MachineState, input: MachineInput, effects: readonly MachineEffect[]): void {
+    const present = this.#state.current !== undefined;
+    const fresh = effects.some(({ type }) => type === 'established');
+    if (fresh || present !== (before.current !== undefined)) void this.paths.take({ type: 'session', present, fresh });
+    if (input.type === 'snapshot' && input.asked.length > 0) {
+      void this.paths.take({ type: 'statistics', seen: this.#state.seen });
+    }
   }
 
   /** An initiation whose sender claims to be this peer. Nothing is answered unless it can prove it. */
@@ -118,6 +185,9 @@ export class PeerSessions {
       case 'initiate':
         this.#initiator.awaitTurn(effect);
         return true;
+      case 'repeat':
+        this.#initiator.repeat(effect).catch((error) => services.report(error));
+        return true;
       case 'abandon':
         this.#exchange.abandon();
         return true;
@@ -153,7 +223,7 @@ export class PeerSessions {
     const { publicKey } = this.intent;
     switch (effect.type) {
       case 'endpoint':
-        await this.#installer.setEndpoint(effect.localId);
+        await this.#installer.proved(effect.localId, false);
         break;
       case 'keepalive':
         await plane.keepalive(publicKey);

@@ -4,6 +4,7 @@ import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
 import type { LocalParty } from './handshake.ts';
 import type { SessionIds } from './ids.ts';
+import type { Move } from './paths/model.ts';
 import type { PeerSessions } from './peer.ts';
 import type { FrameQueues } from './queue.ts';
 
@@ -18,10 +19,20 @@ export interface PeerServices {
   /** The time stamp of the next initiation. */
   timestampNs(): Promise<bigint>;
   accepted(peer: PeerSessions, timestampNs: bigint): void;
-  /** Where try number `tries` of an attempt goes. */
-  candidate(peer: PeerSessions, tries: number): Promise<Endpoint | undefined>;
+  /** Where the manifest's hints lead now, in their order. */
+  endpoints(peer: PeerSessions): readonly Endpoint[];
   /** False: the system would not send. */
   send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
+  /** 64 unpredictable bits. */
+  nonce(): bigint;
+  /** Bytes of the overlay's largest frame, Ethernet header included. */
+  fullFrame(): number;
+  /** Whether the peer's paths are watched; how much less often than usual whatever is done for all those peers may be done. */
+  watch(peer: PeerSessions, watched: boolean): number;
+  /** Calls `run` in its turn: a node that moved tells all its peers. */
+  paceKeepalive(run: () => Promise<void>): void;
+  /** Data to the peer goes elsewhere. */
+  moved(peer: PeerSessions, move: Move): void;
   setDeadline(peer: PeerSessions, atMs: number): void;
   /** Asks for statistics together with whatever else is asked for now. */
   poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;

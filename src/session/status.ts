@@ -1,6 +1,7 @@
 import type { SessionPlane } from '../reconcile/dataplane.ts';
 import type { PeerSessionStatus } from './contract.ts';
 import type { Slot } from './model.ts';
+import { pathStatuses } from './paths/status.ts';
 import type { PeerSessions } from './peer.ts';
 
 /** Frames can go out on it now. */
@@ -12,7 +13,7 @@ export function hasSession(slot: Slot | undefined, nowMs: number): boolean {
 export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): Promise<readonly PeerSessionStatus[]> {
   const nowMs = plane.now();
   return Promise.all(
-    peers.map(async ({ intent, state, unanswered }) => {
+    peers.map(async ({ intent, state, unanswered, paths }) => {
       const idle = state.attempt === undefined ? 'idle' : 'handshaking';
       return {
         name: intent.name,
@@ -21,6 +22,8 @@ export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): P
         ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
         ...(unanswered === undefined ? {} : { unanswered }),
         ...(await plane.endpoint(intent.publicKey)),
+        paths: pathStatuses(paths.state, nowMs),
+        ...(paths.state.move === undefined ? {} : { moved: paths.state.move }),
       };
     }),
   );

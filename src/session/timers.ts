@@ -16,6 +16,8 @@ export const RETRY_JITTER_MS = 333;
  * next initiation leaves: on a long path the first pause that is longer than the round trip lets one in.
  */
 export const EARLY_RETRIES_MS: readonly number[] = [250, 500, 500, 1_000, 2_000];
+/** An initiation that was not answered within this goes to the peer's next endpoint as well (RFC 8305, section 5). */
+export const NEXT_CANDIDATE_MS = 250;
 /** An attempt ends after this without an answer, unless traffic asks again. */
 export const ATTEMPT_MS = 90_000;
 /** Something was received and nothing sent for this long: an empty datagram tells the peer that we live. */

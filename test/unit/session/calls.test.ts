@@ -107,8 +107,8 @@ describe('a peer with whom there is no session', () => {
   test('is asked at each endpoint in turn, names among them, and lost datagrams are made up for', async () => {
     const nodes = await pair({ aHints: [] });
     const { a, b, network, clock } = nodes;
-    a.names.set('b.lan', b.at.address);
-    a.names.set('v6.lan', 'fd00::1' as IpAddress); // this transport has IPv4 only
+    a.names.set('b.lan', [b.at.address]);
+    a.names.set('v6.lan', ['fd00::1' as IpAddress]); // this transport has IPv4 only
     let lost = 0;
     network.weather = ({ to }) => (to.address === b.at.address && lost++ === 0 ? [] : [5]);
     const result = call(nodes, [NOWHERE, 'unknown.lan', 'v6.lan', 'b.lan']);

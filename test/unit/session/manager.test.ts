@@ -509,7 +509,7 @@ describe('endpoints', () => {
     await clock.advance(1100);
     expect(initiations(network.log)).toHaveLength(0);
     expect(a.manager.stats().handshakesFailed['no-endpoint']).toBe(3); // at 0, 250 and 750 ms, and jitter
-    a.names.set('b.lan', b.at.address);
+    a.names.set('b.lan', [b.at.address]);
     await clock.advance(700);
     expect(b.plane.received).toEqual(['ping']);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { EndpointHint, IpAddress } from '../../../src/manifest/model.ts';
 import { Agenda } from '../../../src/session/agenda.ts';
-import { candidate } from '../../../src/session/candidates.ts';
+import { allEndpoints } from '../../../src/session/candidates.ts';
 import { Deadlines } from '../../../src/session/deadlines.ts';
 import { Pacer } from '../../../src/session/pacer.ts';
 import { FrameQueues } from '../../../src/session/queue.ts';
@@ -159,34 +159,28 @@ describe('pacer', () => {
   });
 });
 
-describe('candidates', () => {
+describe('endpoints of hints', () => {
   const hint = (host: string, port = 1): EndpointHint => ({ host, port });
-  const ask = (tries: number, hints: readonly EndpointHint[], proved?: EndpointHint) =>
-    candidate({
-      proved: proved && { address: proved.host as IpAddress, port: proved.port },
-      hints,
-      tries,
-      resolve: async (host) => (host === 'known.lan' ? ('192.0.2.9' as IpAddress) : undefined),
-      reaches: (address) => !address.includes(':'),
-    });
-
-  test('what was proved first, then the hints, round and round', async () => {
-    const hints = [hint('192.0.2.1'), hint('192.0.2.2')];
-    const places = await Promise.all([0, 1, 2, 3].map((tries) => ask(tries, hints, hint('192.0.2.3'))));
-    expect(places.map((place) => place?.address)).toEqual(['192.0.2.3', '192.0.2.1', '192.0.2.2', '192.0.2.3']);
+  const names = new Map([['known.lan', ['192.0.2.9', '192.0.2.8', '2001:db8::9'] as IpAddress[]]]);
+  const ways = (ipv6: boolean) => ({
+    resolve: (host: string) => names.get(host) ?? [],
+    reaches: (address: IpAddress) => ipv6 || !address.includes(':'),
   });
 
-  test('what was proved is not tried twice a round for being a hint as well', async () => {
-    const hints = [hint('192.0.2.1'), hint('192.0.2.2')];
-    const places = await Promise.all([0, 1, 2].map((tries) => ask(tries, hints, hint('192.0.2.2'))));
-    expect(places.map((place) => place?.address)).toEqual(['192.0.2.2', '192.0.2.1', '192.0.2.2']);
+  test('are all addresses of all hints, in their order, none twice', () => {
+    const hints = [hint('192.0.2.8', 7), hint('unknown.lan'), hint('known.lan', 7), hint('2001:DB8:0::1')];
+    expect(allEndpoints(hints, ways(true))).toEqual([
+      { address: '192.0.2.8', port: 7 },
+      { address: '192.0.2.9', port: 7 },
+      { address: '2001:db8::9', port: 7 },
+      { address: '2001:db8::1', port: 1 }, // as datagrams' sources are written
+    ]);
   });
 
-  test('names are resolved; what does not resolve or cannot be reached gives its turn away', async () => {
-    const hints = [hint('unknown.lan'), hint('2001:db8::1'), hint('known.lan', 7)];
-    expect(await ask(0, hints)).toEqual({ address: '192.0.2.9', port: 7 });
-    expect(await ask(2, hints)).toEqual({ address: '192.0.2.9', port: 7 });
-    expect(await ask(0, hints.slice(0, 2))).toBeUndefined();
-    expect(await ask(0, [])).toBeUndefined();
+  test('leave out families that the transport does not have', () => {
+    expect(allEndpoints([hint('2001:db8::1'), hint('known.lan')], ways(false))).toEqual([
+      { address: '192.0.2.9', port: 1 },
+      { address: '192.0.2.8', port: 1 },
+    ]);
   });
 });

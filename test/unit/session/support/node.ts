@@ -20,7 +20,7 @@ export class FakeNode {
   readonly network: FakeNetwork;
   readonly events: ManagerEvent[] = [];
   readonly kept: MemoryText = new MemoryText();
-  readonly names = new Map<string, IpAddress>();
+  readonly names = new Map<string, readonly IpAddress[]>();
   at: Endpoint;
   psk: Uint8Array;
   plane: FakePlane;
@@ -104,7 +104,8 @@ export class FakeNode {
       stateDir: '/nonexistent',
       handshakeState: this.kept,
       clock,
-      resolve: async (host) => this.names.get(host),
+      resolve: (host) => this.names.get(host) ?? [],
+      fullFrame: async () => 1414,
       onEvent: (event) => this.events.push(event),
       openTransport: this.#openTransport,
     });
