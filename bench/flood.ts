@@ -3,12 +3,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { clusterDocument, makeIdentity, robotDocuments } from '../lab/fleet.ts';
 import { Flood, type FloodSources } from '../lab/flood.ts';
+import { randomDatagrams, wrongMac1 } from '../lab/hostile.ts';
 import { Lab } from '../lab/lab.ts';
 import { sleep, until } from '../lab/shell.ts';
 import { OmniProtocol } from '../src/dataplane/kernel/layout.ts';
 import { loadNative } from '../src/dataplane/kernel/native.ts';
-import { randomDatagrams, recordHandshakes, wrongMac1 } from './flood/datagrams.ts';
 import { type End, type Live, liveSession } from './flood/live.ts';
+import { recordHandshakes } from './flood/record.ts';
 import { type Kind, printFloods, type Result, sourcesText } from './flood/report.ts';
 import { difference, pinReceiveQueue, snapshot } from './flood/victim.ts';
 
@@ -28,6 +29,8 @@ const NOBODYS_PORT = 9; // discard
 const [GENERATOR, VICTIM] = [0, 1];
 /** More than the measurement: setting up and taking down. */
 const FLOOD_MARGIN_S = 20;
+/** Different datagrams of a kind. */
+const VARIETY = 64;
 const TEST_RUNS = 100_000;
 
 class FloodBench {
@@ -73,14 +76,14 @@ class FloodBench {
     const gateway = ['neigh', 'add', '192.0.2.254', 'lladdr', '02:00:00:00:00:fe', 'dev', 'eth0', 'nud', 'permanent'];
     await this.#b.host.must(['ip', ...gateway]);
     const recorded = await recordHandshakes(this.#lab, this.#b, this.#a, () => this.#restart());
-    const junk = randomDatagrams();
+    const junk = randomDatagrams(VARIETY);
     const toUs = { to: 'b', port: PORT } as const;
     return [
       { name: 'control: to another host', payloads: junk, to: 'bystander', port: PORT },
       { name: 'control: to nobody’s port', payloads: junk, to: 'b', port: NOBODYS_PORT },
       { name: 'random datagrams', payloads: junk, ...toUs },
-      { name: 'wrong mac1, version 1', payloads: wrongMac1(OmniProtocol.classic), ...toUs },
-      { name: 'wrong mac1, version 2', payloads: wrongMac1(OmniProtocol.hybrid), ...toUs },
+      { name: 'wrong mac1, version 1', payloads: wrongMac1(VARIETY, OmniProtocol.classic), ...toUs },
+      { name: 'wrong mac1, version 2', payloads: wrongMac1(VARIETY, OmniProtocol.hybrid), ...toUs },
       { name: 'recorded initiations', payloads: recorded.initiations, ...toUs },
       { name: 'recorded responses', payloads: recorded.responses, ...toUs },
     ];

@@ -37,8 +37,8 @@ function fateOf({ kind, sources, sent, seconds, counts, nsEach }: Result): strin
     drops.join(', ') || '-',
     nsEach === undefined ? '-' : nsEach.toFixed(0),
     String(counts.passed),
-    String(counts.toSockets),
-    String(counts.fromSockets),
+    String(counts.udp.received),
+    String(counts.udp.sent),
     counts.cpu.toFixed(2),
   ];
 }

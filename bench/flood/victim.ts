@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dumpMap } from '../../lab/bpf.ts';
 import type { Host } from '../../lab/lab.ts';
 import { must } from '../../lab/shell.ts';
+import { type UdpCounters, udpCounters } from '../../lab/udp.ts';
 import { OmniStat, omniDropNames } from '../../src/dataplane/kernel/layout.ts';
 
 /** Linux: USER_HZ. */
@@ -13,30 +14,19 @@ export interface Snapshot {
   readonly drops: ReadonlyMap<string, readonly number[]>;
   /** Handshake messages that the ingress program let through. */
   readonly passed: number;
-  /** UDP datagrams that came to the host's stack, for whichever port. */
-  readonly toStack: number;
-  /** UDP datagrams that the host's sockets took, or lost for want of room. */
-  readonly toSockets: number;
-  readonly fromSockets: number;
+  readonly udp: UdpCounters;
   /** Of the agent, seconds. */
   readonly cpu: number;
 }
 
-interface PerCpuRow {
-  readonly formatted: { readonly key: number; readonly values: readonly { readonly value: number }[] };
+interface PerCpu {
+  readonly key: number;
+  readonly values: readonly { readonly value: number }[];
 }
 
 async function perCpu(host: Host, map: string): Promise<ReadonlyMap<number, readonly number[]>> {
-  const pin = join(host.folder, 'bpf', 'omni', 'omni0', map);
-  const rows = JSON.parse(await must(['bpftool', '-j', 'map', 'dump', 'pinned', pin])) as PerCpuRow[];
+  const rows = await dumpMap<PerCpu>(host, map);
   return new Map(rows.map(({ formatted: { key, values } }) => [key, values.map(({ value }) => value)]));
-}
-
-/** The Udp line of a namespace's /proc/net/snmp. */
-async function udp(host: Host): Promise<(name: string) => number> {
-  const lines = (await host.must(['cat', '/proc/net/snmp'])).split('\n').filter((line) => line.startsWith('Udp: '));
-  const [names = [], values = []] = lines.map((line) => line.split(' '));
-  return (name) => Number(values[names.indexOf(name)]);
 }
 
 export async function cpuSeconds(pid: number): Promise<number> {
@@ -45,14 +35,11 @@ export async function cpuSeconds(pid: number): Promise<number> {
 }
 
 export async function snapshot(host: Host): Promise<Snapshot> {
-  const [drops, stats, socket] = [await perCpu(host, 'drop_map'), await perCpu(host, 'stats_map'), await udp(host)];
-  const toSockets = socket('InDatagrams') + socket('InErrors');
+  const [drops, stats] = [await perCpu(host, 'drop_map'), await perCpu(host, 'stats_map')];
   return {
     drops: new Map(omniDropNames.map((name, index) => [name, drops.get(index) ?? []])),
     passed: (stats.get(OmniStat.controlPassed) ?? []).reduce((sum, each) => sum + each, 0),
-    toStack: toSockets + socket('NoPorts'),
-    toSockets,
-    fromSockets: socket('OutDatagrams'),
+    udp: await udpCounters(host),
     cpu: await cpuSeconds(host.agent?.pid ?? -1),
   };
 }
@@ -66,9 +53,11 @@ export function difference(before: Snapshot, after: Snapshot): Snapshot {
   return {
     drops: new Map(drops),
     passed: after.passed - before.passed,
-    toStack: after.toStack - before.toStack,
-    toSockets: after.toSockets - before.toSockets,
-    fromSockets: after.fromSockets - before.fromSockets,
+    udp: {
+      received: after.udp.received - before.udp.received,
+      noPort: after.udp.noPort - before.udp.noPort,
+      sent: after.udp.sent - before.udp.sent,
+    },
     cpu: after.cpu - before.cpu,
   };
 }

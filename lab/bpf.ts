@@ -1,0 +1,15 @@
+import { join } from 'node:path';
+import type { Host } from './lab.ts';
+import { must } from './shell.ts';
+
+/** A row as bpftool(8) prints it: bytes in hexadecimal, and what BTF makes of them. */
+export interface MapRow<V> {
+  readonly key: readonly string[];
+  readonly formatted: V;
+}
+
+/** What is in a map of the host's `omni0` now, read past the agent. */
+export async function dumpMap<V>(host: Host, map: string): Promise<readonly MapRow<V>[]> {
+  const pin = join(host.folder, 'bpf', 'omni', 'omni0', map);
+  return JSON.parse(await must(['bpftool', '-j', 'map', 'dump', 'pinned', pin])) as MapRow<V>[];
+}

@@ -1,0 +1,169 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dumpMap } from '../../lab/bpf.ts';
+import { clusterDocument, makeIdentity, ready, robotDocuments } from '../../lab/fleet.ts';
+import { handshakesTo, type Recorded, randomDatagrams, wrongMac1 } from '../../lab/hostile.ts';
+import { type Host, Lab } from '../../lab/lab.ts';
+import { ping } from '../../lab/ping.ts';
+import { sleep, until } from '../../lab/shell.ts';
+import { udpCounters } from '../../lab/udp.ts';
+import { OmniProtocol } from '../../src/dataplane/kernel/layout.ts';
+import { sample, scrape } from './metrics.ts';
+import { watchPath } from './onlookers.ts';
+
+/*
+ * Two robots talk. A stranger on the same wire sends what it can make up, and what it has recorded; clocks are wrong;
+ * sessions end. The tests run in order.
+ *
+ *     robot-1 ══ session ══ robot-2        robot-3: its clock says 1970
+ *        └──────── one wire ───┴──── stranger
+ */
+const SEND = new URL('./send.mjs', import.meta.url).pathname;
+/** A clock that begins in 1970 and goes on from there; timers keep to the real one. */
+const IN_1970 = [
+  'env',
+  'LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1', // ld.so(8) knows $LIB
+  'FAKETIME=@1970-01-01 00:00:30',
+  'FAKETIME_DONT_FAKE_MONOTONIC=1',
+];
+const A_DAY_NS = 86_400_000_000_000n;
+const VIPS = { one: '10.77.0.1', two: '10.77.0.2', three: '10.77.0.3' };
+
+let lab: Lab;
+let fleet: string;
+let one: Host;
+let two: Host;
+let three: Host;
+let stranger: Host;
+let recorded: { readonly toOne: Recorded; readonly toTwo: Recorded };
+
+beforeAll(async () => {
+  lab = await Lab.open({ name: 'omnifl', hosts: ['robot-1', 'robot-2', 'robot-3', 'stranger'] });
+  [one, two, three, stranger] = [lab.host('robot-1'), lab.host('robot-2'), lab.host('robot-3'), lab.host('stranger')];
+  fleet = join(lab.folder, 'fleet');
+  await mkdir(fleet);
+  await writeFile(join(fleet, 'warehouse.yaml'), clusterDocument());
+  for (const [host, vip] of [
+    [one, VIPS.one],
+    [two, VIPS.two],
+    [three, VIPS.three],
+  ] as const) {
+    await makeIdentity(host);
+    await writeFile(join(fleet, `${host.name}.yaml`), await robotDocuments(host, [vip]));
+  }
+  // Whatever the two say to each other passes the wire of either.
+  const pcap = await lab.capture(one, async () => {
+    for (const host of [one, two]) start(host);
+    await Promise.all([ready(one), ready(two)]);
+    expect((await ping(one, VIPS.two, { count: 1, waitS: 5 })).received).toBe(1);
+  });
+  recorded = { toOne: handshakesTo(one, pcap), toTwo: handshakesTo(two, pcap) };
+});
+afterAll(() => lab?.close());
+
+function start(host: Host, launcher: readonly string[] = []): void {
+  host.startAgent(['--source', fleet, '--interval', '1s'], launcher);
+}
+
+/** As after a power cut: nothing is left in the kernel. */
+async function losePower(host: Host): Promise<void> {
+  await host.stopAgent('SIGKILL');
+  await host.mustOmni(['agent', ...host.agentArguments(), '--teardown']);
+}
+
+/** From the stranger's own address; how many answers came. */
+async function send(to: Host, datagrams: readonly Uint8Array[]): Promise<number> {
+  const input = datagrams.map((each) => Buffer.from(each).toString('hex')).join('\n');
+  const report = await stranger.must([process.execPath, SEND, 'datagrams', to.address, '51820'], { input });
+  const { replies, errors } = JSON.parse(report) as { readonly replies: number; readonly errors: number };
+  return replies + errors;
+}
+
+const sessionIds = async (host: Host) => (await dumpMap(host, 'session_map')).map(({ key }) => key.join('')).sort();
+const failed = async (host: Host, reason: string) =>
+  sample(await scrape(host), `omni_handshakes_failed_total{reason="${reason}"}`);
+
+describe('what a stranger makes up', () => {
+  it('reaches no socket, gets no answer, and costs live traffic no packet', async () => {
+    const kinds = [randomDatagrams(1000), wrongMac1(500, OmniProtocol.classic), wrongMac1(500, OmniProtocol.hybrid)];
+    const path = await watchPath(one, VIPS.two);
+    const [udp, samples] = [await udpCounters(two), await scrape(two)];
+    for (const datagrams of kinds) expect(await send(two, datagrams)).toBe(0);
+    const after = await scrape(two);
+    const drops = [...after].filter(([name]) => name.startsWith('omni_drops_total'));
+    const dropped = drops.reduce((sum, [name, value]) => sum + value - (samples.get(name) ?? 0), 0);
+    expect(dropped).toBe(2000);
+    expect(await udpCounters(two)).toEqual(udp);
+    expect(sample(after, 'omni_control_passed_total')).toBe(sample(samples, 'omni_control_passed_total'));
+    expect(await path.lost()).toBe(0);
+  });
+});
+
+describe('recorded initiations', () => {
+  it('change no session and get no answer', async () => {
+    const { initiations } = recorded.toTwo;
+    expect(initiations.length).toBeGreaterThan(0);
+    const [ids, udp, replayed] = [await sessionIds(two), await udpCounters(two), await failed(two, 'replayed')];
+    expect(await send(two, initiations)).toBe(0);
+    await until('they are refused', async () => (await failed(two, 'replayed')) === replayed + initiations.length);
+    expect(await sessionIds(two)).toEqual(ids);
+    expect((await udpCounters(two)).sent).toBe(udp.sent);
+  });
+
+  it('nor from an agent that was restarted on an empty kernel', async () => {
+    await two.stopAgent();
+    await losePower(two);
+    start(two);
+    await ready(two);
+    const replayed = await failed(two, 'replayed');
+    expect(await send(two, recorded.toTwo.initiations)).toBe(0);
+    await until('they are refused', async () => (await failed(two, 'replayed')) > replayed);
+  });
+});
+
+describe('a node whose clock says 1970', () => {
+  it('is heard, and heard again after it lost power', async () => {
+    for (let boot = 0; boot < 2; boot++) {
+      start(three, IN_1970);
+      await ready(three);
+      expect((await ping(three, VIPS.one, { count: 1, waitS: 5 })).received).toBe(1);
+      const kept = await readFile(join(three.folder, 'state', 'handshake.json'), 'utf8');
+      const { own } = JSON.parse(kept) as { readonly own: string };
+      expect(BigInt(own)).toBeLessThan(A_DAY_NS);
+      await losePower(three);
+    }
+  });
+});
+
+describe('a session at the end of its lifetime', () => {
+  it('carries nothing, and its keys are gone', async () => {
+    const lifetimeMs = 3_000;
+    const short = '  sessions: { rekeyAfter: 1s, lifetime: 3s, handshakeTimeout: 500ms }\n';
+    await writeFile(join(fleet, 'warehouse.yaml'), clusterDocument({ spec: short }));
+    for (const host of [one, two]) {
+      await losePower(host);
+      start(host);
+    }
+    await Promise.all([ready(one), ready(two)]);
+    // With the time of every answer, seconds since 1970.
+    const pings = one.background(['ping', '-D', '-n', '-i', '0.02', VIPS.two]);
+    const lastAnswerMs = () => Number([...pings.text.matchAll(/^\[([\d.]+)\] \d+ bytes from/gm)].at(-1)?.[1]) * 1000;
+    await until('they talk', () => lastAnswerMs() > 0);
+
+    // Nobody is left to renew the session with, and the traffic goes on.
+    await two.stopAgent('SIGKILL');
+    const killedMs = Date.now();
+    const left = await sessionIds(two);
+    await until('no session is left', async () => (await sessionIds(one)).length === 0, 3 * lifetimeMs, 100);
+    await sleep(500);
+    await pings.stop('SIGINT');
+    expect(lastAnswerMs() - killedMs).toBeGreaterThan(500);
+    expect(lastAnswerMs() - killedMs).toBeLessThan(lifetimeMs + 100);
+
+    start(two);
+    await until('they talk again', async () => (await ping(one, VIPS.two, { count: 1, waitS: 1 })).received === 1);
+    const ids = await sessionIds(two);
+    expect(left.filter((id) => ids.includes(id))).toEqual([]);
+  });
+});
