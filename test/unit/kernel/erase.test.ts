@@ -6,7 +6,7 @@ import { decodeSessionEntry, type SessionEntry, sessionEntryLayout } from '../..
 import type { BpfMap } from '../../../src/dataplane/kernel/native.ts';
 import { applyPeer } from '../../../src/dataplane/kernel/peer.ts';
 import { KernelSessions } from '../../../src/dataplane/kernel/sessions.ts';
-import { macOf, peerIdOf } from '../../../src/manifest/keys.ts';
+import { macOf } from '../../../src/manifest/keys.ts';
 import type { PublicKey } from '../../../src/manifest/model.ts';
 import type { PeerRow } from '../../../src/reconcile/rows.ts';
 import { contextOf, FakeMap, kernelRefusal, overlayOf } from './context.ts';
@@ -38,10 +38,9 @@ class WatchedMap extends FakeMap {
 function node() {
   const context = contextOf({}, '/nonexistent');
   const session = new WatchedMap(sessionEntryLayout.size);
-  const maps = { session, send: new FakeMap(8), peer: new FakeMap(80) };
+  const maps = { session, send: new FakeMap(8), peer: new FakeMap(80), path: new FakeMap(48) };
   const overlay = overlayOf(context, maps);
-  const peer = peerIdOf(PEER);
-  context.keys.set(peer, PEER);
+  const peer = overlay.peers.allot(PEER);
   const common = { interface: 'omni0', remoteId: 1n, peer: PEER, initiator: true, unconfirmed: false, hybrid: false };
   const value = encodeSession({ ...common, ...KEYS, rekeyAfterMs: 1, lifetimeMs: 2, localId: ID }, peer, 5n);
   session.update({ key: u64(ID), value, mode: 'create' });
