@@ -33,5 +33,6 @@ function adoptedSlot(session: SessionState, nowMs: number): Slot {
     confirmations: 0,
     confirmAtMs: session.initiator && session.rxPackets === 0n ? nowMs : NEVER,
     removeAtMs: nowMs + RETIRE_GRACE_MS,
+    unfit: false,
   };
 }

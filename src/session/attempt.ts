@@ -4,7 +4,7 @@ import { ATTEMPT_MS, EARLY_RETRIES_MS, NEXT_CANDIDATE_MS, RETRY_JITTER_MS } from
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** Why a session is wanted. `traffic`: frames wait for it. */
-export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'dead-peer' | 'unreachable' | 'converge';
+export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'renew' | 'dead-peer' | 'unreachable' | 'converge';
 
 /**
  * Starts an effort to get a session, or keeps the one under way going. The first initiation leaves at once unless we

@@ -5,6 +5,7 @@ import type { Endpoint, SessionPlane } from '../reconcile/dataplane.ts';
 import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
 import type { Identity } from './identity.ts';
+import type { KemKeyPair } from './kem.ts';
 import type { KeptText } from './kept.ts';
 import type { Move, MoveReason, PathSource } from './paths/model.ts';
 import type { OpenTransport } from './transport.ts';
@@ -34,6 +35,7 @@ export interface SessionManagerOptions {
   /** 64 unpredictable bits: of path challenges. */
   readonly nonce?: () => bigint;
   readonly generateKeyPair?: () => DhKeyPair;
+  readonly generateKemKeyPair?: () => KemKeyPair;
 }
 
 export type ManagerEvent =

@@ -4,6 +4,14 @@ const FAILURE_REASONS = [
   'malformed',
   /** mac1: not for us, or by no member of the cluster. */
   'mac1',
+  /** An initiation of a version that the cluster takes no more. */
+  'version',
+  /** Under load: an initiation without a valid mac2. Its sender is told to come back with a cookie. */
+  'unproven',
+  /** Under load: more of those than are told so. */
+  'overload',
+  /** A cookie reply that is not by the peer that was asked, not in answer to what it was asked, or the second one. */
+  'cookie',
   /** It does not authenticate: another cluster or PSK, a changed byte. */
   'decrypt',
   /** An initiation by a key that no peer has here: unknown, suspended, revoked. */

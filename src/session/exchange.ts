@@ -1,27 +1,29 @@
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
-import type { InitiationMessage, ResponseMessage } from './codec.ts';
-import type { DhKeyPair } from './dh.ts';
+import { type CookieMessage, type InitiationMessage, type ResponseMessage, Version } from './codec.ts';
+import { type Made, mayServeMs } from './fitness.ts';
 import {
   type AuthenticHandshake,
-  createInitiation,
   createResponse,
-  type LocalParty,
   type RemoteParty,
   readInitiation,
   readResponse,
 } from './handshake.ts';
-import type { CallerState, InitiatorState, ResponderState, TransportKeys } from './noise.ts';
+import { equalBytes } from './hash.ts';
+import { type ExchangePolicy, type IdSource, type InitiationServices, Initiations, type Offer } from './initiations.ts';
+import type { Encapsulate } from './kem.ts';
+import type { CallerState, ResponderState, TransportKeys } from './noise.ts';
 import type { Psk } from './psks.ts';
 
-/** Gives out session ids and takes them back. */
-export interface IdSource {
-  allocate(): SessionId;
-  release(id: SessionId): void;
+export type { ExchangePolicy, IdSource, Offer } from './initiations.ts';
+
+export interface ExchangeServices extends InitiationServices {
+  readonly encapsulate: Encapsulate;
 }
 
 /** A handshake that is through, as far as this node is concerned. */
 export interface Completed {
   readonly remoteId: SessionId;
+  readonly hybrid: boolean;
   /** The caller wipes them. */
   readonly keys: TransportKeys;
   /** For responders: what to send, once the session is installed. */
@@ -29,85 +31,101 @@ export interface Completed {
   readonly from: Endpoint;
 }
 
-interface Pending {
-  /** Undefined: it went to a given endpoint, beside any attempt. */
-  readonly sequence: number | undefined;
-  readonly localId: SessionId;
-  readonly state: InitiatorState;
-  readonly psk: Psk;
-}
-
 interface Authenticated {
   readonly remoteId: SessionId;
+  readonly version: Version;
+  readonly remote: RemoteParty;
   readonly handshake: { readonly keys: TransportKeys } | { readonly responder: ResponderState; readonly psk: Psk };
 }
 
+const UNLIMITED = Number.POSITIVE_INFINITY;
+
 /** The handshake messages that pass between this node and one peer, and the secrets in between. No I/O, no timers. */
 export class Exchange {
-  readonly #local: LocalParty;
-  readonly #remote: RemoteParty;
+  readonly #services: ExchangeServices;
   readonly #ids: IdSource;
-  readonly #generateKeyPair: () => DhKeyPair;
-  #pending: Pending | undefined;
-  readonly #calls = new Map<SessionId, Pending>();
+  readonly #initiations: Initiations;
+  #policy: ExchangePolicy;
+  #keyDropped = false;
   readonly #authenticated = new Map<SessionId, Authenticated>();
   readonly #origins = new Map<SessionId, Endpoint>();
+  readonly #made = new Map<SessionId, Made>();
 
-  constructor(local: LocalParty, remote: RemoteParty, ids: IdSource, generateKeyPair: () => DhKeyPair) {
-    this.#local = local;
-    this.#remote = remote;
+  constructor(services: ExchangeServices, policy: ExchangePolicy, ids: IdSource) {
+    this.#services = services;
+    this.#policy = policy;
     this.#ids = ids;
-    this.#generateKeyPair = generateKeyPair;
+    this.#initiations = new Initiations(services, policy, ids);
   }
 
-  /** The datagram of initiation `sequence`; it takes the place of an earlier one. Undefined: the peer's key is of low order. */
-  initiate(sequence: number, timestampNs: bigint): Uint8Array | undefined {
-    this.abandon();
-    const made = this.#create(sequence, timestampNs);
-    this.#pending = made?.pending;
-    return made?.datagram;
+  /** Handshakes under way that the new policy rules out end in vain. */
+  configure(policy: ExchangePolicy): void {
+    const before = this.#policy.remotes;
+    this.#policy = policy;
+    this.#keyDropped ||= before.some((remote) => !this.#knows(remote));
+    this.#initiations.configure(policy);
+    for (const { localId, remote, version } of this.#initiations.pending) {
+      if (!this.#knows(remote) || !this.#takes(version)) this.release(localId);
+    }
+  }
+
+  /** A session that an earlier process left. */
+  adopt(localId: SessionId, hybrid: boolean): void {
+    this.#made.set(localId, { hybrid, remoteKey: undefined });
+  }
+
+  /** How long the session may still serve, milliseconds; Infinity: as long as it lives. */
+  mayServeMs(localId: SessionId): number {
+    const made = this.#made.get(localId);
+    if (made === undefined) return UNLIMITED;
+    const { postQuantum, remotes } = this.#policy;
+    const keys = remotes.map(({ publicKey }) => publicKey);
+    return mayServeMs(made, { mode: postQuantum, keys, keyDropped: this.#keyDropped });
+  }
+
+  /**
+   * Initiation `sequence`, try number `tries` of its attempt; it takes the place of an earlier one. Undefined: the peer's
+   * key is of low order.
+   */
+  initiate(sequence: number, timestampNs: bigint, tries: number): Offer | undefined {
+    return this.#initiations.attempt(sequence, timestampNs, tries);
   }
 
   /** An initiation that takes no other one's place: its answer is welcome until `release`. Undefined: as above. */
-  call(timestampNs: bigint): { readonly localId: SessionId; readonly datagram: Uint8Array } | undefined {
-    const made = this.#create(undefined, timestampNs);
-    if (made === undefined) return undefined;
-    const { localId } = made.pending;
-    this.#calls.set(localId, made.pending);
-    return { localId, datagram: made.datagram };
+  call(timestampNs: bigint): Offer | undefined {
+    return this.#initiations.call(timestampNs);
   }
 
-  #create(
-    sequence: number | undefined,
-    timestampNs: bigint,
-  ): { readonly pending: Pending; readonly datagram: Uint8Array } | undefined {
-    const localId = this.#ids.allocate();
-    const ephemeral = this.#generateKeyPair();
-    const made = createInitiation(this.#local, this.#remote, { senderId: localId, timestampNs, ephemeral });
-    if (made !== undefined) {
-      return { pending: { sequence, localId, state: made.state, psk: made.psk }, datagram: made.datagram };
-    }
-    this.#ids.release(localId);
-    return undefined;
+  /** An initiation as it is to leave for `to`: where the peer asked lately, it shows that we receive where we send from. */
+  prove(datagram: Uint8Array, to: Endpoint): Uint8Array {
+    return this.#initiations.prove(datagram, to);
   }
 
   /** An answer to the pending initiation is no longer welcome. */
   abandon(): void {
-    if (this.#pending !== undefined) this.release(this.#pending.localId);
-    this.#pending = undefined;
+    this.#initiations.abandon();
+  }
+
+  /** An answer to the initiation that offered `localId` is still welcome. */
+  awaits(localId: SessionId): boolean {
+    return this.#initiations.find(localId) !== undefined;
   }
 
   /** Undefined: the caller cannot prove to be this peer. Else the id that a response would offer, held until `release`. */
   readInitiation(
-    { message, psk }: AuthenticHandshake<InitiationMessage>,
+    { message, local, psk }: AuthenticHandshake<InitiationMessage>,
     caller: CallerState,
     from: Endpoint,
   ): { readonly localId: SessionId; readonly timestampNs: bigint } | undefined {
-    const read = readInitiation(this.#local, caller);
+    const remote = this.#policy.remotes.find(({ staticKey }) => equalBytes(staticKey, caller.remoteStatic));
+    if (remote === undefined) return undefined;
+    const read = readInitiation(local, caller);
     if (read === undefined) return undefined;
+    const { senderId: remoteId, version } = message;
+    // One that calls in the older way may well answer in the newer one.
+    if (version === Version.hybrid) this.#initiations.answered(version);
     const localId = this.#ids.allocate();
-    this.#authenticated.set(localId, { remoteId: message.senderId, handshake: { responder: read.state, psk } });
-    this.#origins.set(localId, from);
+    this.#authenticate(localId, { remoteId, version, remote, handshake: { responder: read.state, psk } }, from);
     return { localId, timestampNs: read.timestampNs };
   }
 
@@ -116,37 +134,52 @@ export class Exchange {
     { message, psk }: AuthenticHandshake<ResponseMessage>,
     from: Endpoint,
   ): { readonly sequence: number | undefined; readonly localId: SessionId } | 'unexpected-response' | 'decrypt' {
-    const { receiverId } = message;
-    const pending = this.#pending?.localId === receiverId ? this.#pending : this.#calls.get(receiverId);
+    const pending = this.#initiations.find(message.receiverId);
     if (pending === undefined) return 'unexpected-response';
     // A peer answers under the key that it was asked under: this one is still in use, or mac1 had not verified.
     const keys = psk === pending.psk ? readResponse(psk, pending.state, message) : undefined;
     if (keys === undefined) return 'decrypt';
-    const { sequence, localId } = pending;
-    if (sequence === undefined) this.#calls.delete(localId);
-    else this.#pending = undefined;
-    this.#authenticated.set(localId, { remoteId: message.senderId, handshake: { keys } });
-    this.#origins.set(localId, from);
+    const { sequence, localId, version, remote } = pending;
+    this.#initiations.settle(localId);
+    this.#initiations.answered(version);
+    this.#authenticate(localId, { remoteId: message.senderId, version, remote, handshake: { keys } }, from);
     return { sequence, localId };
   }
 
-  /** Once per id. `released`: it was let go of meanwhile. `unusable`: the caller's ephemeral key is none, or its PSK was given up. */
+  /** The initiation that is to leave again, once, to where the reply came from, and now with proof. */
+  readCookie(
+    reply: { readonly message: CookieMessage; readonly datagram: Uint8Array },
+    from: Endpoint,
+  ): Offer | 'unexpected-response' | 'cookie' {
+    const pending = this.#initiations.find(reply.message.receiverId);
+    if (pending === undefined) return 'unexpected-response';
+    if (!this.#initiations.takeCookie(pending, reply, from)) return 'cookie';
+    return { localId: pending.localId, datagram: this.#initiations.prove(pending.datagram, from) };
+  }
+
+  /**
+   * Once per id. `released`: it was let go of meanwhile. `unusable`: a key of the caller's is none, or the PSK, the peer's
+   * key or the kind of handshake was given up.
+   */
   complete(localId: SessionId): Completed | 'released' | 'unusable' {
     const authenticated = this.#authenticated.get(localId);
     const from = this.#origins.get(localId);
     if (authenticated === undefined || from === undefined) return 'released';
+    if (this.mayServeMs(localId) < UNLIMITED) return 'unusable';
     this.#authenticated.delete(localId);
-    const { remoteId, handshake } = authenticated;
-    if ('keys' in handshake) return { remoteId, keys: handshake.keys, from };
+    const { remoteId, remote, version, handshake } = authenticated;
+    const hybrid = version === Version.hybrid;
+    if ('keys' in handshake) return { remoteId, hybrid, keys: handshake.keys, from };
     const { psk } = handshake;
     if (psk.gone) return 'unusable';
-    const made = createResponse(this.#remote, handshake.responder, {
+    const made = createResponse(remote, handshake.responder, {
       psk,
       senderId: localId,
       receiverId: remoteId,
-      ephemeral: this.#generateKeyPair(),
+      ephemeral: this.#services.generateKeyPair(),
+      encapsulate: this.#services.encapsulate,
     });
-    return made === undefined ? 'unusable' : { remoteId, keys: made.keys, response: made.datagram, from };
+    return made === undefined ? 'unusable' : { remoteId, hybrid, keys: made.keys, response: made.datagram, from };
   }
 
   /** Where the handshake of a session came from; undefined for adopted ones. */
@@ -155,14 +188,30 @@ export class Exchange {
   }
 
   release(localId: SessionId): void {
+    this.#initiations.settle(localId);
     const handshake = this.#authenticated.get(localId)?.handshake;
     if (handshake !== undefined && 'keys' in handshake) {
       handshake.keys.sendKey.fill(0);
       handshake.keys.receiveKey.fill(0);
     }
     this.#authenticated.delete(localId);
-    this.#calls.delete(localId);
     this.#origins.delete(localId);
+    this.#made.delete(localId);
     this.#ids.release(localId);
+  }
+
+  #authenticate(localId: SessionId, authenticated: Authenticated, from: Endpoint): void {
+    const { version, remote } = authenticated;
+    this.#authenticated.set(localId, authenticated);
+    this.#origins.set(localId, from);
+    this.#made.set(localId, { hybrid: version === Version.hybrid, remoteKey: remote.publicKey });
+  }
+
+  #knows({ publicKey }: RemoteParty): boolean {
+    return this.#policy.remotes.some((remote) => equalBytes(remote.publicKey, publicKey));
+  }
+
+  #takes(version: Version): boolean {
+    return version === Version.hybrid || this.#policy.postQuantum !== 'required';
   }
 }

@@ -6,6 +6,9 @@ import type { MachineEffect } from './model.ts';
 import type { PeerSessions } from './peer.ts';
 import type { PeerServices } from './services.ts';
 
+/** Jitter, and what the pacing adds: an answer is welcome until the next initiation leaves. */
+const ANSWER_MARGIN_MS = 1_000;
+
 type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
 type Repeat = Extract<MachineEffect, { type: 'repeat' }>;
 
@@ -61,13 +64,15 @@ export class Initiator {
     }
     const timestampNs = await services.timestampNs();
     if (!wanted()) return;
-    const datagram = this.#exchange.initiate(sequence, timestampNs);
-    if (datagram === undefined) throw unusableKey(peer.intent);
+    const offer = this.#exchange.initiate(sequence, timestampNs, tries);
+    if (offer === undefined) throw unusableKey(peer.intent);
+    const { localId, datagram } = offer;
     this.#made = { sequence, datagram };
+    await services.plane.expectAnswer(localId, peer.state.settings.handshakeTimeoutMs + ANSWER_MARGIN_MS);
     for (let nth = 0; nth < candidates.length; nth++) {
       const to = candidates[(tries + nth) % candidates.length];
       if (to === undefined || !wanted()) return;
-      const sent = await services.send(datagram, to);
+      const sent = await services.send(this.#exchange.prove(datagram, to), to);
       const last = sent || nth + 1 === candidates.length;
       if (last && wanted()) this.#tried({ to, sent });
       if (sent) return;
@@ -83,7 +88,7 @@ export class Initiator {
     const to = nth < candidates.length ? candidates[(tries + nth) % candidates.length] : undefined;
     const made = this.#made;
     if (to === undefined || made?.sequence !== sequence || peer.state.attempt?.pending !== sequence) return;
-    const sent = await services.send(made.datagram, to);
+    const sent = await services.send(this.#exchange.prove(made.datagram, to), to);
     if (sent && this.#unanswered !== undefined) this.#unanswered = { ...this.#unanswered, to, sent };
   }
 

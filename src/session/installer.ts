@@ -28,7 +28,7 @@ export class Installer {
       peer.dispatch({ type: 'lost', localId });
       return false;
     }
-    const { remoteId, keys, response, from } = completed;
+    const { remoteId, hybrid, keys, response, from } = completed;
     const { rekeyAfterMs, lifetimeMs } = peer.state.settings;
     const initiator = effect.type === 'install';
     try {
@@ -39,7 +39,7 @@ export class Installer {
         peer: peer.intent.publicKey,
         initiator,
         unconfirmed: !initiator,
-        hybrid: false,
+        hybrid,
         ...keys,
         rekeyAfterMs,
         lifetimeMs,

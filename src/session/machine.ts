@@ -10,6 +10,7 @@ import {
   type MachineState,
   update,
 } from './model.ts';
+import { renew } from './renew.ts';
 import {
   confirm,
   forget,
@@ -118,6 +119,9 @@ function react(draft: Draft, input: MachineInput): void {
       break;
     case 'snapshot':
       applySnapshot(draft, input.generation, input.asked, input.sessions);
+      break;
+    case 'renew':
+      renew(draft, input.sessions);
       break;
     case 'timer':
       timer(draft);

@@ -9,18 +9,20 @@ import { Calls } from './calls.ts';
 import { allEndpoints } from './candidates.ts';
 import { ClusterSessions } from './cluster.ts';
 import type { ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
+import { CookieSecrets } from './cookie-secrets.ts';
 import { type FailureReason, HandshakeCounts } from './counts.ts';
 import { generateKeyPair } from './dh.ts';
-import { localParty } from './handshake.ts';
 import { HandshakeClock } from './handshake-clock.ts';
+import type { Identity } from './identity.ts';
 import { SessionIds } from './ids.ts';
+import { encapsulate, generateKemKeyPair } from './kem.ts';
 import { keptFile } from './kept.ts';
 import { Pacer } from './pacer.ts';
+import { Parties } from './parties.ts';
 import { MOVE_REASONS, type Move, type MoveReason } from './paths/model.ts';
 import { Watched } from './paths/watched.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
-import { Psks } from './psks.ts';
 import { FrameQueues } from './queue.ts';
 import { hasSession, statusOf } from './status.ts';
 import { openUdp, type Transport } from './transport.ts';
@@ -42,7 +44,8 @@ export class SessionManager {
   readonly #options: SessionManagerOptions;
   readonly #plane: SessionPlane;
   readonly #ids: SessionIds;
-  readonly #psks: Psks;
+  readonly #parties: Parties;
+  readonly #cookieSecrets: CookieSecrets;
   readonly #counts = new HandshakeCounts();
   readonly #queues = new FrameQueues<PeerSessions>();
   readonly #agenda: Agenda<PeerSessions>;
@@ -63,8 +66,12 @@ export class SessionManager {
     this.#options = options;
     this.#plane = sessions;
     this.#ids = new SessionIds(options.bootSecret);
-    this.#psks = new Psks(options.identity.publicKeyBytes, [options.psk]);
+    this.#parties = new Parties([options.identity], [options.psk]);
     const setTimer = clock.setTimer.bind(clock);
+    this.#cookieSecrets = new CookieSecrets({
+      setTimer,
+      changed: (secrets) => void sessions.setCookieSecrets(secrets).catch((error) => this.#report(error)),
+    });
     this.#pacer = new Pacer({
       perSecond: INITIATIONS_PER_SECOND,
       burst: INITIATION_BURST,
@@ -97,6 +104,7 @@ export class SessionManager {
     const { stateDir, handshakeState } = this.#options;
     const kept = handshakeState ?? keptFile(join(stateDir, 'handshake.json'));
     this.#handshakeClock = await HandshakeClock.open(kept, this.#options.clock, (error) => this.#report(error));
+    await this.#plane.setCookieSecrets(this.#cookieSecrets.accepted);
     this.#unsubscribe = this.#plane.onEvent((event) => {
       if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
       else if (event.type === 'frame-without-session') this.#queues.countDropped(1);
@@ -118,7 +126,15 @@ export class SessionManager {
    * second are answered as well. Sessions that are there go on; handshakes under a key that is no longer given end in vain.
    */
   setPsks(psks: readonly Uint8Array[]): void {
-    this.#psks.replace(psks);
+    this.#parties.setPsks(psks);
+  }
+
+  /**
+   * Who this node is from now on, one or two identities: it answers as each of them, and calls as the one that the
+   * configuration names. Sessions that are there go on; handshakes as one that is no longer given end in vain.
+   */
+  setIdentities(identities: readonly Identity[]): void {
+    this.#parties.setIdentities(identities);
   }
 
   /** Of the cluster that this node is in. */
@@ -169,6 +185,7 @@ export class SessionManager {
     await this.#unsubscribe?.();
     this.#agenda.stop();
     this.#pacer.stop();
+    this.#cookieSecrets.stop();
     this.#keepalives.stop();
     this.#polls.stop();
     await this.#closeTransport();
@@ -199,16 +216,18 @@ export class SessionManager {
   }
 
   #newCluster(config: SessionConfig): ClusterSessions {
-    const { identity } = this.#options;
     const handshakeClock = this.#requireHandshakeClock();
     return new ClusterSessions({
       plane: this.#plane,
       interface: config.interface,
       queues: this.#queues,
-      local: localParty(identity.keyPair, this.#psks, config.cluster),
-      publicKey: identity.publicKey,
+      cluster: config.cluster,
+      parties: this.#parties,
+      cookieSecrets: this.#cookieSecrets,
       ids: this.#ids,
       generateKeyPair: this.#options.generateKeyPair ?? generateKeyPair,
+      generateKemKeyPair: this.#options.generateKemKeyPair ?? generateKemKeyPair,
+      encapsulate,
       jitter: this.#options.jitter ?? Math.random,
       greatestTimestampNs: (peer) => handshakeClock.greatest(peer),
       timestampNs: () => handshakeClock.next(),

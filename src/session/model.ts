@@ -29,6 +29,8 @@ export interface Slot {
   readonly confirmAtMs: number;
   /** When it goes, if nothing was received on it lately; Infinity: not before it expires. */
   readonly removeAtMs: number;
+  /** The applied revision wants another one in its place. */
+  readonly unfit: boolean;
 }
 
 /** An effort to get a session: initiations, early ones and then every handshake timeout, until one is answered. */
@@ -108,6 +110,11 @@ export type MachineInput =
       readonly generation: number;
       readonly asked: readonly SessionId[];
       readonly sessions: readonly SessionState[];
+    }
+  /** The applied revision no longer wants these sessions: they end within that time. */
+  | {
+      readonly type: 'renew';
+      readonly sessions: readonly { readonly localId: SessionId; readonly withinMs: number }[];
     }
   | { readonly type: 'timer' }
   /** Statistics are wanted now. */

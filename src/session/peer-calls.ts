@@ -5,6 +5,9 @@ import type { Exchange } from './exchange.ts';
 import { unusableKey } from './initiator.ts';
 import type { PeerServices } from './services.ts';
 
+/** At least as long as a call waits for an answer; whoever ends it says so. */
+const ANSWER_MS = 10_000;
+
 /** One peer's calls that are under way, by the ids of their initiations. */
 export class PeerCalls {
   readonly #services: PeerServices;
@@ -27,7 +30,8 @@ export class PeerCalls {
     const made = this.#exchange.call(timestampNs);
     if (made === undefined) throw unusableKey(intent);
     this.#calls.set(made.localId, call);
-    await services.send(made.datagram, to);
+    await services.plane.expectAnswer(made.localId, ANSWER_MS);
+    await services.send(this.#exchange.prove(made.datagram, to), to);
   }
 
   /** Answers to what was sent for `call` are no longer welcome. */

@@ -1,7 +1,7 @@
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
 import type { Call } from './calls.ts';
-import type { InitiationMessage, ResponseMessage } from './codec.ts';
+import type { CookieMessage, InitiationMessage, ResponseMessage } from './codec.ts';
 import type { Unanswered } from './contract.ts';
 import type { Exchange } from './exchange.ts';
 import type { AuthenticHandshake } from './handshake.ts';
@@ -17,7 +17,7 @@ import { slotsOf } from './slots.ts';
 
 /** One peer: its state machine, and the carrying out of what that decides, in order. */
 export class PeerSessions {
-  /** Replaced when the manifest changes; the key is the same for life. */
+  /** Replaced when the manifest changes, also its key. */
   intent: PeerIntent;
   readonly #exchange: Exchange;
   readonly #services: PeerServices;
@@ -153,6 +153,20 @@ export class PeerSessions {
     if (typeof read === 'string') this.#services.failed(this, read);
     else if (read.sequence === undefined) this.#called(read.localId);
     else this.dispatch({ type: 'response', sequence: read.sequence, localId: read.localId });
+  }
+
+  /** A peer that has much to do wants to see that we receive where we send from: the initiation leaves again, with proof. */
+  receiveCookie(reply: { readonly message: CookieMessage; readonly datagram: Uint8Array }, from: Endpoint): void {
+    const services = this.#services;
+    const offer = this.#exchange.readCookie(reply, from);
+    if (typeof offer === 'string') {
+      services.failed(this, offer);
+      return;
+    }
+    const { localId, datagram } = offer;
+    services.pace(() => {
+      if (this.#exchange.awaits(localId)) services.send(datagram, from).catch((error) => services.report(error));
+    });
   }
 
   /** Sends an initiation to `to`, whatever else goes on with the peer. Its answer ends the call. */

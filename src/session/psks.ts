@@ -1,21 +1,25 @@
+import { cookieKey } from './cookie.ts';
 import { equalBytes, mac1Key } from './hash.ts';
 
 const PSK_LEN = 32;
 /** The key in force, and its neighbour while it is being changed. */
 const MAX_PSKS = 2;
 
-/** A pre-shared key, and what it makes of mac1 in messages to this node. Whoever holds one across a wait asks `gone`. */
+/** A pre-shared key, and what it makes of messages to this node and of its cookies. Whoever holds one across a wait asks `gone`. */
 export class Psk {
   /** 32 bytes; zeros for a cluster that has no secret. */
   readonly bytes: Uint8Array;
   /** 32 bytes. */
   readonly mac1Key: Uint8Array;
+  /** 32 bytes: this node seals its cookies with it. */
+  readonly cookieKey: Uint8Array;
   #gone = false;
 
   constructor(publicKey: Uint8Array, bytes: Uint8Array) {
     if (bytes.length !== PSK_LEN) throw new RangeError('a pre-shared key is 32 bytes');
     this.bytes = Uint8Array.from(bytes);
     this.mac1Key = mac1Key(publicKey, bytes);
+    this.cookieKey = cookieKey(publicKey, bytes);
   }
 
   /** Given up and wiped: no handshake that began under it may end. */
@@ -27,6 +31,7 @@ export class Psk {
     this.#gone = true;
     this.bytes.fill(0);
     this.mac1Key.fill(0);
+    this.cookieKey.fill(0);
   }
 }
 
@@ -54,6 +59,11 @@ export class Psks {
     const before = this.#accepted;
     this.#accepted = this.#take(psks, before);
     for (const psk of before) if (!this.#accepted.includes(psk)) psk.wipe();
+  }
+
+  /** Gives all of them up. */
+  wipe(): void {
+    for (const psk of this.#accepted) psk.wipe();
   }
 
   #take(psks: readonly Uint8Array[], known: readonly Psk[]): readonly [Psk, ...Psk[]] {

@@ -1,9 +1,11 @@
 import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
+import type { CookieSecrets } from './cookie-secrets.ts';
 import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
-import type { LocalParty } from './handshake.ts';
 import type { SessionIds } from './ids.ts';
+import type { Encapsulate, KemKeyPair } from './kem.ts';
+import type { Parties } from './parties.ts';
 import type { Move } from './paths/model.ts';
 import type { PeerSessions } from './peer.ts';
 import type { FrameQueues } from './queue.ts';
@@ -43,10 +45,13 @@ export interface PeerServices {
 
 /** What the peers of a cluster share. */
 export interface ClusterServices extends PeerServices {
-  readonly local: LocalParty;
-  readonly publicKey: PublicKey;
+  readonly cluster: string;
+  readonly parties: Parties;
+  readonly cookieSecrets: CookieSecrets;
   readonly ids: SessionIds;
   generateKeyPair(): DhKeyPair;
+  generateKemKeyPair(): KemKeyPair;
+  readonly encapsulate: Encapsulate;
   greatestTimestampNs(publicKey: PublicKey): bigint;
   /** A message that came to nothing before any peer was known. */
   refused(reason: FailureReason): void;

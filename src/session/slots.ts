@@ -1,6 +1,7 @@
 import type { SessionId } from '../reconcile/dataplane.ts';
 import { beginAttempt, endAttempt, yieldTo } from './attempt.ts';
 import { type Draft, type MachineState, type Slot, update } from './model.ts';
+import { endSoon, replaceUnfit } from './renew.ts';
 import {
   CONFIRM_DELAYS_MS,
   MIN_INITIATION_INTERVAL_MS,
@@ -127,6 +128,7 @@ export function confirm(draft: Draft, localId: SessionId): void {
     { type: 'flush' },
     { type: 'established', initiator: false },
   );
+  replaceUnfit(draft);
   // Both initiations were answered and each end sends on the other's: nobody would rekey. One end begins anew.
   if (crossed && settings.preferred) beginAttempt(draft, 'converge');
 }
@@ -138,7 +140,7 @@ export function markProven(draft: Draft): void {
   const removeAtMs = draft.nowMs + RETIRE_GRACE_MS;
   update(draft, {
     current: { ...current, proven: true, confirmAtMs: NEVER },
-    retiring: retiring.map((slot) => (slot.removeAtMs === NEVER ? { ...slot, removeAtMs } : slot)),
+    retiring: retiring.map((slot) => endSoon(slot.removeAtMs === NEVER ? { ...slot, removeAtMs } : slot, draft.nowMs)),
     unansweredSinceMs: undefined,
     seen: { ...seen, rxMs: Math.max(seen.rxMs, draft.nowMs) },
   });
@@ -218,5 +220,6 @@ function newSlot(draft: Draft, localId: SessionId, initiator: boolean): Slot {
     confirmations: 0,
     confirmAtMs: NEVER,
     removeAtMs: NEVER,
+    unfit: false,
   };
 }

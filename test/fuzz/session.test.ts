@@ -1,113 +1,122 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeHandshake, INITIATION_LEN, RESPONSE_LEN } from '../../src/session/codec.ts';
-import { keyPairOf } from '../../src/session/dh.ts';
 import {
-  authenticateHandshake,
-  createInitiation,
-  createResponse,
-  localParty,
-  openInitiation,
-  readInitiation,
-  readResponse,
-} from '../../src/session/handshake.ts';
-import { macBlake2s } from '../../src/session/hash.ts';
-import { identityOf } from '../../src/session/identity.ts';
-import { Psks } from '../../src/session/psks.ts';
+  COOKIE_REPLY_LEN,
+  decodeHandshake,
+  HYBRID_INITIATION_LEN,
+  HYBRID_RESPONSE_LEN,
+  INITIATION_LEN,
+  macsOf,
+  RESPONSE_LEN,
+} from '../../src/session/codec.ts';
+import { cookieKey, cookieOf, createCookieReply, readCookieReply } from '../../src/session/cookie.ts';
+import { keyPairOf } from '../../src/session/dh.ts';
+import { createResponse, readResponse } from '../../src/session/handshake.ts';
+import { mac1Key, macBlake2s } from '../../src/session/hash.ts';
+import { encapsulate, kemKeyPairOf } from '../../src/session/kem.ts';
 import { Timestamps } from '../../src/session/timestamps.ts';
+import { endpoint } from '../unit/session/support/network.ts';
 import { establishedPair } from '../unit/session/support/pair.ts';
+import {
+  authentic,
+  authenticInitiation,
+  initiationOf,
+  must,
+  opened,
+  type Party,
+  partyOf,
+} from '../unit/session/support/party.ts';
 
 const psk = new Uint8Array(32).fill(9);
-const [a, b] = [1, 2].map((seed) => {
-  const { publicKeyBytes, keyPair } = identityOf(new Uint8Array(32).fill(seed));
-  return {
-    party: localParty(keyPair, new Psks(publicKeyBytes, [psk]), 'warehouse'),
-    remote: { publicKey: publicKeyBytes, staticKey: keyPair.publicKey },
-  };
-}) as [Party, Party];
-interface Party {
-  readonly party: ReturnType<typeof localParty>;
-  readonly remote: { readonly publicKey: Uint8Array; readonly staticKey: Uint8Array };
-}
+const [a, b] = [partyOf(1, [psk]), partyOf(2, [psk])];
 
-function must<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('it cannot be made');
-  return value;
-}
-
-const initiation = must(
-  createInitiation(a.party, b.remote, {
+/** One handshake of each version, by A with B; the cookie reply that B would have sent instead. */
+const handshakes = [undefined, kemKeyPairOf(new Uint8Array(64).fill(3))].map((kem) => {
+  const initiation = initiationOf(a, b, {
     senderId: 77n,
     timestampNs: 1n,
     ephemeral: keyPairOf(new Uint8Array(32).fill(5)),
-  }),
-);
-const call = authenticateHandshake(b.party, initiation.datagram);
-if (typeof call === 'string' || call.message.type !== 'initiation') throw new Error('not authentic');
-const answered = must(readInitiation(b.party, must(openInitiation(b.party, call.message))));
-const response = must(
-  createResponse(a.remote, answered.state, {
-    psk: call.psk,
-    senderId: 88n,
-    receiverId: 77n,
-    ephemeral: keyPairOf(new Uint8Array(32).fill(6)),
-  }),
-);
+    ...(kem === undefined ? {} : { kem }),
+  });
+  const call = authenticInitiation(b, initiation.datagram);
+  const response = must(
+    createResponse(a.remote, must(opened(b, call)).state, {
+      psk: call.psk,
+      senderId: 88n,
+      receiverId: 77n,
+      ephemeral: keyPairOf(new Uint8Array(32).fill(6)),
+      encapsulate,
+    }),
+  );
+  const reply = createCookieReply(
+    { sealing: call.psk.cookieKey, mac1: call.psk.mac1Key },
+    { message: call.message, datagram: initiation.datagram },
+    cookieOf(new Uint8Array(32).fill(4), endpoint('192.0.2.1')),
+    new Uint8Array(24).fill(8),
+  );
+  return { initiation, response, reply };
+});
+const datagrams = handshakes.flatMap(({ initiation, response, reply }, index) => [
+  [`initiation, version ${index + 1}`, initiation.datagram, b] as const,
+  [`response, version ${index + 1}`, response.datagram, a] as const,
+  [`cookie reply, version ${index + 1}`, reply, a] as const,
+]);
 
 /** As the receiver does it, to the end. */
 function accepted(to: Party, datagram: Uint8Array): boolean {
-  const authentic = authenticateHandshake(to.party, datagram);
-  if (typeof authentic === 'string') return false;
-  const { message } = authentic;
-  if (message.type === 'response') return readResponse(initiation.psk, initiation.state, message) !== undefined;
-  const caller = openInitiation(to.party, message);
-  return caller !== undefined && readInitiation(to.party, caller) !== undefined;
+  const message = decodeHandshake(datagram);
+  const [classic, hybrid] = handshakes;
+  const { initiation } = must(message?.version === 2 ? hybrid : classic);
+  if (message?.type === 'cookie') {
+    const keys = { sealing: cookieKey(b.remote.publicKey, psk), mac1: mac1Key(b.remote.publicKey, psk) };
+    if (message.receiverId !== 77n) return false; // nobody waits there
+    return to === a && readCookieReply(keys, initiation.datagram, { message, datagram }) !== undefined;
+  }
+  const read = authentic(to, datagram);
+  if (typeof read === 'string') return false;
+  if (read.message.type === 'initiation') return opened(to, { ...read, message: read.message }) !== undefined;
+  return to === a && readResponse(initiation.psk, initiation.state, read.message) !== undefined;
 }
 
 /** mac1 made right again: the case of a member who means harm. */
 function withMac1(to: Party, datagram: Uint8Array): Uint8Array {
   const bytes = Uint8Array.from(datagram);
-  bytes.set(macBlake2s(to.party.psks.current.mac1Key, bytes.subarray(0, bytes.length - 32)), bytes.length - 32);
+  const { covered, mac1 } = macsOf(bytes);
+  // A cookie reply's is under the key of the node that sends it.
+  const key =
+    decodeHandshake(datagram)?.type === 'cookie' ? mac1Key(b.remote.publicKey, psk) : to.local.psks.current.mac1Key;
+  mac1.set(macBlake2s(key, covered));
   return bytes;
 }
 
 describe('handshake messages', () => {
   test('arbitrary bytes are refused and nothing throws', () => {
+    const lengths = [INITIATION_LEN, RESPONSE_LEN, COOKIE_REPLY_LEN, HYBRID_INITIATION_LEN, HYBRID_RESPONSE_LEN];
     const sized = fc.oneof(
       fc.uint8Array({ maxLength: 400 }),
-      fc.uint8Array({ minLength: INITIATION_LEN, maxLength: INITIATION_LEN }),
-      fc.uint8Array({ minLength: RESPONSE_LEN, maxLength: RESPONSE_LEN }),
+      ...lengths.map((length) => fc.uint8Array({ minLength: length, maxLength: length })),
     );
     fc.assert(
       fc.property(sized, (datagram) => {
+        expect(accepted(a, datagram)).toBe(false);
         expect(accepted(b, datagram)).toBe(false);
       }),
       { numRuns: 20_000 },
     );
   });
 
-  test('bytes with a proper header and mac1 are refused and nothing throws', () => {
-    const body = (header: Uint8Array, length: number) =>
-      fc.uint8Array({ minLength: length, maxLength: length }).map((rest) => {
-        const datagram = Uint8Array.from([...header, ...rest.subarray(header.length)]);
-        return withMac1(b, datagram);
-      });
-    const either = fc.oneof(
-      body(initiation.datagram.subarray(0, 24), INITIATION_LEN),
-      body(response.datagram.subarray(0, 32), RESPONSE_LEN),
-    );
+  test.each(datagrams)('a proper header and mac1, then noise, is refused and nothing throws: %s', (_, datagram, to) => {
+    const header = datagram[8] === 2 ? 32 : 24;
+    const noise = fc.uint8Array({ minLength: datagram.length - header, maxLength: datagram.length - header });
     fc.assert(
-      fc.property(either, (datagram) => {
-        expect(accepted(b, datagram)).toBe(false);
+      fc.property(noise, (rest) => {
+        expect(accepted(to, withMac1(to, Buffer.concat([datagram.subarray(0, header), rest])))).toBe(false);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 
-  test.each([
-    ['initiation', initiation.datagram, b],
-    ['response', response.datagram, a],
-  ] as const)('any change of an authentic %s before mac2 is refused, mac1 made right or not', (_, datagram, to) => {
+  test.each(datagrams)('any change before mac2 is refused, mac1 made right or not: %s', (_, datagram, to) => {
     expect(accepted(to, datagram)).toBe(true);
     const change = fc.record({
       index: fc.nat(datagram.length - 17),
@@ -121,9 +130,24 @@ describe('handshake messages', () => {
         const inMac1 = index >= datagram.length - 32;
         expect(accepted(to, repaired && !inMac1 ? withMac1(to, changed) : changed)).toBe(false);
       }),
-      { numRuns: 4_000 },
+      { numRuns: 2_000 },
     );
   });
+
+  test.each(datagrams)(
+    'one of the other version is refused, at its length and with mac1 made right: %s',
+    (_, datagram, to) => {
+      const hybrid = datagram[9] === 2;
+      const changed = Uint8Array.from(datagram);
+      changed[9] = hybrid ? 1 : 2;
+      expect(accepted(to, withMac1(to, changed))).toBe(false);
+      const other = must(datagrams.find(([, each]) => each[8] === datagram[8] && each[9] !== datagram[9]));
+      const resized = new Uint8Array(other[1].length);
+      resized.set(datagram.subarray(0, Math.min(resized.length, datagram.length)));
+      resized[9] = hybrid ? 1 : 2;
+      expect(accepted(to, withMac1(to, resized))).toBe(false);
+    },
+  );
 
   test('decoding is a function of the bytes alone', () => {
     fc.assert(

@@ -6,7 +6,7 @@ import { type Host, Lab } from '../../lab/lab.ts';
 import { ping } from '../../lab/ping.ts';
 import { until } from '../../lab/shell.ts';
 import { generateKeyPair } from '../../src/session/dh.ts';
-import { createInitiation, localParty } from '../../src/session/handshake.ts';
+import { createInitiation, prologuesOf } from '../../src/session/handshake.ts';
 import { createIdentity, type Identity, readIdentity } from '../../src/session/identity.ts';
 import { Psks } from '../../src/session/psks.ts';
 import { dropsBy, type Samples, sample, scrape } from './metrics.ts';
@@ -47,12 +47,13 @@ let lastId = 1n;
 function initiation(identity: Identity): Buffer {
   const to = readIdentity(one.identity);
   const psks = new Psks(identity.publicKeyBytes, [new Uint8Array(32)]);
-  const local = localParty(identity.keyPair, psks, 'warehouse');
+  const local = { publicKey: identity.publicKey, keyPair: identity.keyPair, psks };
   const remote = { publicKey: to.publicKeyBytes, staticKey: to.keyPair.publicKey };
   lastTimestampNs += 1n;
   lastId += 1n;
   const ephemeral = generateKeyPair();
-  const made = createInitiation(local, remote, { senderId: lastId, timestampNs: lastTimestampNs, ephemeral });
+  const between = { prologues: prologuesOf('warehouse'), local, remote };
+  const made = createInitiation(between, { senderId: lastId, timestampNs: lastTimestampNs, ephemeral });
   if (made === undefined) throw new Error('no initiation');
   return Buffer.from(made.datagram);
 }

@@ -2,13 +2,18 @@ import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { describe, expect, test } from 'vitest';
 import {
+  COOKIE_REPLY_LEN,
+  cookieHeader,
   decodeHandshake,
-  encodeHandshake,
+  HYBRID_INITIATION_LEN,
+  HYBRID_RESPONSE_LEN,
   INITIATION_LEN,
   initiationHeader,
-  mac1Of,
+  macsOf,
   RESPONSE_LEN,
   responseHeader,
+  Version,
+  withoutMacs,
 } from '../../../src/session/codec.ts';
 import {
   blake2s as blake2sOf,
@@ -24,8 +29,19 @@ import { SessionIds } from '../../../src/session/ids.ts';
 const key = new Uint8Array(32).fill(3);
 const noise1 = Uint8Array.from({ length: 104 }, (_, index) => index);
 const noise2 = Uint8Array.from({ length: 48 }, (_, index) => 200 - index);
-const initiation = encodeHandshake(initiationHeader(0x0102030405060708n), noise1, key);
-const response = encodeHandshake(responseHeader(0x1112131415161718n, 0x0102030405060708n), noise2, key);
+const { classic, hybrid } = Version;
+const initiation = encode(initiationHeader(classic, 0x0102030405060708n), noise1);
+const response = encode(responseHeader(classic, 0x1112131415161718n, 0x0102030405060708n), noise2);
+const hybridInitiation = encode(initiationHeader(hybrid, 0x0102030405060708n), new Uint8Array(1304).fill(5));
+const hybridResponse = encode(responseHeader(hybrid, 9n, 0x0102030405060708n), new Uint8Array(1152).fill(6));
+const cookieReply = encode(cookieHeader(classic, 0x0102030405060708n), new Uint8Array(56).fill(7));
+
+function encode(header: Uint8Array, body: Uint8Array): Uint8Array {
+  const datagram = withoutMacs(header, body);
+  const { covered, mac1 } = macsOf(datagram);
+  mac1.set(macBlake2s(key, covered));
+  return datagram;
+}
 
 describe('layout', () => {
   test('of an initiation', () => {
@@ -56,8 +72,37 @@ describe('layout', () => {
       senderId: 0x1112131415161718n,
       receiverId: 0x0102030405060708n,
     });
-    const { covered, mac1 } = mac1Of(response);
+    const { covered, mac1 } = macsOf(response);
     expect(equalBytes(mac1, macBlake2s(key, covered))).toBe(true);
+  });
+
+  test('of hybrid messages: mac1 covers what it covers in a classic one, and stands at the end', () => {
+    for (const [datagram, length, covers] of [
+      [hybridInitiation, HYBRID_INITIATION_LEN, 128],
+      [hybridResponse, HYBRID_RESPONSE_LEN, 80],
+      [cookieReply, COOKIE_REPLY_LEN, 80],
+    ] as const) {
+      expect(datagram).toHaveLength(length);
+      const { covered, mac1, mac2 } = macsOf(datagram);
+      expect(covered).toEqual(datagram.subarray(0, covers));
+      expect(mac1).toEqual(datagram.subarray(length - 32, length - 16));
+      expect(mac2).toEqual(datagram.subarray(length - 16));
+      expect(Buffer.from(mac1)).toEqual(Buffer.from(blake2s(datagram.subarray(0, covers), { key, dkLen: 16 })));
+    }
+    expect([HYBRID_INITIATION_LEN, HYBRID_RESPONSE_LEN, COOKIE_REPLY_LEN]).toEqual([1360, 1216, 112]);
+    expect(decodeHandshake(hybridInitiation)).toMatchObject({ type: 'initiation', version: 2 });
+    expect(decodeHandshake(hybridResponse)).toMatchObject({ type: 'response', version: 2, senderId: 9n });
+  });
+
+  test('of a cookie reply', () => {
+    const bytes = Buffer.from(cookieReply);
+    expect(bytes.subarray(0, 24).toString('hex')).toBe(
+      '0000000000000000' + '03' + '01' + '000000000000' + '0807060504030201',
+    );
+    const read = decodeHandshake(cookieReply);
+    expect(read).toMatchObject({ type: 'cookie', version: 1, receiverId: 0x0102030405060708n });
+    expect(read).toHaveProperty('nonce', bytes.subarray(24, 48));
+    expect(read).toHaveProperty('sealed', bytes.subarray(48, 80));
   });
 
   test('is read from a view at any offset', () => {
@@ -73,12 +118,18 @@ describe('strictness', () => {
     return bytes;
   };
 
-  test('every length but the two', () => {
-    for (let length = 0; length < 300; length++) {
-      const fits = length === INITIATION_LEN || length === RESPONSE_LEN;
+  test.each([
+    ['initiation', initiation],
+    ['response', response],
+    ['hybrid initiation', hybridInitiation],
+    ['hybrid response', hybridResponse],
+    ['cookie reply', cookieReply],
+  ])('every length but its own: %s', (_, datagram) => {
+    for (let length = 0; length < 1500; length++) {
       const bytes = new Uint8Array(length);
-      bytes.set(initiation.subarray(0, length));
-      if (!fits || length === RESPONSE_LEN) expect(decodeHandshake(bytes)).toBeUndefined();
+      bytes.set(datagram.subarray(0, length));
+      if (length === datagram.length) expect(decodeHandshake(bytes)).toBeDefined();
+      else expect(decodeHandshake(bytes)).toBeUndefined();
     }
   });
 
@@ -86,19 +137,22 @@ describe('strictness', () => {
     ...Array.from({ length: 8 }, (_, index) => ['a session id', index, 1] as const),
     ['type 0', 8, 0],
     ['type 2 with the length of 1', 8, 2],
-    ['a reserved type', 8, 3],
+    ['the type of a shorter one', 8, 3],
+    ['a reserved type', 8, 4],
     ['type 255', 8, 255],
     ['version 0', 9, 0],
-    ['version 2', 9, 2],
+    ['version 2 with the length of 1', 9, 2],
+    ['version 3', 9, 3],
     ...Array.from({ length: 6 }, (_, index) => ['a reserved byte', 10 + index, 1] as const),
   ] as const)('%s (byte %i = %i) is refused', (_, index, value) => {
     expect(decodeHandshake(changed(initiation, index, value))).toBeUndefined();
   });
 
   test('id 0', () => {
-    expect(decodeHandshake(encodeHandshake(initiationHeader(0n), noise1, key))).toBeUndefined();
-    expect(decodeHandshake(encodeHandshake(responseHeader(0n, 1n), noise2, key))).toBeUndefined();
-    expect(decodeHandshake(encodeHandshake(responseHeader(1n, 0n), noise2, key))).toBeUndefined();
+    expect(decodeHandshake(encode(initiationHeader(classic, 0n), noise1))).toBeUndefined();
+    expect(decodeHandshake(encode(responseHeader(classic, 0n, 1n), noise2))).toBeUndefined();
+    expect(decodeHandshake(encode(responseHeader(classic, 1n, 0n), noise2))).toBeUndefined();
+    expect(decodeHandshake(encode(cookieHeader(hybrid, 0n), new Uint8Array(56)))).toBeUndefined();
   });
 
   test('mac2 is left to cookies', () => {

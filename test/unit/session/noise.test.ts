@@ -3,6 +3,7 @@ import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { describe, expect, test } from 'vitest';
 import { generateKeyPair, keyPairOf } from '../../../src/session/dh.ts';
+import { encapsulate } from '../../../src/session/kem.ts';
 import { readCaller, readMessage2, readPayload, writeMessage1, writeMessage2 } from '../../../src/session/noise.ts';
 import { ReferenceHandshake } from './support/reference.ts';
 
@@ -46,12 +47,15 @@ function handshake(vector: Vector, bound = { first: empty, second: empty }) {
       payload: must(payload1),
     }),
   );
-  const caller = must(readCaller({ prologue, local: responder, bound: bound.first, message: one.message }));
+  const caller = must(
+    readCaller({ hybrid: false, prologue, local: responder, bound: bound.first, message: one.message }),
+  );
   const read = must(readPayload(caller, responder));
   const two = must(
     writeMessage2({
       state: read.state,
       ephemeral: keyPairOf(unhex(vector.responderEphemeral)),
+      encapsulate,
       psk,
       bound: bound.second,
       payload: must(payload2),
@@ -151,7 +155,7 @@ describe('refusals', () => {
     const bound = unhex('0102030405');
     const { one } = handshake(vector, { first: bound, second: empty });
     const reads = (message: Uint8Array, header: Uint8Array) => {
-      const caller = readCaller({ prologue, local: responder, bound: header, message });
+      const caller = readCaller({ hybrid: false, prologue, local: responder, bound: header, message });
       return caller && readPayload(caller, responder);
     };
     expect(reads(one.message, bound)).toBeDefined();
@@ -178,7 +182,7 @@ describe('refusals', () => {
     const { one, two } = handshake(vector);
     for (let length = 0; length < 96; length++) {
       const message = one.message.subarray(0, length);
-      expect(readCaller({ prologue, local: responder, bound: empty, message })).toBeUndefined();
+      expect(readCaller({ hybrid: false, prologue, local: responder, bound: empty, message })).toBeUndefined();
     }
     for (let length = 0; length < 48; length++) {
       const message = two.message.subarray(0, length);
@@ -200,7 +204,7 @@ describe('refusals', () => {
     for (const point of lowOrder) {
       expect(responder.agree(point)).toBeUndefined();
       const message = Buffer.concat([point, new Uint8Array(72)]);
-      expect(readCaller({ prologue, local: responder, bound: empty, message })).toBeUndefined();
+      expect(readCaller({ hybrid: false, prologue, local: responder, bound: empty, message })).toBeUndefined();
       const local = generateKeyPair();
       const ephemeral = generateKeyPair();
       expect(

@@ -4,19 +4,11 @@ import { describe, expect, test } from 'vitest';
 import { macOf, peerIdOf } from '../../../src/manifest/keys.ts';
 import type { PublicKey } from '../../../src/manifest/model.ts';
 import { keyPairOf } from '../../../src/session/dh.ts';
-import {
-  authenticateHandshake,
-  createInitiation,
-  createResponse,
-  localParty,
-  openInitiation,
-  prologueOf,
-  readInitiation,
-  readResponse,
-} from '../../../src/session/handshake.ts';
+import { createResponse, prologuesOf, readResponse } from '../../../src/session/handshake.ts';
 import { mac1Key } from '../../../src/session/hash.ts';
 import { identityOf, x25519PrivateKey } from '../../../src/session/identity.ts';
-import { Psks } from '../../../src/session/psks.ts';
+import { encapsulate } from '../../../src/session/kem.ts';
+import { authenticInitiation, authenticResponse, initiationOf, must, opened, partyOf } from './support/party.ts';
 
 /** The vectors of docs/protocol.md: made by an implementation that shares nothing with src/session. */
 const vectors = JSON.parse(readFileSync(new URL('../../vectors/protocol.json', import.meta.url), 'utf8')) as {
@@ -64,43 +56,37 @@ describe.each(['initiator', 'responder'] as const)('%s', (role) => {
 });
 
 test('the handshake, byte for byte', () => {
-  const [a, b] = [vectors.initiator, vectors.responder].map((node) => {
-    const { publicKeyBytes, keyPair } = identityOf(unhex(node.seed));
-    const party = localParty(keyPair, new Psks(publicKeyBytes, [psk]), vectors.cluster);
-    return { party, remote: { publicKey: publicKeyBytes, staticKey: keyPair.publicKey } };
-  });
+  const [a, b] = [vectors.initiator, vectors.responder].map((node) =>
+    partyOf(unhex(node.seed), [psk], vectors.cluster),
+  );
   if (a === undefined || b === undefined) throw new Error('two nodes');
-  expect(hex(prologueOf(vectors.cluster))).toBe(vectors.prologue);
-  const initiation = createInitiation(a.party, b.remote, {
+  expect(hex(prologuesOf(vectors.cluster)[1])).toBe(vectors.prologue);
+  const initiation = initiationOf(a, b, {
     senderId: BigInt(handshake.initiatorId ?? ''),
     timestampNs: BigInt(handshake.timestampNs ?? ''),
     ephemeral: keyPairOf(unhex(handshake.initiatorEphemeral)),
   });
-  if (initiation === undefined) throw new Error('no initiation');
   expect(hex(initiation.datagram)).toBe(handshake.initiation);
   expect(hex(initiation.state.symmetric.hash)).toBe(handshake.hashAfterInitiation);
   expect(hex(initiation.state.symmetric.chainingKey)).toBe(handshake.chainingKeyAfterInitiation);
 
-  const called = authenticateHandshake(b.party, initiation.datagram);
-  if (typeof called === 'string' || called.message.type !== 'initiation') throw new Error('not authentic');
-  const call = called.message;
-  expect(call.senderId).toBe(BigInt(handshake.initiatorId ?? ''));
-  const caller = openInitiation(b.party, call);
-  expect(hex(caller?.remoteStatic)).toBe(vectors.initiator.x25519Public);
-  const read = caller && readInitiation(b.party, caller);
-  if (read === undefined) throw new Error('not readable');
+  const called = authenticInitiation(b, initiation.datagram);
+  expect(called.message.senderId).toBe(BigInt(handshake.initiatorId ?? ''));
+  const read = must(opened(b, called));
+  expect(hex(read.caller.remoteStatic)).toBe(vectors.initiator.x25519Public);
   expect(read.timestampNs).toBe(BigInt(handshake.timestampNs ?? ''));
 
-  const response = createResponse(a.remote, read.state, {
-    psk: called.psk,
-    senderId: BigInt(handshake.responderId ?? ''),
-    receiverId: call.senderId,
-    ephemeral: keyPairOf(unhex(handshake.responderEphemeral)),
-  });
-  if (response === undefined) throw new Error('no response');
+  const response = must(
+    createResponse(a.remote, read.state, {
+      psk: called.psk,
+      senderId: BigInt(handshake.responderId ?? ''),
+      receiverId: called.message.senderId,
+      ephemeral: keyPairOf(unhex(handshake.responderEphemeral)),
+      encapsulate,
+    }),
+  );
   expect(hex(response.datagram)).toBe(handshake.response);
-  const answer = authenticateHandshake(a.party, response.datagram);
-  if (typeof answer === 'string' || answer.message.type !== 'response') throw new Error('not authentic');
+  const answer = authenticResponse(a, response.datagram);
   const keys = readResponse(initiation.psk, initiation.state, answer.message);
   expect(hex(keys?.sendKey)).toBe(handshake.initiatorToResponderKey);
   expect(hex(keys?.receiveKey)).toBe(handshake.responderToInitiatorKey);

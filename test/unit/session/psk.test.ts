@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { generateKeyPair } from '../../../src/session/dh.ts';
 import { Exchange } from '../../../src/session/exchange.ts';
-import { authenticateHandshake, localParty, openInitiation } from '../../../src/session/handshake.ts';
+import { openInitiation } from '../../../src/session/handshake.ts';
 import { mac1Key } from '../../../src/session/hash.ts';
-import { identityOf } from '../../../src/session/identity.ts';
+import { encapsulate, generateKemKeyPair } from '../../../src/session/kem.ts';
 import { Psks } from '../../../src/session/psks.ts';
 import { endpoint } from './support/network.ts';
 import { establishedPair, initiations, type Pair, pair, reachable, responses, sameSession } from './support/pair.ts';
+import { authenticInitiation, must, type Party, partyOf } from './support/party.ts';
 
 /** The cluster's key, and how it is changed while nodes learn of it at different times. */
 
@@ -116,29 +117,33 @@ describe('a key that goes while a handshake is under way', () => {
   });
 
   test('the responder answers under no key that it gave up meanwhile', () => {
-    const [a, b] = [1, 2].map((seed) => {
-      const { publicKeyBytes, keyPair } = identityOf(new Uint8Array(32).fill(seed));
-      const psks = new Psks(publicKeyBytes, [OLD, NEW]);
-      const remote = { publicKey: publicKeyBytes, staticKey: keyPair.publicKey };
-      return { psks, remote, local: localParty(keyPair, psks, 'warehouse') };
-    });
-    if (a === undefined || b === undefined) throw new Error('two nodes');
+    const [a, b] = [partyOf(1, [OLD, NEW]), partyOf(2, [OLD, NEW])];
     let id = 0n;
-    const ids = { allocate: () => ++id, release: () => undefined };
+    const ids = { allocate: () => ++id, release: () => undefined, settled: () => undefined };
+    const between = (from: Party, to: Party) =>
+      new Exchange(
+        {
+          prologues: from.prologues,
+          caller: () => from.local,
+          generateKeyPair,
+          generateKemKeyPair,
+          encapsulate,
+          now: () => 0,
+        },
+        { postQuantum: 'off', remotes: [to.remote] },
+        ids,
+      );
     const answer = (before: () => void) => {
-      const caller = new Exchange(a.local, b.remote, ids, generateKeyPair);
-      const called = new Exchange(b.local, a.remote, ids, generateKeyPair);
-      const initiation = caller.initiate(1, 1n) ?? new Uint8Array();
-      const authentic = authenticateHandshake(b.local, initiation);
-      if (typeof authentic === 'string' || authentic.message.type !== 'initiation') throw new Error('not authentic');
-      const { message, psk } = authentic;
-      const opened = openInitiation(b.local, message);
-      const read = opened && called.readInitiation({ message, psk }, opened, endpoint('192.0.2.1'));
+      const [caller, called] = [between(a, b), between(b, a)];
+      const { datagram } = must(caller.initiate(1, 1n, 0));
+      const handshake = authenticInitiation(b, datagram);
+      const opened = must(openInitiation(b.prologues, handshake));
+      const read = called.readInitiation(handshake, opened, endpoint('192.0.2.1'));
       before();
-      return called.complete(read?.localId ?? 0n);
+      return called.complete(must(read).localId);
     };
-    expect(answer(() => b.psks.replace([NEW, OLD]))).toHaveProperty('response');
-    expect(answer(() => b.psks.replace([NEW]))).toBe('unusable');
+    expect(answer(() => b.local.psks.replace([NEW, OLD]))).toHaveProperty('response');
+    expect(answer(() => b.local.psks.replace([NEW]))).toBe('unusable');
   });
 });
 
