@@ -40,7 +40,7 @@ export interface ClusterDocument {
      */
     port?: number;
     /**
-     * MTU of the interface, in bytes, at least 1280 where a subnet is IPv6. Absent: the smallest MTU of the underlay less the overhead (74 bytes over IPv4, 94 over IPv6).
+     * MTU of the interface, in bytes, at least 1280 where a subnet is IPv6. Absent: the smallest MTU of the underlay less the overhead: 74 bytes, or 94 where an endpoint of a member is an IPv6 address. Give it where members are reached by IPv6 through names alone.
      */
     mtu?: number;
     /**

@@ -1,7 +1,19 @@
 import type { EndpointHint, Fleet, IpAddress, ObjectRef, Peer, PostQuantum, PublicKey } from '../manifest/model.ts';
 import { LayeredMap } from './layered.ts';
 import { type DesiredRow, type RowKey, type RowSet, rowKey, sameRow } from './rows.ts';
-import { intentOf, isListed, objectsOf, rowsOfObject, type Share, selfOf, shareOf, splitRef } from './share.ts';
+import {
+  hasIpv6,
+  intentOf,
+  isListed,
+  linkMtu,
+  objectsOf,
+  refOf,
+  rowsOfObject,
+  type Share,
+  selfOf,
+  shareOf,
+  splitRef,
+} from './share.ts';
 
 /** What a node is known by. */
 export interface NodeKeys {
@@ -152,7 +164,7 @@ export function updateDesired(
     return { state, touched: difference(previous.rows, state.rows), objects: 'all' };
   }
   const unlike = peersBarredOtherwise(previous, fleet, node);
-  const affected = affectedBy(fleet, share, unlike.length === 0 ? changed : new Set([...changed, ...unlike]));
+  const affected = affectedBy(previous, fleet, share, unlike.length === 0 ? changed : new Set([...changed, ...unlike]));
   return updateObjects(previous, fleet, affected, share);
 }
 
@@ -176,15 +188,35 @@ function isIncremental(previous: DesiredState, changed: ReadonlySet<ObjectRef>, 
   );
 }
 
-/** A peer's key and standing decide the rows of its VIPs too. */
-function affectedBy(fleet: Fleet, share: Share, changed: ReadonlySet<ObjectRef>): ReadonlySet<ObjectRef> {
+/** A peer's key and standing decide the rows of its VIPs too, its endpoints the link's MTU. */
+function affectedBy(
+  previous: DesiredState,
+  fleet: Fleet,
+  share: Share,
+  changed: ReadonlySet<ObjectRef>,
+): ReadonlySet<ObjectRef> {
   const affected = new Set(changed);
+  if (remeasures(previous, fleet, share, changed)) affected.add(refOf(share.cluster));
   for (const ref of changed) {
     const [kind, name] = splitRef(ref);
     if (kind !== 'peer') continue;
     for (const vip of fleet.vipsOfPeer.get(`${share.cluster.metadata.name}/${name}`) ?? []) affected.add(`vip/${vip}`);
   }
   return affected;
+}
+
+/** Looks at all peers only where those that changed may have been the last ones with an IPv6 endpoint, or the first. */
+function remeasures(
+  previous: DesiredState,
+  fleet: Fleet,
+  { cluster }: Share,
+  changed: ReadonlySet<ObjectRef>,
+): boolean {
+  const row = previous.rows.get(`link/${cluster.interface}` as RowKey)?.row;
+  if (row?.kind !== 'link' || typeof row.mtu === 'number') return false;
+  const peers = [...changed].map(splitRef).flatMap(([kind, name]) => (kind === 'peer' ? [name] : []));
+  if (peers.length === 0 || (row.mtu === 'auto' && !peers.some((peer) => hasIpv6(fleet, peer)))) return false;
+  return linkMtu(cluster, fleet) !== row.mtu;
 }
 
 function updateObjects(

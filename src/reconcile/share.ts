@@ -3,7 +3,7 @@ import { formatEndpoint } from '../manifest/endpoint.ts';
 import { macOf } from '../manifest/keys.ts';
 import type { Cluster, EndpointHint, Fleet, FleetObject, ObjectRef, Peer, PublicKey, Vip } from '../manifest/model.ts';
 import type { NodeKeys, NodeView, PeerIntent, Standing } from './desired.ts';
-import type { DesiredRow, Row } from './rows.ts';
+import type { DesiredRow, LinkRow, Row } from './rows.ts';
 
 /** Where a node stands in a fleet: which Peer it is and which cluster it programs. */
 export interface Share extends Onlooker {
@@ -93,7 +93,7 @@ export function isListed(fleet: Fleet, { cluster }: Share, ref: ObjectRef): bool
 /** The rows that one object gives this node. All that a node programs is the union of these. */
 export function rowsOfObject(share: Share, fleet: Fleet, ref: ObjectRef): readonly DesiredRow[] {
   const common = rowsInCommon(share, fleet, ref);
-  return ref === refOf(share.cluster) ? [linkOf(share), ...common] : common;
+  return ref === refOf(share.cluster) ? [linkOf(share, fleet), ...common] : common;
 }
 
 /** As `rowsOfObject`, without the link, which is each node's own. */
@@ -106,18 +106,39 @@ export function rowsInCommon(view: Onlooker, fleet: Fleet, ref: ObjectRef): read
 }
 
 /** The node's end of the cluster; its MAC address is the node's. */
-export function linkOf({ cluster, ownKey }: Share): DesiredRow {
+export function linkOf({ cluster, ownKey }: Share, fleet: Fleet): DesiredRow {
   const link: Row = {
     kind: 'link',
     interface: cluster.interface,
     cluster: cluster.metadata.name,
     mac: macOf(ownKey),
-    mtu: cluster.mtu ?? 'auto',
+    mtu: linkMtu(cluster, fleet),
     port: cluster.port,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
     arpSuppression: cluster.arpSuppression,
   };
   return desiredRow(link, cluster);
+}
+
+/** What `spec.mtu` says; else such that frames fit the datagrams of whichever family the members' endpoints are of. */
+export function linkMtu(cluster: Cluster, fleet: Fleet): LinkRow['mtu'] {
+  return cluster.mtu ?? (mayUseIpv6(cluster, fleet) ? 'auto-ipv6' : 'auto');
+}
+
+const ipv6Clusters = new WeakMap<Fleet, Map<string, boolean>>();
+
+/** Whether a member's endpoint is an IPv6 address; looked up once for each version of a fleet. */
+function mayUseIpv6({ metadata: { name } }: Cluster, fleet: Fleet): boolean {
+  const known = ipv6Clusters.get(fleet) ?? new Map<string, boolean>();
+  ipv6Clusters.set(fleet, known);
+  const found = known.get(name) ?? [...(fleet.peersOfCluster.get(name) ?? [])].some((peer) => hasIpv6(fleet, peer));
+  known.set(name, found);
+  return found;
+}
+
+/** Hosts are canonical by now: only an IPv6 literal has a colon. */
+export function hasIpv6(fleet: Fleet, peer: string): boolean {
+  return fleet.peers.get(peer)?.endpoints.some(({ host }) => host.includes(':')) ?? false;
 }
 
 function routesOf({ cluster }: Onlooker): readonly DesiredRow[] {

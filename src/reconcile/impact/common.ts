@@ -2,7 +2,17 @@ import type { Cluster, Fleet, IpAddress, ObjectRef, Peer } from '../../manifest/
 import { diff } from '../diff.ts';
 import { plan } from '../plan.ts';
 import { type Change, type DesiredRow, type Plan, type RowKey, rowKey } from '../rows.ts';
-import { isReachable, type Onlooker, objectOf, objectsOf, refOf, revokedBy, rowsInCommon, splitRef } from '../share.ts';
+import {
+  isReachable,
+  linkMtu,
+  type Onlooker,
+  objectOf,
+  objectsOf,
+  refOf,
+  revokedBy,
+  rowsInCommon,
+  splitRef,
+} from '../share.ts';
 import type { Place } from './nodes.ts';
 import { affectedBy, type ObjectChanges } from './objects.ts';
 
@@ -70,8 +80,13 @@ function commonOf(
     changes,
     byKey: new Map(changes.map((change) => [change.key, change])),
     cut,
-    relinks: !stays || (is !== undefined && affected.has(refOf(is))),
+    relinks: !stays || (is !== undefined && (affected.has(refOf(is)) || remeasures(before, after, was, is))),
   };
+}
+
+/** A member's endpoint can decide how large the frames of all may be. */
+function remeasures(before: Fleet, after: Fleet, was: Cluster | undefined, is: Cluster): boolean {
+  return was === undefined || linkMtu(was, before) !== linkMtu(is, after);
 }
 
 function viewOf(fleet: Fleet, cluster: Cluster | undefined, refs: ReadonlySet<ObjectRef> | undefined): View {

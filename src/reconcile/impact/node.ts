@@ -65,7 +65,7 @@ function ownRows(fleet: Fleet, place: Place, view: View, keys: readonly RowKey[]
   if (typeof place === 'string') return rows;
   const self = place.self.metadata.name;
   const put = (desired: DesiredRow) => rows.set(rowKey(desired.row), desired);
-  put(linkOf(place));
+  put(linkOf(place, fleet));
   for (const key of keys) {
     const desired = view.rows.get(key);
     if (desired !== undefined && subjectOf(fleet, desired) !== self) put(desired);

@@ -3,6 +3,7 @@ import { OmniError } from '../../../src/errors.ts';
 import { macOf } from '../../../src/manifest/keys.ts';
 import type { Cidr, Fleet, IpAddress } from '../../../src/manifest/model.ts';
 import { type DesiredState, desiredState, updateDesired } from '../../../src/reconcile/desired.ts';
+import type { RowKey } from '../../../src/reconcile/rows.ts';
 import { cluster, edit, fleetOf, fleetWith, hint, keyOf, nodeOf, peer, vip } from './fleet.ts';
 
 function keys(fleet: Fleet, n = 1): readonly string[] {
@@ -67,6 +68,17 @@ describe('what a node should hold', () => {
     });
     const silent = fleetOf(cluster(), peer(1), peer(2, { endpoints: [hint('robot-2.lan')] }));
     expect(rowAt(silent, key)).not.toHaveProperty('endpoint');
+  });
+
+  it('leaves room for IPv6 headers as soon as a member is reached by IPv6, unless the cluster says how much', () => {
+    const six = { endpoints: [hint('192.0.2.2'), hint('2001:db8::2')] };
+    const mtuOf = (fleet: Fleet) => (rowAt(fleet, 'link/omni0') as { mtu: unknown }).mtu;
+    expect(mtuOf(fleetOf(cluster(), peer(1), peer(2)))).toBe('auto');
+    expect(mtuOf(fleetOf(cluster(), peer(1), peer(2, six)))).toBe('auto-ipv6');
+    expect(mtuOf(fleetOf(cluster(), peer(1, six), peer(2)))).toBe('auto-ipv6');
+    expect(mtuOf(fleetOf(cluster({ mtu: 1300 }), peer(1), peer(2, six)))).toBe(1300);
+    const elsewhere = { ...six, clusters: ['office'] };
+    expect(mtuOf(fleetOf(cluster(), cluster({ name: 'office' }), peer(1), peer(2, elsewhere)))).toBe('auto');
   });
 
   it.each([
@@ -168,6 +180,20 @@ describe('an update', () => {
     const update = updateDesired(state, fleet, changed, nodeOf(1));
     expect(update.touched).toContain('neighbour/omni0/10.77.0.2');
     expect([...(update.state.sessions?.peers.keys() ?? [])].sort()).toEqual([keyOf(22), keyOf(3)].sort());
+  });
+
+  it('measures the link anew with the first IPv6 endpoint, and after the last', () => {
+    const six = (n: number) => peer(n, { endpoints: [hint(`2001:db8::${n}`)] });
+    const first = edit(before, [six(2)]);
+    const one = updateDesired(state, first.fleet, first.changed, nodeOf(1));
+    expect([...one.touched].sort()).toEqual(['link/omni0', `peer/omni0/${keyOf(2)}`]);
+    const second = edit(first.fleet, [six(3)]);
+    const two = updateDesired(one.state, second.fleet, second.changed, nodeOf(1));
+    expect([...two.touched]).toEqual([`peer/omni0/${keyOf(3)}`]);
+    const back = edit(second.fleet, [peer(2)], ['peer/robot-3', 'vip/vip-3']);
+    const none = updateDesired(two.state, back.fleet, back.changed, nodeOf(1));
+    expect(none.touched).toContain('link/omni0');
+    expect(none.state.rows.get('link/omni0' as RowKey)?.row).toMatchObject({ mtu: 'auto' });
   });
 
   it('lets an address pass from one VIP to another', () => {
