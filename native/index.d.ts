@@ -78,6 +78,8 @@ export function attachXdp(options: { program: string; ifindex: number; mode: 'na
 };
 /** Attaches a pinned SCHED_CLS program at clsact ingress (`tc` filter, direct action; made with handle 1, priority 1); replaces ours. */
 export function attachTcIngress(options: { program: string; ifindex: number }): void;
+/** Takes away what `attachTcIngress` attached; nothing is there, nothing happens. The clsact queueing discipline stays. */
+export function detachTcIngress(options: { ifindex: number }): void;
 /** Id of the program that `attachTcIngress` attached there; undefined if none is. */
 export function tcIngress(options: { ifindex: number }): number | undefined;
 /** Atomically replaces the program behind a pinned XDP link. */

@@ -12,15 +12,26 @@
 #define ETH_P_VLAN 0x8100
 #define ETH_P_QINQ 0x88a8
 
-/* Declared addresses belong to one MAC; of others we know nothing. */
-static __always_inline int inner_address_allowed(const struct omni_address *address, const __u8 *mac)
+/*
+ * A declared address belongs to one peer, which may send from another MAC than
+ * the declared one while its key is being changed; of other addresses we know
+ * nothing. `mac` is the peer's.
+ */
+static __always_inline int inner_address_allowed(const struct omni_address *address, const __u8 *mac, __u64 peer)
 {
 	struct neigh_entry *entry = bpf_map_lookup_elem(&neigh_map, address);
+	struct fdb_entry *holder;
+	struct fdb_key key = {};
 
-	return !entry || mac_equal(entry->mac, mac);
+	if (!entry || mac_equal(entry->mac, mac))
+		return 1;
+	mac_copy(key.mac, entry->mac);
+	holder = bpf_map_lookup_elem(&fdb_map, &key);
+	return holder && holder->peer == peer;
 }
 
-static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const struct ipv6hdr *ip, const void *end)
+static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const struct ipv6hdr *ip, const void *end,
+					      __u64 peer)
 {
 	const struct nd_message *message = (const void *)(ip + 1);
 	struct omni_address address;
@@ -28,7 +39,7 @@ static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const st
 	if ((const void *)(ip + 1) > end)
 		return 1;
 	address = address_from_ipv6(&ip->saddr);
-	if (!inner_address_allowed(&address, eth->h_source))
+	if (!inner_address_allowed(&address, eth->h_source, peer))
 		return 0;
 
 	/* An advertisement claims an address other than its source's. */
@@ -36,7 +47,7 @@ static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const st
 	    message->type != ND_ADVERTISEMENT)
 		return 1;
 	address = address_from_ipv6(&message->target);
-	return inner_address_allowed(&address, eth->h_source);
+	return inner_address_allowed(&address, eth->h_source, peer);
 }
 
 enum inner_verdict {
@@ -81,7 +92,7 @@ static __noinline int inner_check(struct xdp_md *ctx, __u64 peer)
 		if ((void *)(ip + 1) > frame.end)
 			return INNER_FRAME;
 		address = address_from_ipv4(ip->saddr);
-		return inner_address_allowed(&address, eth->h_source) ? INNER_FRAME : INNER_REFUSED;
+		return inner_address_allowed(&address, eth->h_source, peer) ? INNER_FRAME : INNER_REFUSED;
 	}
 	if (type == bpf_htons(ETH_P_ARP)) {
 		struct arp_ipv4 *arp = at;
@@ -89,10 +100,10 @@ static __noinline int inner_check(struct xdp_md *ctx, __u64 peer)
 		if ((void *)(arp + 1) > frame.end)
 			return INNER_FRAME;
 		address = address_from_ipv4(load_be32(arp->sender_ip));
-		return inner_address_allowed(&address, eth->h_source) ? INNER_FRAME : INNER_REFUSED;
+		return inner_address_allowed(&address, eth->h_source, peer) ? INNER_FRAME : INNER_REFUSED;
 	}
 	if (type == bpf_htons(ETH_P_IPV6))
-		return inner_ipv6_allowed(eth, at, frame.end) ? INNER_FRAME : INNER_REFUSED;
+		return inner_ipv6_allowed(eth, at, frame.end, peer) ? INNER_FRAME : INNER_REFUSED;
 	return type == bpf_htons(OMNI_ETHERTYPE_PATH) ? INNER_PATH : INNER_FRAME;
 }
 

@@ -85,6 +85,28 @@ Napi::Value AttachTcIngress(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/** EINVAL: no clsact there. ENODEV: no such interface. */
+bool NothingThere(int result) { return result == -ENOENT || result == -EINVAL || result == -ENODEV; }
+
+Napi::Value DetachTcIngress(const Napi::CallbackInfo& info) {
+  Args args(info, "detachTcIngress");
+  const int ifindex = args.Ifindex("ifindex");
+  args.Done();
+
+  LogCapture log;
+  const bpf_tc_hook hook = TcHook(ifindex);
+  const bpf_tc_opts options = TcFilter();
+  const int result = bpf_tc_detach(&hook, &options);
+  if (result != 0 && !NothingThere(result)) {
+    throw NativeError({.error = -result,
+                       .syscall = "RTM_DELTFILTER",
+                       .object = InterfaceText(ifindex),
+                       .log = log.text(),
+                       .detail = {}});
+  }
+  return info.Env().Undefined();
+}
+
 Napi::Value TcIngress(const Napi::CallbackInfo& info) {
   Args args(info, "tcIngress");
   const int ifindex = args.Ifindex("ifindex");
@@ -94,8 +116,7 @@ Napi::Value TcIngress(const Napi::CallbackInfo& info) {
   const bpf_tc_hook hook = TcHook(ifindex);
   bpf_tc_opts options = TcFilter();
   const int result = bpf_tc_query(&hook, &options);
-  // EINVAL: no clsact there. ENODEV: no such interface.
-  if (result == -ENOENT || result == -EINVAL || result == -ENODEV) return info.Env().Undefined();
+  if (NothingThere(result)) return info.Env().Undefined();
   if (result != 0) {
     throw NativeError({.error = -result,
                        .syscall = "RTM_GETTFILTER",
@@ -147,6 +168,7 @@ Napi::Value DetachLink(const Napi::CallbackInfo& info) {
 void ExportBpfLink(Napi::Env env, Napi::Object exports) {
   Export<AttachXdp>(env, exports, "attachXdp");
   Export<AttachTcIngress>(env, exports, "attachTcIngress");
+  Export<DetachTcIngress>(env, exports, "detachTcIngress");
   Export<TcIngress>(env, exports, "tcIngress");
   Export<UpdateLink>(env, exports, "updateLink");
   Export<LinkInfo>(env, exports, "linkInfo");

@@ -6,6 +6,7 @@ import { eraseSession } from './erase.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
+import { dropFilter } from './mac.ts';
 import { ALL_MAPS, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
@@ -32,17 +33,17 @@ export async function adoptAll(context: Context, signal: AbortSignal): Promise<A
 
 async function adoptInterface(context: Context, name: string): Promise<void> {
   const pins = pinsOf(context.bpffs, name);
-  const meta = readMeta(context, pins);
-  if (meta === undefined || meta.layoutVersion === 0) {
+  const found = readMeta(context, pins);
+  if (found === undefined || found.layoutVersion === 0) {
     context.log('warn', 'removing what an interrupted creation left', { interface: name });
     removeInterface(context, name);
     return;
   }
-  if (meta.layoutVersion !== OMNI_LAYOUT_VERSION) {
+  if (found.layoutVersion !== OMNI_LAYOUT_VERSION) {
     throw stall(
       'layout-incompatible',
       `link/${name}`,
-      `${pins.folder} was made by another version: its maps have layout ${meta.layoutVersion}, this agent has ${OMNI_LAYOUT_VERSION}`,
+      `${pins.folder} was made by another version: its maps have layout ${found.layoutVersion}, this agent has ${OMNI_LAYOUT_VERSION}`,
       'run `omni agent --teardown`, then start the agent: its sessions are made anew, which interrupts traffic for about a second',
     );
   }
@@ -51,9 +52,12 @@ async function adoptInterface(context: Context, name: string): Promise<void> {
     // The pair was deleted behind our back: the link row differs, and reconciling it makes it anew around these maps,
     // unless they are an older version's, which lack one.
     if (!mapsPinned(pins)) return removeInterface(context, name);
-    dropOrphans(context, openOverlay(context, name, meta));
+    dropOrphans(context, openOverlay(context, name, found));
     return;
   }
+  dropFilter(context, pins, inner);
+  // Somebody who was killed while it changed the MAC had given the device the new one last of all.
+  const meta = { ...found, mac: inner.mac as Meta['mac'] };
   // Pins from before a map: the new programs bring it, and the keys are in before one of them runs.
   const loaded = !mapsPinned(pins);
   if (loaded) await loadPrograms(context, pins, meta, outer.ifindex);

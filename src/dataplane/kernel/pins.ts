@@ -8,6 +8,7 @@ export const PROGRAMS = {
   egress: 'omni_egress',
   ingress: 'omni_ingress',
   slowpath: 'omni_slowpath',
+  delivery: 'omni_delivery',
 } as const;
 export type ProgramRole = keyof typeof PROGRAMS;
 

@@ -7,7 +7,7 @@ import { stall } from './errors.ts';
 import { isPinned, type Pins, PROGRAMS, type ProgramRole } from './pins.ts';
 
 const BUILD_HASH = 'blake2s256';
-const ROLES = Object.keys(PROGRAMS) as ProgramRole[];
+export const ROLES = Object.keys(PROGRAMS) as ProgramRole[];
 
 function objectPath(objects: string, role: ProgramRole): string {
   return join(objects, `${PROGRAMS[role]}.bpf.o`);
@@ -41,7 +41,7 @@ export function buildIdOf(context: Context, settings: Settings, outerIfindex: nu
   return hash.digest();
 }
 
-/** Loads the three programs beside those that run, reusing the pinned maps; nothing that is attached changes. */
+/** Loads the programs beside those that run, reusing the pinned maps; nothing that is attached changes. */
 export async function loadPrograms(
   context: Context,
   pins: Pins,

@@ -6,10 +6,11 @@ import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSessions } from './erase.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
+import { changeMac } from './mac.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
 import { ensureFolder, isPinned, type Pins, pinnedUnderlays, pinsOf, unpinAll } from './pins.ts';
-import { buildIdOf, loadPrograms } from './programs.ts';
+import { buildIdOf, loadPrograms, ROLES } from './programs.ts';
 import { automaticMtu, requireUnderlays, type Underlays } from './underlay.ts';
 import { bringUp, ensurePair, findPair, isOurs, type Pair, removeLink } from './veth.ts';
 
@@ -53,7 +54,7 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
     await loadPrograms(context, pins, settings, pair.outer.ifindex);
     signal.throwIfAborted();
   }
-  attachPrograms(context, pins, pair, underlays);
+  changeMac(context, pins, pair.inner, row.mac, () => attachPrograms(context, pins, pair, underlays));
   bringUp(context, pair);
   const meta: Meta = {
     ...settings,
@@ -74,7 +75,7 @@ function distrustMeta(context: Context, name: string, before: Meta | undefined):
 }
 
 export function programsPinned(pins: Pins): boolean {
-  return (['egress', 'ingress', 'slowpath'] as const).every((role) => isPinned(pins.program(role)));
+  return ROLES.every((role) => isPinned(pins.program(role)));
 }
 
 export function attachPrograms(context: Context, pins: Pins, pair: Pair, underlays: Underlays): void {

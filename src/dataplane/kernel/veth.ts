@@ -113,7 +113,10 @@ function create(context: Context, row: LinkRow, mtu: number): void {
   );
 }
 
-/** Creates or completes the pair; leaves it down if it was. Throws before touching a foreign interface. */
+/**
+ * Creates or completes the pair; leaves it down if it was, and a MAC that it has to `changeMac`. Throws before touching a
+ * foreign interface.
+ */
 export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
   if (row.interface.length > MAX_INTERFACE_NAME) {
     throw stall(
@@ -138,7 +141,7 @@ export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
       'try again',
     );
   }
-  adjust(context, inner, { mac: row.mac, mtu, alias: ALIAS_PREFIX + row.cluster });
+  adjust(context, inner, { mtu, alias: ALIAS_PREFIX + row.cluster });
   adjust(context, outer, { mtu, alias: ALIAS_PREFIX + row.cluster });
   context.calls.write(`link/${row.interface}`, (native) => native.setLink({ ifindex: outer.ifindex, arp: false }));
   for (const { link, to } of featureChanges(context, { inner, outer })) {
@@ -148,9 +151,8 @@ export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
   return { inner, outer };
 }
 
-function adjust(context: Context, link: LinkInfo, wanted: { mac?: string; mtu: number; alias: string }): void {
+function adjust(context: Context, link: LinkInfo, wanted: { mtu: number; alias: string }): void {
   const changes = {
-    ...(wanted.mac !== undefined && wanted.mac !== link.mac && { mac: wanted.mac }),
     ...(wanted.mtu !== link.mtu && { mtu: wanted.mtu }),
     ...(wanted.alias !== link.alias && { alias: wanted.alias }),
     ...(link.addrGenMode !== ADDR_GEN_MODE_NONE && { addrGenMode: ADDR_GEN_MODE_NONE }),

@@ -333,6 +333,11 @@ export const scenarios = {
     shell('tc', 'filter', 'del', 'dev', 'omniv0x', 'ingress');
     assert.equal(found(), undefined);
     native.attachTcIngress({ program, ifindex: outer });
+    native.detachTcIngress({ ifindex: outer });
+    assert.equal(found(), undefined);
+    native.detachTcIngress({ ifindex: outer });
+    native.detachTcIngress({ ifindex: 999_999 });
+    native.attachTcIngress({ program, ifindex: outer });
     shell('tc', 'qdisc', 'del', 'dev', 'omniv0x', 'clsact');
     assert.equal(found(), undefined);
     assert.equal(native.tcIngress({ ifindex: 999_999 }), undefined);

@@ -29,6 +29,7 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   },
   attachXdp: { required: { program: PATH, ifindex: IFINDEX, mode: 'generic', pin: PATH } },
   attachTcIngress: { required: { program: PATH, ifindex: IFINDEX } },
+  detachTcIngress: { required: { ifindex: IFINDEX } },
   updateLink: { required: { link: PATH, program: PATH } },
   linkInfo: { required: { pin: PATH } },
   detachLink: { required: { pin: PATH } },
