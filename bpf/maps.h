@@ -61,16 +61,18 @@ struct {
 	__type(value, struct source_entry);
 } source_map SEC(".maps");
 
+_Static_assert(OMNI_DROP_MAX <= OMNI_COUNTERS && OMNI_STAT_MAX <= OMNI_COUNTERS, "a place for each");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OMNI_DROP_MAX);
+	__uint(max_entries, OMNI_COUNTERS);
 	__type(key, __u32);
 	__type(value, __u64);
 } drop_map SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OMNI_STAT_MAX);
+	__uint(max_entries, OMNI_COUNTERS);
 	__type(key, __u32);
 	__type(value, __u64);
 } stats_map SEC(".maps");

@@ -218,6 +218,12 @@ struct source_entry {
 	__u64 full_ns;
 };
 
+/*
+ * Places in drop_map and in stats_map: more than there are reasons, so that a
+ * later build finds room in what is pinned.
+ */
+#define OMNI_COUNTERS 64
+
 /* --- drop_map: PERCPU_ARRAY  enum omni_drop -> u64 ----------------------- */
 
 enum omni_drop {

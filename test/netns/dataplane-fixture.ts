@@ -35,20 +35,24 @@ export interface StartOptions {
   readonly underlay?: readonly string[] | undefined;
   /** Folder of the compiled programs; default: those that ship. */
   readonly objects?: string;
+  /** Folder of another build of this project, to run its data plane; default: this one. */
+  readonly build?: string;
 }
 
 export const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
 
 /** A process that holds a data plane in the host's namespace, nothing adopted yet. */
 export function startPlane(host: Host, options: StartOptions = {}): Promise<RemotePlane> {
-  return RemotePlane.start(host.inside([]), {
+  const { build, objects = build === undefined ? OBJECTS : join(build, 'build/bpf') } = options;
+  const settings = {
     bpffs: join(host.folder, 'bpf'),
     underlay: 'underlay' in options ? options.underlay : ['eth0'],
-    objects: options.objects ?? OBJECTS,
+    objects,
     stateDir: join(host.folder, 'state'),
     mac1Key: options.mac1Key ?? new Uint8Array(32),
     mode: options.mode ?? 'auto',
-  });
+  };
+  return RemotePlane.start(host.inside([]), settings, build);
 }
 
 export function linkRow(publicKey: PublicKey, change: Partial<LinkRow> = {}): LinkRow {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KernelDataPlaneOptions } from '../../src/dataplane/kernel/plane.ts';
 import { type ErrorClass, type ExitCode, OmniError } from '../../src/errors.ts';
@@ -41,7 +42,8 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-const CHILD = fileURLToPath(new URL('./plane-child.mjs', import.meta.url));
+const BUILD = fileURLToPath(new URL('../..', import.meta.url));
+const CHILD = 'test/netns/plane-child.mjs';
 
 /** The kernel data plane of another network namespace: the shipped code in a process of its own, called by messages. */
 export class RemotePlane implements DataPlane {
@@ -58,8 +60,8 @@ export class RemotePlane implements DataPlane {
   #writes = 0;
   #clock = { now: 0, at: 0 };
 
-  private constructor(prefix: readonly string[]) {
-    const [command = process.execPath, ...rest] = [...prefix, process.execPath, CHILD];
+  private constructor(prefix: readonly string[], build: string) {
+    const [command = process.execPath, ...rest] = [...prefix, process.execPath, join(build, CHILD)];
     this.#child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' });
     this.#child.on('message', (message) => this.#onAnswer(message as Answer));
     this.#exited = new Promise((resolve) => {
@@ -73,9 +75,9 @@ export class RemotePlane implements DataPlane {
     this.messages = this.#messagePlane();
   }
 
-  /** `prefix` enters the namespace: `ip netns exec odp-a`. */
-  static async start(prefix: readonly string[], options: RemoteOptions): Promise<RemotePlane> {
-    const plane = new RemotePlane(prefix);
+  /** `prefix` enters the namespace: `ip netns exec odp-a`. `build`: whose data plane it is; default: this one's. */
+  static async start(prefix: readonly string[], options: RemoteOptions, build = BUILD): Promise<RemotePlane> {
+    const plane = new RemotePlane(prefix, build);
     await plane.#call('own', 'create', options);
     return plane;
   }

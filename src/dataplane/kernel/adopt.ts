@@ -1,13 +1,14 @@
 import type { AdoptReport } from '../../reconcile/dataplane.ts';
 import { attachmentFaults, leaveGeneric } from './attach.ts';
-import type { Meta } from './codec.ts';
+import { type Meta, readU64, u64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
 import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
 import { dropFilter } from './mac.ts';
-import { ALL_MAPS, type Overlay, openOverlay, readMeta } from './overlay.ts';
+import { setCountersAside } from './older-pins.ts';
+import { ALL_MAPS, eachEntry, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
@@ -59,10 +60,11 @@ async function adoptInterface(context: Context, name: string): Promise<void> {
   // Somebody who was killed while it changed the MAC had given the device the new one last of all.
   const meta = { ...found, mac: inner.mac as Meta['mac'] };
   // Pins from before a map: the new programs bring it, and the keys are in before one of them runs.
-  const loaded = !mapsPinned(pins);
+  const loaded = setCountersAside(context, pins) || !mapsPinned(pins);
   if (loaded) await loadPrograms(context, pins, meta, outer.ifindex);
   const overlay = openWith(context, name, { inner, outer }, meta);
   dropOrphans(context, overlay);
+  forgetPending(context, overlay);
   await renew(context, { pins, pair: { inner, outer }, overlay, meta, loaded });
 }
 
@@ -102,4 +104,12 @@ function dropOrphans(context: Context, overlay: Overlay): void {
     eraseSession(context, `session/${overlay.name}`, overlay.maps.session, session);
     overlay.sessionPeer.delete(session);
   }
+}
+
+/** No initiation of ours is under way yet: answers to those of the process before are not welcome. */
+function forgetPending(context: Context, overlay: Overlay): void {
+  const object = `link/${overlay.name}`;
+  const ids: bigint[] = [];
+  eachEntry(context, overlay.maps.pending, object, (key) => void ids.push(readU64(key)));
+  for (const id of ids) context.calls.erase(object, () => overlay.maps.pending.delete({ key: u64(id) }));
 }

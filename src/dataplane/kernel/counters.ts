@@ -6,12 +6,14 @@ import { OmniDrop, OmniStat, omniDropNames } from './layout.ts';
 
 const U64 = 8;
 
-/** Sum over all CPUs of one row of a per-CPU array of u64. */
-function total(context: Context, map: BpfMap, index: number): bigint {
-  const values = context.calls.read('counters', () => map.lookup({ key: u32Key(index) }));
+/** Sum over all CPUs of one row of per-CPU arrays of u64. */
+function total(context: Context, maps: readonly (BpfMap | undefined)[], index: number): bigint {
   let sum = 0n;
-  for (let offset = 0; values !== undefined && offset < values.length; offset += U64) {
-    sum += values.readBigUInt64LE(offset);
+  for (const map of maps) {
+    const values = map && context.calls.read('counters', () => map.lookup({ key: u32Key(index) }));
+    for (let offset = 0; values !== undefined && offset < values.length; offset += U64) {
+      sum += values.readBigUInt64LE(offset);
+    }
   }
   return sum;
 }
@@ -19,9 +21,10 @@ function total(context: Context, map: BpfMap, index: number): bigint {
 /** Counts live in pinned maps: they go on while no agent runs, and begin again when the link is made anew. */
 export function readCounters(context: Context): DataPlaneCounters {
   const overlays = [...context.overlays.values()];
-  const stat = (index: number) =>
-    overlays.reduce((sum, overlay) => sum + total(context, overlay.maps.stats, index), 0n);
-  const drop = (index: number) => overlays.reduce((sum, overlay) => sum + total(context, overlay.maps.drop, index), 0n);
+  const stats = overlays.flatMap(({ maps, former }) => [maps.stats, former.stats]);
+  const drops = overlays.flatMap(({ maps, former }) => [maps.drop, former.drop]);
+  const stat = (index: number) => total(context, stats, index);
+  const drop = (index: number) => total(context, drops, index);
   return {
     txPackets: stat(OmniStat.txPackets),
     txBytes: stat(OmniStat.txBytes),

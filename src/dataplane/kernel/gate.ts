@@ -1,6 +1,6 @@
 import { ONE_KEY } from './codec.ts';
 import type { Context } from './context.ts';
-import { encodeGateEntry, gateEntryLayout, OMNI_COOKIE_SECRETS, OMNI_MAC1_KEYS } from './layout.ts';
+import { decodeGateEntry, encodeGateEntry, gateEntryLayout, OMNI_COOKIE_SECRETS, OMNI_MAC1_KEYS } from './layout.ts';
 import type { Overlay } from './overlay.ts';
 
 const KEY_LEN = gateEntryLayout.fields.mac1Keys.size / OMNI_MAC1_KEYS;
@@ -31,36 +31,56 @@ function copyKeys(keys: readonly Uint8Array[], least: number, most: number, what
 
 /** Replaces what every interface's ingress program asks for, where it differs; later interfaces begin with it. */
 export function replaceGate(context: Context, change: Partial<Gate>): void {
-  const before = { ...context.gate };
-  if (change.mac1Keys !== undefined) context.gate.mac1Keys = copyMac1Keys(change.mac1Keys);
-  if (change.cookieSecrets !== undefined) context.gate.cookieSecrets = copyCookieSecrets(change.cookieSecrets);
-  if (change.mac1Keys !== undefined) for (const key of before.mac1Keys) key.fill(0);
-  if (change.cookieSecrets !== undefined) for (const secret of before.cookieSecrets) secret.fill(0);
-  for (const overlay of context.overlays.values()) writeGate(context, overlay, 'replace');
+  const { gate } = context;
+  const before = { ...gate };
+  const copy: Partial<Gate> = {
+    ...(change.mac1Keys !== undefined && { mac1Keys: copyMac1Keys(change.mac1Keys) }),
+    ...(change.cookieSecrets !== undefined && { cookieSecrets: copyCookieSecrets(change.cookieSecrets) }),
+  };
+  Object.assign(gate, copy);
+  if (copy.mac1Keys !== undefined) wipe(before.mac1Keys);
+  if (copy.cookieSecrets !== undefined) wipe(before.cookieSecrets);
+  for (const overlay of context.overlays.values()) writeGate(context, overlay, copy);
 }
 
 /**
- * `keep`: only where there is none. What is pinned with the maps is of the agent before, which knew the fleet; this one
- * may have read nothing yet.
+ * What `change` leaves out stays as it is pinned: that is of the agent before, which knew the fleet; this one may have read
+ * nothing yet. Where nothing is, it is what new interfaces begin with.
  */
-export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'maps'>, mode: 'keep' | 'replace'): void {
+export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'maps'>, change: Partial<Gate> = {}): void {
   const object = `link/${overlay.name}`;
-  const { calls, gate } = context;
-  const value = encodeGateEntry({
-    mac1Count: gate.mac1Keys.length,
-    cookieCount: gate.cookieSecrets.length,
-    mac1Keys: inRow(gate.mac1Keys, OMNI_MAC1_KEYS),
-    cookieSecrets: inRow(gate.cookieSecrets, OMNI_COOKIE_SECRETS),
-  });
+  const { calls } = context;
   const found = calls.read(object, () => overlay.maps.gate.lookup({ key: ONE_KEY }));
+  const pinned = found === undefined ? undefined : decodeGate(found);
+  const value = encodeGate({ ...(pinned ?? context.gate), ...change });
   try {
-    if (found === undefined || (mode === 'replace' && !found.equals(value))) {
-      calls.write(object, () => overlay.maps.gate.update({ key: ONE_KEY, value }));
-    }
+    if (found?.equals(value) !== true) calls.write(object, () => overlay.maps.gate.update({ key: ONE_KEY, value }));
   } finally {
     found?.fill(0);
     value.fill(0);
+    if (pinned !== undefined) wipe([...pinned.mac1Keys, ...pinned.cookieSecrets]);
   }
+}
+
+/** A `gate_entry`; it holds keys. */
+export function encodeGate({ mac1Keys, cookieSecrets }: Gate): Buffer {
+  return encodeGateEntry({
+    mac1Count: mac1Keys.length,
+    cookieCount: cookieSecrets.length,
+    mac1Keys: inRow(mac1Keys, OMNI_MAC1_KEYS),
+    cookieSecrets: inRow(cookieSecrets, OMNI_COOKIE_SECRETS),
+  });
+}
+
+function decodeGate(value: Buffer): Gate {
+  const { mac1Count, cookieCount, mac1Keys, cookieSecrets } = decodeGateEntry(value);
+  const gate = { mac1Keys: fromRow(mac1Keys, mac1Count), cookieSecrets: fromRow(cookieSecrets, cookieCount) };
+  wipe([mac1Keys, cookieSecrets]);
+  return gate;
+}
+
+function wipe(keys: readonly Uint8Array[]): void {
+  for (const key of keys) key.fill(0);
 }
 
 /** Zeros fill the places that no key takes. (Buffer.concat ignores the length that it is given for an empty list.) */
@@ -68,4 +88,9 @@ function inRow(keys: readonly Uint8Array[], places: number): Uint8Array {
   const row = new Uint8Array(places * KEY_LEN);
   for (const [at, key] of keys.entries()) row.set(key, at * KEY_LEN);
   return row;
+}
+
+/** Copies of the first `count` keys of a row. */
+export function fromRow(row: Uint8Array, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, at) => row.slice(at * KEY_LEN, (at + 1) * KEY_LEN));
 }

@@ -35,6 +35,7 @@ export const OMNI_INITIATION_COVERED = 128;
 export const OMNI_RESPONSE_COVERED = 80;
 export const OMNI_COOKIE_SECRETS = 2;
 export const OMNI_UNPROVEN_PER_SECOND = 1000;
+export const OMNI_COUNTERS = 64;
 export const OMNI_PATH_VERSION = 1;
 export const OMNI_ETHERTYPE_PATH = 34997;
 

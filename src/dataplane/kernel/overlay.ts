@@ -3,6 +3,7 @@ import type { BpfMap } from './calls.ts';
 import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { writeGate } from './gate.ts';
+import { type FormerCounters, inheritGate, openFormerCounters } from './older-pins.ts';
 import { PeerIds } from './peer-ids.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
 
@@ -29,6 +30,7 @@ export interface Overlay {
   readonly pins: Pins;
   readonly maps: Maps;
   readonly peers: PeerIds;
+  readonly former: FormerCounters;
   /** Peer by local session id: the index that a peer's deletion needs. Ours alone to keep, as only we insert and remove. */
   readonly sessionPeer: Map<bigint, bigint>;
   /** As loaded; changed by the link row alone. */
@@ -63,11 +65,13 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
   };
   try {
     const maps = Object.fromEntries(Object.entries(MAP_NAMES).map(([role, mapName]) => [role, open(mapName)])) as Maps;
+    const former = openFormerCounters(pins, open);
     const overlay: Overlay = {
       name,
       pins,
       maps,
       peers: new PeerIds(),
+      former,
       sessionPeer: new Map(),
       meta,
       inner: 0,
@@ -75,7 +79,8 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
     };
     learnPeers(context, overlay);
     learnSessions(context, overlay);
-    writeGate(context, overlay, 'keep');
+    inheritGate(context, overlay);
+    writeGate(context, overlay);
     context.overlays.set(name, overlay);
     return overlay;
   } catch (error) {
@@ -86,7 +91,7 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
 
 export function closeOverlay(context: Context, overlay: Overlay): void {
   context.overlays.delete(overlay.name);
-  for (const map of Object.values(overlay.maps)) map.close();
+  for (const map of [...Object.values(overlay.maps), ...Object.values(overlay.former)]) map.close();
 }
 
 /** Calls `visit` with each entry of a map; the buffers are reused and wiped afterwards, since some hold keys. */

@@ -75,6 +75,7 @@ export function overlayOf(context: Context, maps: Partial<Record<keyof Overlay['
     pins: pinsOf(context.bpffs, 'omni0'),
     maps: maps as unknown as Overlay['maps'],
     peers: new PeerIds(),
+    former: {},
     sessionPeer: new Map(),
     meta: {
       layoutVersion: 1,
