@@ -71,6 +71,19 @@ function unplugged(device: 'eth0' | 'eth1'): Deed {
   };
 }
 
+/** The underlay in use keeps its carrier and leads nowhere: only silence tells. */
+const silenced: Deed = {
+  what: 'eth0 leads nowhere for 6 s',
+  allowedMs: FAILOVER_MS,
+  settleMs: 3_000,
+  async run(world, host) {
+    const port = ['ip', '-n', world.lab.underlayNamespace, 'link', 'set', `${host.name}.p`];
+    await must([...port, 'nomaster']);
+    await sleep(6_000);
+    await must([...port, 'master', 'br0']);
+  },
+};
+
 /** A new lease: the address on the first underlay is another one from now on. */
 const readdressed: Deed = {
   what: 'address of eth0 changed',
@@ -129,5 +142,5 @@ async function everywhere(world: World): Promise<void> {
 }
 
 export function deeds(otherRoot: string): readonly Deed[] {
-  return [killed, upgraded(otherRoot), committed, unplugged('eth0'), rotated, readdressed, unplugged('eth1')];
+  return [killed, upgraded(otherRoot), committed, unplugged('eth0'), rotated, readdressed, silenced, unplugged('eth1')];
 }
