@@ -109,8 +109,13 @@ function render({ seconds, sent, losses, disturbances, handshakes, tcp }: Omit<S
       `${what.padEnd(38)} ${String(times).padStart(5)}  ${String(packets).padStart(12)}  ${longest.toFixed(0).padStart(12)} ms`,
     );
   }
-  for (const { pair, packets, spanMs } of losses.filter(({ disturbance }) => disturbance === undefined)) {
-    lines.push(`${pair}: ${packets} lost within ${spanMs.toFixed(0)} ms, and nothing explains it`);
+  for (const { pair, packets, atMs, spanMs } of losses.filter(({ disturbance }) => disturbance === undefined)) {
+    const last = disturbances.findLast(({ fromMs }) => fromMs < atMs);
+    const since =
+      last && `${((atMs - last.toMs) / 1000).toFixed(1)} s after the end of "${last.what}" of ${last.hosts}`;
+    lines.push(
+      `${pair}: ${packets} lost within ${spanMs.toFixed(0)} ms, and nothing explains it: ${since ?? 'at the start'}`,
+    );
   }
   return lines.join('\n');
 }

@@ -17,6 +17,8 @@ export interface Loss {
   /** Undefined: nothing that was done explains it. */
   readonly disturbance: Disturbance | undefined;
   readonly packets: number;
+  /** When the first was lost, milliseconds since 1970. */
+  readonly atMs: number;
   /** From the first to the last lost packet, milliseconds. */
   readonly spanMs: number;
 }
@@ -40,7 +42,8 @@ export function explain(
   }
   return [...byCause].map(([disturbance, packets]) => {
     const times = packets.map(({ atMs }) => atMs);
-    return { pair: pair.name, disturbance, packets: packets.length, spanMs: Math.max(...times) - Math.min(...times) };
+    const atMs = Math.min(...times);
+    return { pair: pair.name, disturbance, packets: packets.length, atMs, spanMs: Math.max(...times) - atMs };
   });
 }
 

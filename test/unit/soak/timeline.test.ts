@@ -18,9 +18,9 @@ describe('lost packets and what explains them', () => {
 
   it('belong to what concerns their pair at that time', () => {
     expect(explain(pair, lostAt(1_500, 3_100, 3_200, 9_000), [restart, unplugged])).toEqual([
-      { pair: 'a->b', disturbance: restart, packets: 1, spanMs: 0 },
-      { pair: 'a->b', disturbance: unplugged, packets: 2, spanMs: 100 },
-      { pair: 'a->b', disturbance: undefined, packets: 1, spanMs: 0 },
+      { pair: 'a->b', disturbance: restart, packets: 1, atMs: 1_500, spanMs: 0 },
+      { pair: 'a->b', disturbance: unplugged, packets: 2, atMs: 3_100, spanMs: 100 },
+      { pair: 'a->b', disturbance: undefined, packets: 1, atMs: 9_000, spanMs: 0 },
     ]);
   });
 
