@@ -17,7 +17,13 @@
 #include "underlay.h"
 
 /* Where an answer repeats the sender id of the initiation that it is to. */
+#define RESPONSE_RECEIVER 24
 #define COOKIE_RECEIVER 16
+
+static __always_inline __u32 receiver_at(__u8 type)
+{
+	return type == OMNI_CONTROL_RESPONSE ? RESPONSE_RECEIVER : COOKIE_RECEIVER;
+}
 
 /* The exact length of a message of this type and version, or 0: we accept none such. */
 static __always_inline __u32 control_length(__u8 type, __u8 version)
@@ -127,10 +133,8 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	now_ns = bpf_ktime_get_boot_ns();
 	if (type == OMNI_CONTROL_INITIATION)
 		reason = control_initiation(datagram, control_proven(ctx, gate, datagram, &input), now_ns);
-	else if (type == OMNI_CONTROL_COOKIE)
-		reason = control_answer(ctx, datagram->payload + COOKIE_RECEIVER, now_ns);
 	else
-		reason = OMNI_DROP_NONE;
+		reason = control_answer(ctx, datagram->payload + receiver_at(type), now_ns);
 	if (reason)
 		return drop(reason);
 	stat_add(OMNI_STAT_CONTROL_PASSED, 1);
