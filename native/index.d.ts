@@ -153,9 +153,14 @@ export function probe(): {
   /** Creates a map. */
   bpf: boolean;
   xdpProgram: boolean;
+  /** Attaches XDP programs by bpf_links; tried on `lo`, in a way that attaches nothing. True without a `lo`. */
+  xdpLink: boolean;
+  /** Atomic operations that return what was there before. */
+  atomics: boolean;
   schedClsProgram: boolean;
   ringbuf: boolean;
   spinLock: boolean;
+  /** Compiles programs to machine code, those with `atomics` too. */
   jit: boolean;
   /** bpf_ktime_get_boot_ns() in a program. */
   bootTime: boolean;

@@ -2,6 +2,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -30,6 +32,17 @@ constexpr bpf_insn MoveImmediate(uint8_t reg, int32_t value) {
 constexpr bpf_insn CallHelper(int32_t helper) {
   return {.code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = helper};
 }
+constexpr bpf_insn StoreDoubleWord(uint8_t reg, int16_t offset, int32_t value) {
+  return {.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = reg, .src_reg = 0, .off = offset, .imm = value};
+}
+/** `source` gets what was in memory before. */
+constexpr bpf_insn FetchAddDoubleWord(uint8_t reg, int16_t offset, uint8_t source) {
+  return {.code = BPF_STX | BPF_ATOMIC | BPF_DW,
+          .dst_reg = reg,
+          .src_reg = source,
+          .off = offset,
+          .imm = BPF_ADD | BPF_FETCH};
+}
 constexpr bpf_insn kExit = {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0};
 
 class Prober {
@@ -47,6 +60,31 @@ class Prober {
   Fd TryMap(const char* feature, bpf_map_type type, uint32_t keySize, uint32_t valueSize, uint32_t entries,
             const bpf_map_create_opts* options) {
     return Try(feature, bpf_map_create(type, "omni_probe", keySize, valueSize, entries, options));
+  }
+
+  /**
+   * The loopback device has no native XDP: a kernel that attaches XDP by links gets as far as noticing that (EOPNOTSUPP,
+   * or EEXIST and EBUSY where something is attached), an older one does not know this kind of link (EINVAL). Attaches
+   * nothing.
+   */
+  bool TryXdpLink(const Fd& program) {
+    if (!program.valid()) return false;
+    const unsigned loopback = if_nametoindex("lo");
+    if (loopback == 0) return true;
+    auto options = LibbpfOptions<bpf_link_create_opts>();
+    options.flags = XDP_FLAGS_DRV_MODE;
+    const Fd link(bpf_link_create(program.get(), static_cast<int>(loopback), BPF_XDP, &options));
+    if (link.valid() || errno != EINVAL) return true;
+    log_ += "xdpLink: " + ErrorName(errno) + "\n";
+    return false;
+  }
+
+  /** Notes a program that loads, but is interpreted. */
+  bool Compiled(const Fd& program, const char* what) {
+    if (!program.valid()) return false;
+    if (ProgramInfoOf(program.get(), "probe").info.jited_prog_len > 0) return true;
+    log_ += std::string("jit: ") + what + "\n";
+    return false;
   }
 
   /** A value `struct { struct bpf_spin_lock lock; unsigned int value; }`. */
@@ -88,10 +126,15 @@ Napi::Value Probe(const Napi::CallbackInfo& info) {
   Prober prober;
   const Program pass = {MoveImmediate(BPF_REG_0, XDP_PASS), kExit};
   const Program bootClock = {CallHelper(BPF_FUNC_ktime_get_boot_ns), MoveImmediate(BPF_REG_0, XDP_PASS), kExit};
+  const Program fetchAdd = {StoreDoubleWord(BPF_REG_10, -8, 0), MoveImmediate(BPF_REG_0, XDP_PASS),
+                            FetchAddDoubleWord(BPF_REG_10, -8, BPF_REG_0), MoveImmediate(BPF_REG_0, XDP_PASS), kExit};
 
   const bool bpf = prober.TryMap("bpf", BPF_MAP_TYPE_ARRAY, 4, 8, 1, nullptr).valid();
   const Fd xdp = prober.TryProgram("xdpProgram", BPF_PROG_TYPE_XDP, pass);
-  const bool jit = xdp.valid() && ProgramInfoOf(xdp.get(), "probe").info.jited_prog_len > 0;
+  const Fd atomics = prober.TryProgram("atomics", BPF_PROG_TYPE_XDP, fetchAdd);
+  // arm64 before 5.18 interprets programs with such operations.
+  const bool jit = prober.Compiled(xdp, "off") && (!atomics.valid() || prober.Compiled(atomics, "not for atomics"));
+  const bool xdpLink = prober.TryXdpLink(xdp);
   const bool schedCls = prober.TryProgram("schedClsProgram", BPF_PROG_TYPE_SCHED_CLS, pass).valid();
   const auto page = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
   const bool ringbuf = prober.TryMap("ringbuf", BPF_MAP_TYPE_RINGBUF, 0, 0, page, nullptr).valid();
@@ -108,6 +151,8 @@ Napi::Value Probe(const Napi::CallbackInfo& info) {
   result.Set("btf", types);
   result.Set("bpf", bpf);
   result.Set("xdpProgram", xdp.valid());
+  result.Set("xdpLink", xdpLink);
+  result.Set("atomics", atomics.valid());
   result.Set("schedClsProgram", schedCls);
   result.Set("ringbuf", ringbuf);
   result.Set("spinLock", spinLock);

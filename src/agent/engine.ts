@@ -1,3 +1,4 @@
+import { loadNative } from '../dataplane/kernel/native.ts';
 import { createKernelDataPlane } from '../dataplane/kernel/plane.ts';
 import { createMemoryDataPlane } from '../dataplane/memory/plane.ts';
 import type { DataPlane } from '../reconcile/dataplane.ts';
@@ -8,7 +9,7 @@ import { checkKernel } from './preflight.ts';
 /** The data plane that the configuration names. `mac1Key`: 32 bytes, of handshakes to this node. Touches nothing yet. */
 export function createEngine(config: AgentConfig, mac1Key: Uint8Array, log: Log): DataPlane {
   if (config.engine === 'memory') return createMemoryDataPlane();
-  checkKernel(config);
+  checkKernel(loadNative(), config, log);
   return createKernelDataPlane({
     bpffs: config.bpffs,
     underlay: config.underlay,

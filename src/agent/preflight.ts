@@ -1,24 +1,25 @@
-import { loadNative } from '../dataplane/kernel/native.ts';
+import type { Native } from '../dataplane/kernel/native.ts';
+import { fixOf, missingCapabilities, missingFeatures } from '../dataplane/kernel/needs.ts';
 import { ExitCode, OmniError } from '../errors.ts';
 import { openUdp } from '../session/transport.ts';
 import type { AgentConfig } from './config.ts';
-import { missingCapabilities, missingFeatures } from './kernel-needs.ts';
+import type { Log } from './log.ts';
 
-/** Refuses to start where the kernel engine could not work, before anything is touched. Exit code 2. */
-export function checkKernel(config: AgentConfig): void {
-  const native = loadNative();
+/** Refuses to start where the kernel engine could not work, before anything is touched. Exit code 2. Warns of what it does badly. */
+export function checkKernel(native: Native, config: Pick<AgentConfig, 'teardown' | 'underlay'>, log: Log): void {
   const lacking = missingCapabilities(native.capabilities());
   if (lacking.length > 0) {
     throw refusal(`the agent lacks ${lacking.join(', ')}`, 'not-permitted', 'Run it as root, or grant them to it.');
   }
   const probed = native.probe();
-  const missing = missingFeatures(probed);
+  const missing = missingFeatures(probed, 'needed');
   if (missing.length > 0) {
-    throw refusal(
-      `kernel ${probed.kernel} refuses ${missing.map(({ what }) => what).join(', ')}`,
-      'kernel-unsuitable',
-      'Boot Linux 5.15 or newer with the options that `omni doctor` names.',
-    );
+    const names = missing.map(({ what, since }) => `${what} (in Linux since ${since})`).join(', ');
+    const fixes = new Set(missing.map((feature) => fixOf(feature, probed.kernel)));
+    throw refusal(`kernel ${probed.kernel} refuses ${names}`, 'kernel-unsuitable', [...fixes].join(' '));
+  }
+  for (const feature of missingFeatures(probed, 'degraded')) {
+    log('warn', `the kernel gives us no ${feature.what}: ${feature.why}`, { fix: fixOf(feature, probed.kernel) });
   }
   // An interface that is gone is a reason to tear down, not to refuse it.
   if (config.teardown) return;

@@ -1,7 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { Host } from '../../lab/lab.ts';
+import { type Host, projectRoot } from '../../lab/lab.ts';
 import { macOf } from '../../src/manifest/keys.ts';
 import type { Cidr, IpAddress, PublicKey } from '../../src/manifest/model.ts';
 import type { NewSession } from '../../src/reconcile/dataplane.ts';
@@ -39,7 +38,7 @@ export interface StartOptions {
   readonly build?: string;
 }
 
-export const OBJECTS = fileURLToPath(new URL('../../build/bpf', import.meta.url));
+export const OBJECTS = join(projectRoot, 'build/bpf');
 
 /** A process that holds a data plane in the host's namespace, nothing adopted yet. */
 export function startPlane(host: Host, options: StartOptions = {}): Promise<RemotePlane> {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { projectRoot } from '../../lab/lab.ts';
 import type { KernelDataPlaneOptions } from '../../src/dataplane/kernel/plane.ts';
 import { type ErrorClass, type ExitCode, OmniError } from '../../src/errors.ts';
 import type { PublicKey } from '../../src/manifest/model.ts';
@@ -42,7 +42,6 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-const BUILD = fileURLToPath(new URL('../..', import.meta.url));
 const CHILD = 'test/netns/plane-child.mjs';
 
 /** The kernel data plane of another network namespace: the shipped code in a process of its own, called by messages. */
@@ -76,7 +75,7 @@ export class RemotePlane implements DataPlane {
   }
 
   /** `prefix` enters the namespace: `ip netns exec odp-a`. `build`: whose data plane it is; default: this one's. */
-  static async start(prefix: readonly string[], options: RemoteOptions, build = BUILD): Promise<RemotePlane> {
+  static async start(prefix: readonly string[], options: RemoteOptions, build = projectRoot): Promise<RemotePlane> {
     const plane = new RemotePlane(prefix, build);
     await plane.#call('own', 'create', options);
     return plane;

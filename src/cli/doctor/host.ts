@@ -4,6 +4,7 @@ import { access, constants, readFile, readlink, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 import { connectAgent } from '../../agent/client.ts';
 import { loadNative, type Native } from '../../dataplane/kernel/native.ts';
 
@@ -21,6 +22,8 @@ export interface Host {
   /** Trimmed; undefined if it cannot be read. */
   text(path: string): Promise<string | undefined>;
   file(path: string): Promise<FileFacts>;
+  /** Options that the running kernel was built with, `=y` or `=m`; undefined where neither it nor the disk tells. */
+  kernelOptions(): Promise<ReadonlySet<string> | undefined>;
   /** Driver of a network interface; undefined for virtual ones. */
   driverOf(interfaceName: string): Promise<string | undefined>;
   /** The errno's name if UDP port `port` cannot be bound. */
@@ -59,6 +62,7 @@ export function thisHost(): Host {
         () => undefined,
       ),
     file: fileFacts,
+    kernelOptions,
     driverOf: (name) =>
       readlink(`/sys/class/net/${name}/device/driver`).then(
         (target) => basename(target),
@@ -94,6 +98,16 @@ async function has(command: string): Promise<boolean> {
     if (found) return true;
   }
   return false;
+}
+
+async function kernelOptions(): Promise<ReadonlySet<string> | undefined> {
+  for (const path of ['/proc/config.gz', `/boot/config-${release()}`, `/lib/modules/${release()}/config`]) {
+    const bytes = await readFile(path).catch(() => undefined);
+    if (bytes === undefined) continue;
+    const text = (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
+    return new Set([...text.matchAll(/^(CONFIG_\w+)=[ym]$/gm)].map(([, option = '']) => option));
+  }
+  return undefined;
 }
 
 async function fileFacts(path: string): Promise<FileFacts> {

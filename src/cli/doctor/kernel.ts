@@ -1,21 +1,24 @@
-import { CAPABILITIES, FEATURES, missingCapabilities, missingFeatures } from '../../agent/kernel-needs.ts';
 import type { Native } from '../../dataplane/kernel/native.ts';
+import {
+  CAPABILITIES,
+  FEATURES,
+  fixOf,
+  KERNEL_FLOOR,
+  MODULES,
+  missingCapabilities,
+  missingFeatures,
+  reasonOf,
+} from '../../dataplane/kernel/needs.ts';
 import { OmniError } from '../../errors.ts';
-import { atLeast, type Finding, failure, ok, unknown, warning } from './finding.ts';
+import { atLeast } from '../../versions.ts';
+import { type Finding, failure, ok, unknown, warning } from './finding.ts';
 import type { Host } from './host.ts';
 
-const KERNEL_FLOOR = '5.15';
 const AS_ROOT = 'Run `sudo omni doctor`.';
 
 /** What the kernel can do, by trying, and what this process may do. `bpffs`: where the agent pins. */
 export async function kernelFindings(host: Host, bpffs: string): Promise<readonly Finding[]> {
-  const version = atLeast(host.kernelRelease, KERNEL_FLOOR)
-    ? ok('kernel', `Linux ${host.kernelRelease}`)
-    : failure(
-        'kernel',
-        `Linux ${host.kernelRelease} is older than ${KERNEL_FLOOR}`,
-        `Boot a kernel of ${KERNEL_FLOOR} or later.`,
-      );
+  const version = versionFinding(host.kernelRelease);
   let native: Native;
   try {
     native = host.native();
@@ -33,8 +36,19 @@ export async function kernelFindings(host: Host, bpffs: string): Promise<readonl
     await btfFinding(host),
     capabilityFinding(host, native),
     ...bpfFindings(host, native),
+    ...(await moduleFindings(host)),
     bpffsFinding(host, native, bpffs),
   ];
+}
+
+/** A number alone breaks nothing: distributions bring features to old kernels. What is missing is said by trying. */
+function versionFinding(release: string): Finding {
+  if (atLeast(release, KERNEL_FLOOR)) return ok('kernel', `Linux ${release}`);
+  return warning(
+    'kernel',
+    `Linux ${release} is older than ${KERNEL_FLOOR}, the oldest that this program is made for`,
+    `Boot Linux ${KERNEL_FLOOR} or later.`,
+  );
 }
 
 async function btfFinding(host: Host): Promise<Finding> {
@@ -56,27 +70,59 @@ function capabilityFinding(host: Host, native: Native): Finding {
 
 function bpfFindings(host: Host, native: Native): readonly Finding[] {
   const probed = native.probe();
-  const missing = missingFeatures(probed);
-  if (missing.length === 0)
-    return [ok('bpf', `${FEATURES.map(({ what }) => what).join(', ')}`), jitFinding(probed.jit)];
-  const names = missing.map(({ what }) => what).join(', ');
-  const log = probed.log.trim().split('\n').join('; ');
-  const denied = missingCapabilities(native.capabilities()).length > 0 || /EPERM|EACCES/.test(log);
-  if (denied) {
+  const missing = missingFeatures(probed, 'needed');
+  const denied = missingCapabilities(native.capabilities()).length > 0 || /\b(EPERM|EACCES)\b/.test(probed.log);
+  if (missing.length > 0 && denied) {
+    const names = missing.map(({ what }) => what).join(', ');
     const fix = host.isRoot ? 'Grant the capabilities named above.' : AS_ROOT;
     return [unknown('bpf', `could not try ${names}: not permitted`, fix)];
   }
-  const fix = `Boot a kernel with ${[...new Set(missing.map(({ config }) => config))].join(', ')}.`;
-  return [failure('bpf', `the kernel refuses ${names} (${log})`, fix)];
+  const because = (feature: (typeof FEATURES)[number]): string => {
+    const reason = reasonOf(feature, probed);
+    return reason === undefined ? '' : ` (${reason})`;
+  };
+  const needed = FEATURES.filter(({ need }) => need === 'needed').map(({ what }) => what);
+  return [
+    ...(missing.length === 0 ? [ok('bpf', needed.join(', '))] : []),
+    ...missing.map((feature) => {
+      const { what, since, why } = feature;
+      const message = `the kernel refuses ${what}${because(feature)}, which Linux has since ${since}: ${why}`;
+      return failure('bpf', message, fixOf(feature, probed.kernel));
+    }),
+    ...FEATURES.filter(({ need }) => need === 'degraded').map((feature) => {
+      const check = `bpf-${feature.field}`;
+      if (probed[feature.field]) return ok(check, feature.what);
+      return warning(check, `no ${feature.what}${because(feature)}: ${feature.why}`, fixOf(feature, probed.kernel));
+    }),
+  ];
 }
 
-function jitFinding(jit: boolean): Finding {
-  if (jit) return ok('bpf-jit', 'programs are compiled to machine code (JIT)');
-  return warning(
-    'bpf-jit',
-    'the BPF JIT is off: encryption runs in an interpreter, many times slower',
-    'Run `sysctl net.core.bpf_jit_enable=1`.',
-  );
+/** Whether the kernel has, or could load, what is not tried: making a veth pair or a qdisc would change the node. */
+async function moduleFindings(host: Host): Promise<readonly Finding[]> {
+  const options = await host.kernelOptions();
+  const loaded = await Promise.all(MODULES.map(async ({ name }) => (await host.file(`/sys/module/${name}`)).exists));
+  const states = MODULES.map((module, index) => {
+    if (loaded[index] === true) return 'there';
+    return options === undefined ? 'unknown' : options.has(module.option) ? 'there' : 'missing';
+  });
+  const those = (state: string) => MODULES.filter((_, index) => states[index] === state);
+  const names = (modules: readonly { readonly name: string }[]) => modules.map(({ name }) => name).join(', ');
+  const [there, open] = [those('there'), those('unknown')];
+  return [
+    ...(there.length === 0 ? [] : [ok('modules', `the kernel has ${names(there)}`)]),
+    ...those('missing').map(({ name, option, why }) =>
+      failure('modules', `the kernel has no ${name}: ${why}`, `Boot a kernel built with ${option}.`),
+    ),
+    ...(open.length === 0
+      ? []
+      : [
+          unknown(
+            'modules',
+            `${names(open)} are not loaded yet, and this kernel's options are not to be found`,
+            `Run \`modprobe -a ${open.map(({ name }) => name).join(' ')}\` to see.`,
+          ),
+        ]),
+  ];
 }
 
 function bpffsFinding(host: Host, native: Native, path: string): Finding {

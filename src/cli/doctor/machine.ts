@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { atLeast } from '../../versions.ts';
 import { installationRoot } from '../package.ts';
-import { atLeast, type Finding, failure, ok, unknown, warning } from './finding.ts';
+import { type Finding, failure, ok, unknown, warning } from './finding.ts';
 import type { Host } from './host.ts';
 
 const NODE_FLOOR = '20.19';

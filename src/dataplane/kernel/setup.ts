@@ -7,6 +7,7 @@ import type { Context } from './context.ts';
 import { eraseSessions } from './erase.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { changeMac } from './mac.ts';
+import { missingCapabilities } from './needs.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
 import { ensureFolder, isPinned, type Pins, pinnedUnderlays, pinsOf, unpinAll } from './pins.ts';
@@ -123,13 +124,9 @@ export function removeInterface(context: Context, name: string): void {
   context.inventory.forget(name);
 }
 
-const NEEDED = ['CAP_NET_ADMIN', 'CAP_BPF', 'CAP_PERFMON', 'CAP_NET_RAW'];
-
 function requireCapabilities(context: Context, row: LinkRow): void {
-  const held = new Set(context.calls.read('capabilities', (native) => native.capabilities()));
-  const lacking = held.has('CAP_SYS_ADMIN')
-    ? NEEDED.filter((name) => !/BPF|PERFMON/.test(name) && !held.has(name))
-    : NEEDED.filter((name) => !held.has(name));
+  const held = context.calls.read('capabilities', (native) => native.capabilities());
+  const lacking = missingCapabilities(held);
   if (lacking.length === 0) return;
   throw new OmniError(`the agent lacks ${lacking.join(', ')}`, {
     code: 'not-permitted',

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { atLeast, type Finding } from '../../../src/cli/doctor/finding.ts';
+import type { Finding } from '../../../src/cli/doctor/finding.ts';
 import type { FileFacts, Host } from '../../../src/cli/doctor/host.ts';
 import { kernelFindings } from '../../../src/cli/doctor/kernel.ts';
 import { machineFindings } from '../../../src/cli/doctor/machine.ts';
@@ -8,7 +8,9 @@ import { type NetworkQuestion, networkFindings } from '../../../src/cli/doctor/n
 import { installationRoot } from '../../../src/cli/package.ts';
 import { doctorCommand } from '../../../src/cli/verbs/doctor.ts';
 import type { LinkInfo, Native, RouteInfo } from '../../../src/dataplane/kernel/native.ts';
+import { FEATURES } from '../../../src/dataplane/kernel/needs.ts';
 import { OmniError } from '../../../src/errors.ts';
+import { atLeast } from '../../../src/versions.ts';
 import { NOW_MS, omni } from './run.ts';
 
 const ALL = ['CAP_NET_ADMIN', 'CAP_BPF', 'CAP_PERFMON', 'CAP_NET_RAW', 'CAP_SYS_ADMIN'];
@@ -39,6 +41,8 @@ function native(machine: Machine): Native {
     btf: true,
     bpf: true,
     xdpProgram: true,
+    xdpLink: true,
+    atomics: true,
     schedClsProgram: true,
     ringbuf: true,
     spinLock: true,
@@ -78,6 +82,7 @@ function host(machine: Machine = {}, overrides: Partial<Host> = {}): Host {
     has: async () => true,
     text: async () => undefined,
     file: async (path) => ({ ...THERE, ...machine.files?.[path] }),
+    kernelOptions: async () => new Set(['CONFIG_VETH', 'CONFIG_NET_SCH_INGRESS', 'CONFIG_NET_CLS_BPF']),
     driverOf: async () => 'ixgbe',
     bindUdp: async () => undefined,
     agentAt: async () => undefined,
@@ -120,9 +125,13 @@ describe('doctor', () => {
 
   it.each<[string, string, Host, RegExp]>([
     ['node', 'an old Node.js', host({}, { nodeVersion: '18.20.1' }), /18\.20\.1 is older than 20\.19/],
-    ['kernel', 'an old kernel', host({}, { kernelRelease: '5.10.0-30' }), /5\.10.* older than 5\.15/],
     ['addon', 'an addon that is not built', host({}, { native: unbuilt }), /not built/],
-    ['bpf', 'a kernel without a feature', host({ probe: sysctlLess }), /refuses ring buffers \(ringbuf: EINVAL\)/],
+    [
+      'bpf',
+      'a kernel without a feature',
+      host({ probe: sysctlLess }),
+      /refuses ring buffers \(EINVAL\), .* since 5\.8/,
+    ],
     [
       'capabilities',
       'root without a capability',
@@ -168,7 +177,8 @@ describe('doctor', () => {
       host({}, { has: async (command) => command !== program }),
       new RegExp(`^${program} is not installed: an agent cannot `),
     ]) as [string, string, Host, RegExp][]),
-    ['bpf-jit', 'no JIT', host({ probe: { jit: false } }), /JIT is off/],
+    ['kernel', 'an old kernel', host({}, { kernelRelease: '5.10.0-30' }), /5\.10.* older than 5\.15/],
+    ['bpf-jit', 'no JIT', host({ probe: { jit: false, log: 'jit: off\n' } }), /no machine code.*\(off\).*interpreter/],
     ['btf', 'no BTF', host({ files: { '/sys/kernel/btf/vmlinux': absent } }), /no BTF/],
     ['identity', 'no key yet', host({ files: { '/state/identity.key': absent } }), /no key/],
     ['underlay-mtu', 'a small MTU', host({ links: [{ ...ETH0, mtu: 1300 }] }), /1300/],
@@ -195,6 +205,60 @@ describe('doctor', () => {
   it('believes the driver that tells of native XDP, known or not', async () => {
     const one = host({ xdpFeatures: 3 }, { driverOf: async () => 'brand-new' });
     expect(await statusOf('xdp', one)).toMatchObject({ status: 'ok' });
+  });
+
+  const unloaded = Object.fromEntries(
+    ['veth', 'sch_ingress', 'cls_bpf'].map((name) => [`/sys/module/${name}`, absent]),
+  );
+
+  it.each([
+    ['veth', 'CONFIG_VETH'],
+    ['sch_ingress', 'CONFIG_NET_SCH_INGRESS'],
+    ['cls_bpf', 'CONFIG_NET_CLS_BPF'],
+  ])('modules: a kernel without %s stands in the way', async (name, option) => {
+    const options = ['CONFIG_VETH', 'CONFIG_NET_SCH_INGRESS', 'CONFIG_NET_CLS_BPF'].filter((one) => one !== option);
+    const one = host({ files: unloaded }, { kernelOptions: async () => new Set(options) });
+    expect((await all(one)).filter(({ status }) => status !== 'ok')).toEqual([
+      expect.objectContaining({
+        check: 'modules',
+        status: 'failure',
+        message: expect.stringContaining(`has no ${name}:`),
+        fix: expect.stringContaining(option),
+      }),
+    ]);
+  });
+
+  it('modules: believes in what is loaded, and says what it cannot know', async () => {
+    const silent = { kernelOptions: async () => undefined };
+    expect(await statusOf('modules', host({}, silent))).toMatchObject({ status: 'ok' });
+    const { '/sys/module/veth': veth = {} } = unloaded;
+    expect(await statusOf('modules', host({ files: { '/sys/module/veth': veth } }, silent))).toMatchObject({
+      status: 'unknown',
+      message: expect.stringMatching(/^veth /),
+    });
+  });
+
+  const NEEDED = FEATURES.filter(({ need }) => need === 'needed');
+  it.each(NEEDED)('bpf: a kernel that refuses $what is told from one that is too old', async (feature) => {
+    const refusing = (kernel: string) => {
+      const probe = { kernel, [feature.field]: false, log: `${feature.field}: EINVAL\n` };
+      return host({ probe }, { kernelRelease: kernel });
+    };
+    const expected = { check: 'bpf', status: 'failure', message: expect.stringContaining(`${feature.what} (EINVAL)`) };
+    expect((await all(refusing('6.1.0'))).filter(({ status }) => status !== 'ok')).toEqual([
+      { ...expected, fix: feature.fix },
+    ]);
+    const old = await all(refusing('3.2.0'));
+    expect(old).toContainEqual({ ...expected, fix: 'Boot Linux 5.15 or later.' });
+  });
+
+  it('names each feature that an old kernel lacks, a line each', async () => {
+    const log = 'ringbuf: EINVAL\natomics: EINVAL\n';
+    const findings = await all(host({ probe: { ringbuf: false, atomics: false, log } }));
+    const failures = findings.filter(({ status }) => status === 'failure').map(({ message }) => message);
+    expect(failures).toHaveLength(2);
+    expect(failures[0]).toContain('ring buffers');
+    expect(failures[1]).toContain('atomic operations');
   });
 
   it('takes the port and the hook of our own agent for granted', async () => {
