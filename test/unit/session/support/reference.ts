@@ -4,16 +4,20 @@ import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 
 /**
- * Noise IKpsk2 written down token by token from the specification (rev 34) with another library for every primitive:
- * slow, obvious, and with nothing in common with src/session. Records h and ck after every step.
+ * Noise IKpsk2, and IKhfs+psk2 (HFS rev 1), written down token by token from the specifications with another library for
+ * every primitive: slow, obvious, and with nothing in common with src/session. Records h and ck after every step.
+ * What the KEM makes is given.
  */
 export class ReferenceHandshake {
   readonly trace: { readonly step: string; readonly h: string; readonly ck: string }[] = [];
   readonly #initiator: boolean;
+  readonly #hybrid: boolean;
   readonly #psk: Uint8Array;
   readonly #s: Uint8Array;
   readonly #e: Uint8Array;
   rs: Uint8Array | undefined;
+  /** The initiator's encapsulation key, as the responder read it. */
+  re1: Uint8Array | undefined;
   re: Uint8Array | undefined;
   #h: Uint8Array;
   #ck: Uint8Array;
@@ -22,6 +26,7 @@ export class ReferenceHandshake {
 
   constructor(options: {
     readonly initiator: boolean;
+    readonly hybrid?: boolean;
     readonly prologue: Uint8Array;
     readonly psk: Uint8Array;
     readonly s: Uint8Array;
@@ -29,11 +34,15 @@ export class ReferenceHandshake {
     readonly rs?: Uint8Array;
   }) {
     this.#initiator = options.initiator;
+    this.#hybrid = options.hybrid ?? false;
     this.#psk = options.psk;
     this.#s = options.s;
     this.#e = options.e;
     this.rs = options.rs;
-    const name = new TextEncoder().encode('Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s');
+    const protocol = this.#hybrid
+      ? 'Noise_IKhfs+psk2_25519+MLKEM768_ChaChaPoly_BLAKE2s'
+      : 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s';
+    const name = new TextEncoder().encode(protocol);
     this.#h = blake2s(name); // longer than HASHLEN
     this.#ck = this.#h;
     this.mixHash('prologue', options.prologue);
@@ -45,42 +54,56 @@ export class ReferenceHandshake {
     this.#record(step);
   }
 
-  /** -> e, es, s, ss */
-  writeMessage1(payload: Uint8Array): Uint8Array {
+  /** -> e, es, s, ss; hybrid: -> e, es, e1, s, ss */
+  writeMessage1(payload: Uint8Array, e1?: Uint8Array): Uint8Array {
     const e = x25519.getPublicKey(this.#e);
     this.#token('e', e);
     this.#mixKey('es', x25519.getSharedSecret(this.#e, this.#need(this.rs)));
+    const sealedKem = this.#hybrid ? this.#encrypt('e1', this.#need(e1)) : [];
     const s = this.#encrypt('s', x25519.getPublicKey(this.#s));
     this.#mixKey('ss', x25519.getSharedSecret(this.#s, this.#need(this.rs)));
-    return Uint8Array.from([...e, ...s, ...this.#encrypt('payload', payload)]);
+    return Uint8Array.from([...e, ...sealedKem, ...s, ...this.#encrypt('payload', payload)]);
   }
 
   readMessage1(message: Uint8Array): Uint8Array {
+    const at = this.#hybrid ? 32 + 1184 + 16 : 32;
     this.re = message.slice(0, 32);
     this.#token('e', this.re);
     this.#mixKey('es', x25519.getSharedSecret(this.#s, this.re));
-    this.rs = this.#decrypt('s', message.slice(32, 80));
+    if (this.#hybrid) this.re1 = this.#decrypt('e1', message.slice(32, at));
+    this.rs = this.#decrypt('s', message.slice(at, at + 48));
     this.#mixKey('ss', x25519.getSharedSecret(this.#s, this.rs));
-    return this.#decrypt('payload', message.slice(80));
+    return this.#decrypt('payload', message.slice(at + 48));
   }
 
-  /** <- e, ee, se, psk */
-  writeMessage2(payload: Uint8Array): Uint8Array {
+  /** <- e, ee, se, psk; hybrid: <- e, ee, ekem1, se, psk */
+  writeMessage2(
+    payload: Uint8Array,
+    ekem1?: { readonly ciphertext: Uint8Array; readonly secret: Uint8Array },
+  ): Uint8Array {
     const e = x25519.getPublicKey(this.#e);
     this.#token('e', e);
     this.#mixKey('ee', x25519.getSharedSecret(this.#e, this.#need(this.re)));
+    const sealedKem = this.#hybrid ? this.#encrypt('ekem1', this.#need(ekem1?.ciphertext)) : [];
+    if (this.#hybrid) this.#mixKey('ekem1 key', this.#need(ekem1?.secret));
     this.#mixKey('se', x25519.getSharedSecret(this.#e, this.#need(this.rs)));
     this.#mixKeyAndHash(this.#psk);
-    return Uint8Array.from([...e, ...this.#encrypt('payload', payload)]);
+    return Uint8Array.from([...e, ...sealedKem, ...this.#encrypt('payload', payload)]);
   }
 
-  readMessage2(message: Uint8Array): Uint8Array {
+  /** `decapsulate`: the initiator's KEM. */
+  readMessage2(message: Uint8Array, decapsulate?: (ciphertext: Uint8Array) => Uint8Array): Uint8Array {
+    const at = this.#hybrid ? 32 + 1088 + 16 : 32;
     this.re = message.slice(0, 32);
     this.#token('e', this.re);
     this.#mixKey('ee', x25519.getSharedSecret(this.#e, this.re));
+    if (this.#hybrid) {
+      const ciphertext = this.#decrypt('ekem1', message.slice(32, at));
+      this.#mixKey('ekem1 key', this.#need(decapsulate?.(ciphertext)));
+    }
     this.#mixKey('se', x25519.getSharedSecret(this.#s, this.re));
     this.#mixKeyAndHash(this.#psk);
-    return this.#decrypt('payload', message.slice(32));
+    return this.#decrypt('payload', message.slice(at));
   }
 
   /** Keys from initiator to responder, and back. */
