@@ -80,7 +80,8 @@ enum omni_control {
 /*
  * What mac1 covers, from the message's first byte on, in every version: 128
  * bytes of an initiation, 80 of a response or a cookie reply. mac2 covers the
- * same bytes, then mac1.
+ * same bytes, then mac1. mac1 is under the receiver's key; a cookie reply's
+ * under its sender's, who does not know yet whom it answers.
  */
 #define OMNI_INITIATION_COVERED 128
 #define OMNI_RESPONSE_COVERED 80

@@ -7,7 +7,9 @@
  * What costs least comes first: shape, membership (mac1), and then who is
  * welcome. An initiation pays from its source's bucket, and, unless mac2 proves
  * that the source is where it says, from one that all sources share. An answer
- * must be to an initiation of ours.
+ * must be to an initiation of ours. Of a cookie reply that is all that can be
+ * asked here: who sends one has not looked whom the initiation is by, so its
+ * mac1 is under the sender's key and not under ours.
  */
 #ifndef OMNI_CONTROL_H
 #define OMNI_CONTROL_H
@@ -127,7 +129,7 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	input.mac1 = datagram->payload + datagram->length - MAC1_FROM_END;
 	input.covered = type == OMNI_CONTROL_INITIATION ? OMNI_INITIATION_COVERED : OMNI_RESPONSE_COVERED;
 	gate = bpf_map_lookup_elem(&gate_map, &zero);
-	if (!gate || !control_member(ctx, gate, &input))
+	if (!gate || (type != OMNI_CONTROL_COOKIE && !control_member(ctx, gate, &input)))
 		return underlay_refuse(ctx, OMNI_DROP_MAC1);
 
 	now_ns = bpf_ktime_get_boot_ns();
