@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
 import { floodBench } from './flood.ts';
+import { handshakeBench } from './handshakes.ts';
 import { type Figures, figureNames, measure } from './measure.ts';
 import { reconcileBench } from './reconcile.ts';
 import { scaleBench } from './scale.ts';
@@ -17,7 +18,7 @@ import { tableOf } from './table.ts';
  * one. The second wire gives each host's receive queue a thread of its own, as two machines have two processors; it
  * costs every system a wake-up per packet, so latency is compared on the first.
  *
- *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale] [--flood]
+ *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale] [--flood] [--handshakes]
  */
 const { values: options } = parseArgs({
   options: {
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     reconcile: { type: 'boolean', default: false },
     scale: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
+    handshakes: { type: 'boolean', default: false },
   },
 });
 
@@ -112,8 +114,9 @@ function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): v
 }
 
 async function main(): Promise<void> {
-  const everything = !options.network && !options.reconcile && !options.scale && !options.flood;
-  if (everything || options.network) {
+  const { network, reconcile, scale, flood, handshakes } = options;
+  const everything = !network && !reconcile && !scale && !flood && !handshakes;
+  if (everything || network) {
     if (process.getuid?.() !== 0) throw new Error('the network benchmark makes namespaces: run as root');
     const results = await rounds(Number(options.rounds), Number(options.seconds), options.only?.split(','));
     const tables = new Map([...results].map(([wire, figures]) => [wire, medians(figures)]));
@@ -130,9 +133,10 @@ async function main(): Promise<void> {
       printRatios(tables);
     }
   }
-  if (everything || options.reconcile) await reconcileBench();
-  if (everything || options.scale) await scaleBench();
-  if (everything || options.flood) await floodBench(Number(options.seconds));
+  if (everything || reconcile) await reconcileBench();
+  if (everything || scale) await scaleBench();
+  if (everything || flood) await floodBench(Number(options.seconds));
+  if (everything || handshakes) await handshakeBench();
 }
 
 await main();
