@@ -19,8 +19,9 @@ export class Child {
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #id = 0;
 
-  private constructor() {
-    this.#process = spawn('unshare', ['--net', process.execPath, CHILD], {
+  private constructor(launcher: readonly string[]) {
+    const [command = 'unshare', ...rest] = [...launcher, 'unshare', '--net', process.execPath, CHILD];
+    this.#process = spawn(command, rest, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
     });
@@ -30,9 +31,9 @@ export class Child {
     });
   }
 
-  /** Resolves when the process is in its namespace. */
-  static async start(): Promise<Child> {
-    const child = new Child();
+  /** Resolves when the process is in its namespace. `cpu`: the only one that it, and what it runs, runs on. */
+  static async start({ cpu }: { readonly cpu?: number } = {}): Promise<Child> {
+    const child = new Child(cpu === undefined ? [] : ['taskset', '-c', `${cpu}`]);
     await child.sh();
     return child;
   }
