@@ -146,6 +146,45 @@ export interface Contact {
     /** False: the system would not send it: no route, a firewall. */
     readonly sent: boolean;
   };
+  /** The session in use has a hybrid handshake behind it: ML-KEM-768 beside X25519. Absent: there is no session. */
+  readonly hybrid?: boolean;
+  /** Ways to the peer, the manifest's first; absent: an agent that does not tell. */
+  readonly paths?: readonly PathReport[];
+  /** The last time that data to it went elsewhere, since this agent runs. */
+  readonly moved?: PathMove;
+}
+
+/** One way to a peer. Times: milliseconds of `Status.sessions.clockMs`. */
+export interface PathReport {
+  /** `ip:port` */
+  readonly endpoint: string;
+  /** Data goes there. */
+  readonly active: boolean;
+  /** Of the active one: since when data goes there, as far as this agent knows. */
+  readonly sinceMs?: number;
+  /** `live`: it carried something authentic within a minute; `dead`: it owes an answer; `unknown`: neither. */
+  readonly state: 'live' | 'dead' | 'unknown';
+  /** Milliseconds from a challenge to its answer, agent to agent. */
+  readonly rttMs?: number;
+  readonly answeredMs?: number;
+  /** How it became known: the manifest, a datagram from there, a handshake from there. */
+  readonly source: 'hint' | 'seen' | 'proved';
+  /** This node's address that its last answer came to. */
+  readonly local?: string;
+}
+
+export interface PathMove {
+  /** `ip:port` */
+  readonly from?: string;
+  readonly to: string;
+  /**
+   * `peer-moved`: the peer sends from there; `silent`: nothing came back on the old path; `faster`; `too-small`: the old
+   * path carries no full frames; `handshake`: one came through there.
+   */
+  readonly why: 'peer-moved' | 'silent' | 'faster' | 'too-small' | 'handshake';
+  readonly atMs: number;
+  /** Since the first sign that it had to; absent where nothing was wrong. */
+  readonly tookMs?: number;
 }
 
 /** Files as texts, for nodes that do not follow a source, and for `omni diff -f`. */

@@ -95,6 +95,9 @@ function sessionMetrics(parts: () => Parts, counter: AddCounter, gauge: AddGauge
   counter('omni_handshakes_failed_total', 'Handshakes that came to nothing, by reason.', () =>
     byLabel('reason', stats().handshakesFailed),
   );
+  counter('omni_path_moves_total', 'Times that data to a peer went to another endpoint, by reason.', () =>
+    byLabel('reason', stats().pathMoves),
+  );
   counter('omni_frames_lost_total', 'Frames that waited for a session in vain.', () => one(stats().framesDropped));
 }
 

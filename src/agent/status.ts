@@ -1,7 +1,7 @@
 import type { PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
 import type { PeerSessionStatus } from '../session/manager.ts';
-import type { Contact, ObjectStatus, Status } from './api.ts';
+import type { Contact, ObjectStatus, PathMove, Status } from './api.ts';
 import { currentConditions } from './conditions.ts';
 import { selfOf } from './fleets.ts';
 import { objectStatuses } from './objects.ts';
@@ -77,11 +77,27 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   });
 }
 
-export function contactOf({ state, lastHandshakeMs, unanswered }: PeerSessionStatus): Contact {
-  const last = lastHandshakeMs === undefined ? {} : { lastHandshakeMs };
-  if (unanswered === undefined) return { state, ...last };
-  const { to, ...tries } = unanswered;
-  return { state, ...last, unanswered: { ...tries, ...(to === undefined ? {} : { endpoint: endpointText(to) }) } };
+export function contactOf(status: PeerSessionStatus): Contact {
+  const { state, lastHandshakeMs, unanswered, hybrid, paths, moved } = status;
+  return {
+    state,
+    ...(lastHandshakeMs === undefined ? {} : { lastHandshakeMs }),
+    ...(unanswered === undefined ? {} : { unanswered: unansweredOf(unanswered) }),
+    ...(hybrid === undefined ? {} : { hybrid }),
+    paths: paths.map(({ endpoint, ...path }) => ({ endpoint: endpointText(endpoint), ...path })),
+    ...(moved === undefined ? {} : { moved: moveOf(moved) }),
+  };
+}
+
+function unansweredOf({
+  to,
+  ...tries
+}: NonNullable<PeerSessionStatus['unanswered']>): NonNullable<Contact['unanswered']> {
+  return { ...tries, ...(to === undefined ? {} : { endpoint: endpointText(to) }) };
+}
+
+function moveOf({ from, to, ...move }: NonNullable<PeerSessionStatus['moved']>): PathMove {
+  return { ...(from === undefined ? {} : { from: endpointText(from) }), to: endpointText(to), ...move };
 }
 
 function timeText(ms: number): string {

@@ -42,7 +42,7 @@ One document with \`apiVersion: omni.io/v1alpha1\` and a \`kind\`; nothing is sh
 | \`history\` | \`HistoryList\` | \`items\`: \`revision\`, \`outcome\` (\`good\`, \`rolled-back\`, \`preempted\`, \`chosen\`, \`trial\`, \`waiting\`, \`refused\`, \`quarantined\`), \`message\`, \`at\`, \`tookMs\`, \`marks\` (\`in-force\`, \`last-known-good\`, \`quarantined\`) |
 | \`hold\`, \`release\`, \`suspend\`, \`resume\` | \`Rollout\` | \`RolloutReport\` |
 | \`get KIND\` | \`PeerList\`, \`VIPList\`, \`ClusterList\`, \`List\` | \`items\`, each as below |
-| \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\`, \`contact\` |
+| \`get KIND NAME\` | \`Peer\`, \`VIP\`, \`Cluster\` | \`metadata\`: \`name\`, \`labels\`; \`position\`; \`detail\`; \`status\`: \`ready\`, \`reason\`, \`message\`, \`revision\`, \`since\`, \`session\`, \`contact\` (peers: \`state\`, \`lastHandshakeMs\`, \`unanswered\`, \`hybrid\`, \`paths\`: \`endpoint\`, \`active\`, \`sinceMs\`, \`state\` (\`live\`, \`dead\`, \`unknown\`), \`rttMs\`, \`answeredMs\`, \`source\` (\`hint\`, \`seen\`, \`proved\`), \`local\`; \`moved\`: \`from\`, \`to\`, \`why\` (\`peer-moved\`, \`silent\`, \`faster\`, \`too-small\`, \`handshake\`), \`atMs\`, \`tookMs\`) |
 | \`get sessions\` | \`SessionList\` | \`clockMs\` (now, on the clock of the session's times), \`items\` |
 | \`get rows\` | \`RowList\` | \`items\`: \`key\`, \`row\`, \`state\` (\`in-sync\`, \`missing\`, \`different\`, \`unexpected\`), \`desired\`, \`observed\`, \`origin\` |
 | \`describe\` | \`Peer\`, \`VIP\`, \`Cluster\` | as \`get KIND NAME\`, with \`sessions\`, \`rows\`, \`events\` |

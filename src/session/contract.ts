@@ -68,6 +68,8 @@ export interface PeerSessionStatus {
   readonly endpoint?: Endpoint;
   /** A handshake or an answered challenge proved the endpoint. */
   readonly observed?: boolean;
+  /** The session in use has a hybrid handshake behind it: ML-KEM-768 beside X25519. Absent: there is none. */
+  readonly hybrid?: boolean;
   /** All ways to the peer that are known, the manifest's first. */
   readonly paths: readonly PathStatus[];
   /** The last time that data to it went elsewhere, since this agent runs. */

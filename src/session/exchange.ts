@@ -70,6 +70,11 @@ export class Exchange {
   }
 
   /** A session that an earlier process left. */
+  /** Whether the session's handshake was a hybrid one; undefined: there is no such session. */
+  isHybrid(localId: SessionId): boolean | undefined {
+    return this.#made.get(localId)?.hybrid;
+  }
+
   adopt(localId: SessionId, hybrid: boolean): void {
     this.#made.set(localId, { hybrid, remoteKey: undefined });
   }

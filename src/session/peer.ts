@@ -38,7 +38,7 @@ export class PeerSessions {
     this.#initiator = new Initiator(services, exchange, this);
     this.#installer = new Installer(services, exchange, this);
     this.#calls = new PeerCalls(services, exchange);
-    this.paths = new PeerPaths(services, this, state.settings.preferred);
+    this.paths = new PeerPaths(services, this);
     this.arm();
     if (state.current !== undefined) this.#work = this.#adopt();
   }
@@ -58,6 +58,11 @@ export class PeerSessions {
     return this.#initiator.unanswered;
   }
 
+  /** Whether the session that frames go out on has a hybrid handshake behind it; undefined: there is none. */
+  get hybrid(): boolean | undefined {
+    return this.#state.current && this.#exchange.isHybrid(this.#state.current.localId);
+  }
+
   /** The next moment at which anything is due. */
   arm(): void {
     this.#services.setDeadline(this, Math.min(nextDeadlineMs(this.#state), this.paths.deadlineMs));
@@ -73,8 +78,9 @@ export class PeerSessions {
   /** What the manifest's hints mean may have changed: a name has other addresses. */
   findEndpoints(): void {
     this.#knowsEndpoints = true;
-    const endpoints = this.#services.endpoints(this);
-    void this.paths.take({ type: 'hints', endpoints, keepalive: this.intent.keepaliveMs !== undefined });
+    const { keepaliveMs, preferred } = this.#state.settings;
+    void this.paths.take({ type: 'settings', preferred, keepalive: keepaliveMs !== undefined });
+    void this.paths.take({ type: 'hints', endpoints: this.#services.endpoints(this) });
     this.#count();
   }
 

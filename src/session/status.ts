@@ -13,7 +13,7 @@ export function hasSession(slot: Slot | undefined, nowMs: number): boolean {
 export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): Promise<readonly PeerSessionStatus[]> {
   const nowMs = plane.now();
   return Promise.all(
-    peers.map(async ({ intent, state, unanswered, paths }) => {
+    peers.map(async ({ intent, state, unanswered, hybrid, paths }) => {
       const idle = state.attempt === undefined ? 'idle' : 'handshaking';
       return {
         name: intent.name,
@@ -22,6 +22,7 @@ export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): P
         ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
         ...(unanswered === undefined ? {} : { unanswered }),
         ...(await plane.endpoint(intent.publicKey)),
+        ...(hybrid === undefined ? {} : { hybrid }),
         paths: pathStatuses(paths.state, nowMs),
         ...(paths.state.move === undefined ? {} : { moved: paths.state.move }),
       };

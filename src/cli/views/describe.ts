@@ -6,6 +6,7 @@ import { noSessionFields } from './contact.ts';
 import { EVENT_COLUMNS, type EventView, eventCells } from './events.ts';
 import { type Field, renderFields } from './fields.ts';
 import { type Clocks, type ObjectView, place } from './objects.ts';
+import { pathFields, pathTable } from './paths.ts';
 import type { RolloutView } from './rollout.ts';
 import { type RowPair, rowTable } from './rows.ts';
 import { type SessionView, sessionName, stateOf } from './sessions.ts';
@@ -38,6 +39,8 @@ export function renderDescription(description: Description, layout: DescribeLayo
     const heading = `Session ${sessionName(session.localId)} (${stateOf(session)})`;
     sections.push(`${heading}\n${renderFields(sessionFields(session, clocks), { style, width, indent: '  ' })}`);
   }
+  const paths = pathTable(object.contact, clocks);
+  if (paths.rows.length > 0) sections.push(section('Paths', paths.columns, paths.rows, layout));
   if (rows.length > 0) {
     const table = rowTable(rows, { names, columns: 'own' });
     sections.push(section('Rows', table.columns, table.rows, layout));
@@ -60,7 +63,7 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
     { name: 'Ready', text: `${object.ready} (${object.reason}), for ${ageOf(object.since, clocks.nowMs)}`, tone },
     because === object.reason ? undefined : ['Message', because],
     ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
-    ...(object.session === undefined ? noSessionFields(object, clocks) : []),
+    ...(object.session === undefined ? noSessionFields(object, clocks) : pathFields(object.contact, clocks)),
   ];
 }
 
@@ -87,6 +90,7 @@ function sessionFields(session: SessionView, { sessionMs }: Clocks): Field[] {
   return [
     ['Remote id', sessionName(session.remoteId)],
     ['Role', session.initiator ? 'initiator' : 'responder'],
+    ['Keys', session.hybrid ? 'hybrid: X25519 and ML-KEM-768' : 'X25519'],
     [
       'Established',
       `${ago(session.createdMs)}; rekey in ${ahead(session.rekeyAfterMs)}, ends in ${ahead(session.expiresMs)}`,

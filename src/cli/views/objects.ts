@@ -3,6 +3,7 @@ import type { Position } from '../../manifest/model.ts';
 import { ageOf, humanBytes, humanSpan, shortDigests, shortRevision } from '../format.ts';
 import type { ObjectKind } from '../kinds.ts';
 import type { Cell, Column } from '../table.ts';
+import { livePaths, pathRoundTrip } from './paths.ts';
 
 export type ObjectView = Json<ObjectStatus>;
 
@@ -44,6 +45,8 @@ const COLUMNS: Readonly<Record<ObjectKind, readonly ObjectColumn[]>> = {
     { header: 'TX', optional: true, cell: ({ session }) => (session ? humanBytes(session.txBytes) : '') },
     STATUS,
     AGE,
+    { header: 'PATHS', wide: true, cell: ({ contact }) => livePaths(contact) },
+    { header: 'ROUND TRIP', wide: true, cell: ({ contact }) => pathRoundTrip(contact) },
     { header: 'VIPS', wide: true, cell: ({ detail }) => detail.vips ?? '' },
     { header: 'CLUSTERS', wide: true, cell: ({ detail }) => detail.clusters ?? '' },
     REVISION,

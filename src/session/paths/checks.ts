@@ -1,6 +1,15 @@
 import { type Endpoint, PATH_MESSAGE_MIN } from '../../reconcile/dataplane.ts';
 import type { CheckReason, PathDraft, Way } from './model.ts';
-import { ANSWER_MS, CHALLENGE_PAUSES_MS, DEAD_PAUSES_MS, MAX_ASKED, SUSPECT_PAUSES_MS } from './timers.ts';
+import {
+  ANSWER_MS,
+  CHALLENGE_PAUSES_MS,
+  DEAD_PAUSES_MS,
+  LOSSY_MS,
+  LOSSY_PAUSES_MS,
+  MAX_ASKED,
+  PATIENT_PAUSES_MS,
+  SUSPECT_PAUSES_MS,
+} from './timers.ts';
 import { change, inUse, wayTo } from './ways.ts';
 
 /** Asks on a path until it answers, or has been given its chances; what was asked before may still be answered. */
@@ -32,7 +41,7 @@ function ask(draft: PathDraft, endpoint: Endpoint): boolean {
   const way = wayTo(draft.state, endpoint);
   if (way?.check === undefined) return true;
   const { why, tries } = way.check;
-  const pauseMs = pauses(way, why)[tries];
+  const pauseMs = pauses(way, why, draft.nowMs)[tries];
   if (pauseMs === undefined) {
     change(draft, way, { check: undefined, failed: way.failed + 1 });
     return false;
@@ -50,9 +59,10 @@ function ask(draft: PathDraft, endpoint: Endpoint): boolean {
   return true;
 }
 
-/** A path with a long round trip gets the time for it. */
-function pauses({ failed, rttMs = 0 }: Way, why: CheckReason): readonly number[] {
-  if (why === 'suspect')
-    return SUSPECT_PAUSES_MS.map((pauseMs, index) => (index < 5 ? pauseMs : Math.max(pauseMs, 2 * rttMs)));
-  return why === 'round' && failed > 0 ? DEAD_PAUSES_MS : CHALLENGE_PAUSES_MS;
+/** A path with a long round trip gets the time for it, and one that loses much the tries. */
+function pauses({ failed, small, rttMs = 0, lossyMs }: Way, why: CheckReason, nowMs: number): readonly number[] {
+  if (why === 'round' && small > 0) return PATIENT_PAUSES_MS;
+  if (why !== 'suspect') return why === 'round' && failed > 0 ? DEAD_PAUSES_MS : CHALLENGE_PAUSES_MS;
+  const usual = nowMs - lossyMs < LOSSY_MS ? LOSSY_PAUSES_MS : SUSPECT_PAUSES_MS;
+  return usual.map((pauseMs, index) => (index + 1 < usual.length ? pauseMs : Math.max(pauseMs, 2 * rttMs)));
 }

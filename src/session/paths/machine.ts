@@ -28,9 +28,9 @@ import {
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** A peer of which nothing is known yet. */
-export function initialPaths(preferred: boolean): PathsState {
+export function initialPaths(): PathsState {
   return {
-    preferred,
+    preferred: false,
     keepalive: false,
     ways: [],
     active: undefined,
@@ -92,7 +92,10 @@ function react(draft: PathDraft, input: PathInput): void {
       found(draft, input.endpoint, input.observed);
       break;
     case 'hints':
-      hinted(draft, input.endpoints, input.keepalive);
+      hinted(draft, input.endpoints);
+      break;
+    case 'settings':
+      updatePaths(draft, { preferred: input.preferred, keepalive: input.keepalive });
       break;
     case 'session':
       sessionChanged(draft, input.present, input.fresh);
@@ -155,13 +158,13 @@ function found(draft: PathDraft, endpoint: Endpoint, observed: boolean): void {
   updatePaths(draft, { active: endpoint, observed, activeSinceMs });
 }
 
-function hinted(draft: PathDraft, endpoints: readonly Endpoint[], keepalive: boolean): void {
+function hinted(draft: PathDraft, endpoints: readonly Endpoint[]): void {
   const { state, nowMs } = draft;
   const ways = withHints(state, endpoints, nowMs);
   const more = ways.some(({ endpoint }) => wayTo(state, endpoint) === undefined);
   const soon = more && state.roundAtMs !== NEVER;
   const roundAtMs = soon ? Math.min(state.roundAtMs, nowMs + FIRST_ROUND_MS) : state.roundAtMs;
-  updatePaths(draft, { ways, keepalive, roundAtMs });
+  updatePaths(draft, { ways, roundAtMs });
 }
 
 function sessionChanged(draft: PathDraft, present: boolean, fresh: boolean): void {

@@ -44,12 +44,14 @@ export function answered(draft: PathDraft, { local }: Path, { nonce, size }: Pat
   const { check } = way;
   const over = check !== undefined && (asked.full || !wantsFull(check.why));
   const rttMs = nowMs - asked.sentMs;
+  const lost = rest.some(({ sentMs }) => sentMs < asked.sentMs);
   change(draft, way, {
     asked: rest,
     answeredMs: nowMs,
     rttMs,
     local: local ?? way.local,
     failed: 0,
+    lossyMs: lost ? nowMs : way.lossyMs,
     check: over ? undefined : check,
     ...(asked.full ? { fullMs: nowMs, fullRttMs: rttMs, small: 0 } : {}),
   });

@@ -56,6 +56,8 @@ export interface Way {
   readonly fullRttMs: number | undefined;
   /** This node's address that the last answer came to. */
   readonly local: IpAddress | undefined;
+  /** A later challenge was answered, and an earlier one not. */
+  readonly lossyMs: number;
   /** Checks without an answer since the last one. */
   readonly failed: number;
   /** Rounds in a row: faster than the path in use; or, of that one, carrying small frames alone. */
@@ -122,7 +124,9 @@ export type PathInput =
   /** Where the data plane sends. */
   | { readonly type: 'found'; readonly endpoint: Endpoint; readonly observed: boolean }
   /** What the manifest's hints mean now, in their order. */
-  | { readonly type: 'hints'; readonly endpoints: readonly Endpoint[]; readonly keepalive: boolean }
+  | { readonly type: 'hints'; readonly endpoints: readonly Endpoint[] }
+  /** This node's key is the lower one; the peer has a persistent keepalive. */
+  | { readonly type: 'settings'; readonly preferred: boolean; readonly keepalive: boolean }
   /** There is a session, or none; `fresh`: a handshake has just made it. */
   | { readonly type: 'session'; readonly present: boolean; readonly fresh: boolean }
   | { readonly type: 'statistics'; readonly seen: Seen }

@@ -11,10 +11,10 @@ export class PeerPaths {
   readonly #peer: PeerSessions;
   #state: PathsState;
 
-  constructor(services: PeerServices, peer: PeerSessions, preferred: boolean) {
+  constructor(services: PeerServices, peer: PeerSessions) {
     this.#services = services;
     this.#peer = peer;
-    this.#state = initialPaths(preferred);
+    this.#state = initialPaths();
   }
 
   get state(): PathsState {

@@ -4,10 +4,15 @@
 
 /** Pauses after each challenge of a check; the last one ends it. */
 export const CHALLENGE_PAUSES_MS: readonly number[] = [250, 500, 1_000];
+/** Of the path in use, once full frames did not get through: loss is no lack of size. */
+export const PATIENT_PAUSES_MS: readonly number[] = [250, 250, 500, 500, 500, 1_000];
 /** Of a path that did not answer the last check: it gets one chance a round. */
 export const DEAD_PAUSES_MS: readonly number[] = [1_000];
 /** Of the path in use, once it is suspected: it must be left, or trusted again, soon. */
 export const SUSPECT_PAUSES_MS: readonly number[] = [100, 100, 100, 100, 100, 200];
+/** Where challenges got lost lately although the path lives, more of them are no proof of its death: twice as many are. */
+export const LOSSY_PAUSES_MS: readonly number[] = [...Array.from({ length: 11 }, () => 60), 200];
+export const LOSSY_MS = 60_000;
 /** An answer counts for so long. */
 export const ANSWER_MS = 5_000;
 

@@ -127,6 +127,7 @@ function newWay(endpoint: Endpoint, source: PathSource, nowMs: number): Way {
     rttMs: undefined,
     fullRttMs: undefined,
     local: undefined,
+    lossyMs: LONG_AGO,
     failed: 0,
     faster: 0,
     small: 0,

@@ -44,7 +44,9 @@ async function node(fleet = fleetWith(1, 2, 3), options: Options = {}) {
   };
   const manager = {
     status: async () =>
-      options.unanswered ? [{ name: 'robot-2', peer: keyOf(2), state: 'handshaking' as const, unanswered }] : [],
+      options.unanswered
+        ? [{ name: 'robot-2', peer: keyOf(2), state: 'handshaking' as const, paths: [], unanswered }]
+        : [],
   };
   const parts = {
     reconciler: lab.reconciler,
@@ -226,7 +228,12 @@ describe('the answer', () => {
 
   it('says what a newer revision would change, and why it is not in force', async () => {
     const { fleet } = edit(fleetWith(1, 2, 3), [peer(4), vip(4)], ['peer/robot-3', 'vip/vip-3'] satisfies ObjectRef[]);
-    const waiting = { revision: { id: 'beef', label: 'main@sha1:beef' }, refused: false, reason: 'Held', message: 'in a mission' };
+    const waiting = {
+      revision: { id: 'beef', label: 'main@sha1:beef' },
+      refused: false,
+      reason: 'Held',
+      message: 'in a mission',
+    };
     const { why } = await node(undefined, { newest: fleet, rollout: { waiting, revoked: [] } });
     expect(one(await why('robot-4'))).toMatchObject({
       rows: [],

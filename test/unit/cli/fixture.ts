@@ -300,6 +300,31 @@ export const OBJECTS: readonly ObjectStatus[] = [
       vips: '10.77.0.2',
     },
     session: session(2),
+    contact: {
+      state: 'established',
+      lastHandshakeMs: CLOCK_MS - 72_000,
+      hybrid: true,
+      paths: [
+        { endpoint: '203.0.113.2:51820', active: false, state: 'dead', source: 'hint' },
+        {
+          endpoint: '198.51.100.9:40001',
+          active: true,
+          sinceMs: CLOCK_MS - 66_000,
+          state: 'live',
+          rttMs: 1.24,
+          answeredMs: CLOCK_MS - 15_000,
+          source: 'seen',
+          local: '10.0.0.5',
+        },
+      ],
+      moved: {
+        from: '203.0.113.2:51820',
+        to: '198.51.100.9:40001',
+        why: 'silent',
+        atMs: CLOCK_MS - 66_000,
+        tookMs: 1_490,
+      },
+    },
   },
   {
     ...objectState,

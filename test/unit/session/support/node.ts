@@ -7,6 +7,7 @@ import { type ManagerEvent, SessionManager } from '../../../../src/session/manag
 import type { OpenTransport } from '../../../../src/session/transport.ts';
 import { endpoint, type FakeNetwork, isHandshake } from './network.ts';
 import { FakePlane } from './plane.ts';
+import { seeded } from './random.ts';
 
 export interface NodeOptions {
   readonly seed: number;
@@ -26,8 +27,14 @@ export class FakeNode {
   plane: FakePlane;
   manager: SessionManager;
   config: SessionConfig | undefined;
+  ipv6 = false;
+  /** The address that datagrams to `to` leave from; undefined: there is no route. */
+  route: (to: Endpoint) => Endpoint | undefined = () => this.at;
+
+  readonly #random: () => number;
 
   constructor(network: FakeNetwork, options: NodeOptions) {
+    this.#random = seeded(options.seed);
     this.network = network;
     this.identity = identityOf(new Uint8Array(32).fill(options.seed));
     this.at = endpoint(options.address);
@@ -70,7 +77,7 @@ export class FakeNode {
   /** Has another address as well, as a node behind a port forwarding does. */
   alsoAt(address: string): Endpoint {
     const other = endpoint(address);
-    this.network.listen(other, this.#receive);
+    this.#listen(other);
     return other;
   }
 
@@ -78,7 +85,18 @@ export class FakeNode {
   move(address: string): void {
     this.network.silence(this.at);
     this.at = endpoint(address);
-    this.network.listen(this.at, this.#receive);
+    this.#listen(this.at);
+  }
+
+  /** As above, and its data plane notices. */
+  roam(address: string): void {
+    this.move(address);
+    this.noticeSources();
+  }
+
+  /** What the data plane does after the underlay changed. */
+  noticeSources(): void {
+    for (const peer of this.plane.endpoints.keys()) this.plane.changeSource(peer);
   }
 
   sends(peer: FakeNode, text: string): void {
@@ -92,7 +110,10 @@ export class FakeNode {
   }
 
   #newPlane(): FakePlane {
-    return new FakePlane(this.network.clock, 'omni0', (datagram, to) => this.network.send(datagram, this.at, to));
+    return new FakePlane(this.network.clock, 'omni0', (datagram, to, local) => {
+      const from = local === undefined ? this.route(to) : endpoint(local, this.at.port);
+      if (from !== undefined) this.network.send(datagram, from, to);
+    });
   }
 
   #newManager(): SessionManager {
@@ -106,6 +127,8 @@ export class FakeNode {
       clock,
       resolve: (host) => this.names.get(host) ?? [],
       fullFrame: async () => 1414,
+      jitter: this.#random,
+      nonce: () => BigInt(Math.floor(this.#random() * 2 ** 52)),
       onEvent: (event) => this.events.push(event),
       openTransport: this.#openTransport,
     });
@@ -113,20 +136,23 @@ export class FakeNode {
 
   #toManager: ((datagram: Uint8Array, from: Endpoint) => void) | undefined;
 
-  readonly #receive = (datagram: Uint8Array, from: Endpoint): void => {
-    if (isHandshake(datagram)) this.#toManager?.(datagram, from);
-    else this.plane.receive(datagram);
-  };
+  #listen(at: Endpoint): void {
+    this.network.listen(at, (datagram, from) => {
+      if (isHandshake(datagram)) this.#toManager?.(datagram, from);
+      else this.plane.receive(datagram, { remote: from, local: at.address });
+    });
+  }
 
   readonly #openTransport: OpenTransport = async ({ onDatagram }) => {
     this.#toManager = onDatagram;
-    this.network.listen(this.at, this.#receive);
+    this.#listen(this.at);
     return {
       send: async (datagram, to) => {
-        this.network.send(datagram, this.at, to);
-        return true;
+        const from = this.route(to);
+        if (from !== undefined) this.network.send(datagram, from, to);
+        return from !== undefined;
       },
-      reaches: (address) => !address.includes(':'),
+      reaches: (address) => this.ipv6 || !address.includes(':'),
       close: async () => {
         if (this.#toManager === onDatagram) this.#toManager = undefined;
       },

@@ -1,8 +1,10 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
-import type { MacAddress, PublicKey } from '../../../../src/manifest/model.ts';
+import type { IpAddress, MacAddress, PublicKey } from '../../../../src/manifest/model.ts';
 import type {
   Endpoint,
   NewSession,
+  Path,
+  PathMessage,
   SessionEvent,
   SessionId,
   SessionPlane,
@@ -10,6 +12,12 @@ import type {
   Stop,
 } from '../../../../src/reconcile/dataplane.ts';
 import type { FakeClock } from './clock.ts';
+
+/** What no frame of a test begins with. */
+const PATH_MARK = '\u0000path ';
+
+/** `local`: the address that it leaves from; absent: as the route says. */
+type SendDatagram = (datagram: Uint8Array, to: Endpoint, local?: IpAddress) => void;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 interface Row extends Mutable<Omit<SessionState, 'current'>> {
@@ -29,24 +37,27 @@ export class FakePlane implements SessionPlane {
   readonly endpoints = new Map<PublicKey, { endpoint: Endpoint; observed: boolean }>();
   /** Frames that came in, in order. */
   readonly received: string[] = [];
-  readonly calls = { install: 0, list: 0, listed: 0, keepalive: 0, remove: 0, setEndpoint: 0 };
+  readonly calls = { install: 0, list: 0, listed: 0, keepalive: 0, remove: 0, setEndpoint: 0, sendOnPath: 0 };
   /** Frames sent while no session, or one without an endpoint, was there. */
   unroutable = 0;
   /** Authentic datagrams and others. */
   refused = 0;
   eventDelayMs = 1;
   loseEvents = false;
+  /** It knows nothing of paths. */
+  olderBuild = false;
   /** The keys as they were handed over: their owner wipes them. */
   readonly handedOver: Uint8Array[] = [];
   refuseInstall: Error | undefined;
   /** The stack's answer to a frame, before anything else happens. */
   onFrame: ((peer: PublicKey, text: string) => void) | undefined;
   readonly #clock: FakeClock;
-  readonly #send: (datagram: Uint8Array, to: Endpoint) => void;
+  readonly #send: SendDatagram;
   readonly #interface: string;
+  readonly #told = new Map<PublicKey, { place: string; atMs: number }>();
   readonly #listeners = new Set<(event: SessionEvent) => void>();
 
-  constructor(clock: FakeClock, interfaceName: string, send: (datagram: Uint8Array, to: Endpoint) => void) {
+  constructor(clock: FakeClock, interfaceName: string, send: SendDatagram) {
     this.#clock = clock;
     this.#interface = interfaceName;
     this.#send = send;
@@ -130,7 +141,14 @@ export class FakePlane implements SessionPlane {
   async setCookieSecrets(): Promise<void> {}
   async expectAnswer(): Promise<void> {}
   async forgetAnswer(): Promise<void> {}
-  async sendOnPath(): Promise<void> {}
+
+  async sendOnPath(peer: PublicKey, path: Path, { kind, nonce, size }: PathMessage): Promise<void> {
+    this.calls.sendOnPath++;
+    const row = this.#sendRow(peer);
+    if (row === undefined || this.olderBuild) return;
+    const text = `${PATH_MARK}${kind} ${nonce} `;
+    this.#sealTo(row, text.padEnd(size, '.'), path.remote, path.local);
+  }
 
   onEvent(listener: (event: SessionEvent) => void): Stop {
     this.#listeners.add(listener);
@@ -151,8 +169,8 @@ export class FakePlane implements SessionPlane {
     this.#seal(row, text);
   }
 
-  /** A data datagram arrives. */
-  receive(datagram: Uint8Array): void {
+  /** A data datagram arrives, `local` being where. */
+  receive(datagram: Uint8Array, path: Path): void {
     const bytes = Buffer.from(datagram);
     const row = this.sessions.get(bytes.readBigUInt64LE(0));
     const text = row === undefined || row.expiresMs <= this.now() ? undefined : open(row.receiveKey, bytes);
@@ -169,10 +187,38 @@ export class FakePlane implements SessionPlane {
       this.sendOn.set(row.peer, row.localId);
       this.emit({ type: 'confirmed', interface: this.#interface, localId: row.localId, peer: row.peer });
     }
+    if (text.startsWith(PATH_MARK) && !this.olderBuild) {
+      const [kind, nonce] = text.slice(PATH_MARK.length).split(' ');
+      const message = { kind: kind as PathMessage['kind'], nonce: BigInt(nonce ?? ''), size: text.length };
+      this.emit({ type: 'path-message', ...this.#about(row), path, message });
+      return;
+    }
+    this.#notePath(row, path);
     if (text === '') return;
     row.rxDataLastMs = this.now();
+    if (text.startsWith(PATH_MARK)) return; // an EtherType that no stack knows
     this.received.push(text);
     this.onFrame?.(row.peer, text);
+  }
+
+  /** The route to the peer leaves by another address than before. */
+  changeSource(peer: PublicKey): void {
+    this.emit({ type: 'source-changed', interface: this.#interface, peer });
+  }
+
+  #notePath(row: Row, path: Path): void {
+    const endpoint = this.endpoints.get(row.peer)?.endpoint;
+    if (this.olderBuild) return;
+    if (endpoint?.address === path.remote.address && endpoint.port === path.remote.port) return;
+    const place = `${path.remote.address} ${path.remote.port}`;
+    const told = this.#told.get(row.peer);
+    if (told?.place === place && this.now() - told.atMs < 1_000) return;
+    this.#told.set(row.peer, { place, atMs: this.now() });
+    this.emit({ type: 'path-seen', ...this.#about(row), path });
+  }
+
+  #about({ localId, peer }: Row) {
+    return { interface: this.#interface, localId, peer };
   }
 
   /** What the packets see of it: a peer row was deleted, and its sessions with it. */
@@ -189,20 +235,21 @@ export class FakePlane implements SessionPlane {
 
   #seal(row: Row, text: string): void {
     const to = this.endpoints.get(row.peer)?.endpoint;
-    if (to === undefined) {
-      this.unroutable++;
-      return;
-    }
+    if (to === undefined) this.unroutable++;
+    else this.#sealTo(row, text, to);
+  }
+
+  #sealTo(row: Row, text: string, to: Endpoint, local?: IpAddress): void {
     const header = Buffer.alloc(16);
     header.writeBigUInt64LE(row.remoteId, 0);
     header.writeBigUInt64LE(row.txPackets, 8);
     row.txPackets++;
     row.txLastMs = this.now();
-    if (text !== '') row.txDataLastMs = this.now();
+    if (text !== '' && !text.startsWith(PATH_MARK)) row.txDataLastMs = this.now();
     const cipher = createCipheriv('chacha20-poly1305', row.sendKey, nonce(header), { authTagLength: 16 });
     cipher.setAAD(header, { plaintextLength: text.length });
     const ciphertext = Buffer.concat([cipher.update(text), cipher.final()]);
-    this.#send(Buffer.concat([header, cipher.getAuthTag(), ciphertext]), to);
+    this.#send(Buffer.concat([header, cipher.getAuthTag(), ciphertext]), to, local);
     if (!row.initiator || row.rekeySent || this.now() < row.rekeyAfterMs) return;
     row.rekeySent = true;
     this.emit({ type: 'rekey-due', interface: this.#interface, localId: row.localId, peer: row.peer });
