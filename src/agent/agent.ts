@@ -1,15 +1,18 @@
+import { fingerprint } from '../manifest/keys.ts';
 import { createFleetReader } from '../manifest/load.ts';
 import type { Fleet } from '../manifest/model.ts';
 import type { Clock } from '../reconcile/clock.ts';
 import type { DataPlane } from '../reconcile/dataplane.ts';
+import type { NodeKeys, NodeView } from '../reconcile/desired.ts';
 import type { ReconcileEvent } from '../reconcile/events.ts';
 import { Reconciler } from '../reconcile/loop.ts';
 import { findForBoot } from '../reconcile/rollout/boot.ts';
 import type { RolloutRecord } from '../reconcile/rollout/record.ts';
 import type { RolloutStore } from '../reconcile/rollout/store.ts';
+import { refOf, selfOf } from '../reconcile/share.ts';
 import type { PassReport } from '../reconcile/status.ts';
 import { mac1Key } from '../session/hash.ts';
-import { type Identity, readIdentity, readPsk } from '../session/identity.ts';
+import { readPsk } from '../session/identity.ts';
 import { SessionManager } from '../session/manager.ts';
 import type { Source } from '../source/source.ts';
 import { readBootId } from './boot-id.ts';
@@ -21,6 +24,7 @@ import { EventLog } from './events.ts';
 import { type FleetRevision, Fleets, HostNames, peersAt, portOf } from './fleets.ts';
 import { Follower, type Offer } from './follower.ts';
 import { collectGarbage } from './heap.ts';
+import { Identities } from './identities.ts';
 import { lockStateDir } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
@@ -61,20 +65,20 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     write: config.writeLog ?? ((line) => process.stderr.write(line)),
   });
   if (config.teardown) return teardown(config, log, signal);
-  const identity = readIdentity(config.identity);
+  const identities = new Identities(config.identity, log);
   const psk = readPsk(config.pskFile);
-  const source = openSource(config, identity.publicKeyBytes);
+  const source = openSource(config, identities.current.publicKeyBytes);
   const stops: Stops = [];
   try {
     stops.push(await lockStateDir(config.stateDir));
-    const dataPlane = createEngine(config, mac1Key(identity.publicKeyBytes, psk), log);
+    const dataPlane = createEngine(config, mac1Key(identities.current.publicKeyBytes, psk), log);
     stops.push(() => dataPlane.close());
     const store = openRolloutStore(config.stateDir);
     const loaded = await store.load();
     if (loaded.problem !== undefined) log('error', loaded.problem);
     const { record } = loaded;
     const bootId = await readBootId();
-    await new Agent({ config, identity, psk, source, dataPlane, store, record, bootId, log }).run(signal, stops);
+    await new Agent({ config, identities, psk, source, dataPlane, store, record, bootId, log }).run(signal, stops);
   } finally {
     await stopAll(stops, log);
   }
@@ -122,7 +126,7 @@ const ETHERNET_HEADER_BYTES = 14;
 
 interface Ingredients {
   readonly config: AgentConfig;
-  readonly identity: Identity;
+  readonly identities: Identities;
   readonly psk: Uint8Array;
   readonly source: Source;
   readonly dataPlane: DataPlane;
@@ -148,18 +152,19 @@ class Agent {
   #booted: () => void = () => undefined;
   /** The newest revision of the source, until it is programmed: for the histogram. */
   #underway: Pick<Offer, 'revision' | 'receivedMs'> | undefined;
+  readonly #identities: Identities;
   readonly #hostNames: HostNames;
   #cancelTidy: () => void = () => undefined;
   /** Fleets whose names are being resolved. */
   #resolved: ReadonlySet<Fleet | undefined> = new Set();
 
-  constructor({ config, identity, psk, source, dataPlane, store, record, bootId, log }: Ingredients) {
+  constructor({ config, identities, psk, source, dataPlane, store, record, bootId, log }: Ingredients) {
     this.#log = log;
     const events = new EventLog(clock.wall);
     const fleets = new Fleets();
     const sealing = new SealingWatch(events, log);
-    const { publicKey } = identity;
-    this.#hostNames = new HostNames(publicKey);
+    this.#identities = identities;
+    this.#hostNames = new HostNames(identities);
     this.#resolver = new EndpointResolver({
       lookup: systemLookup,
       random: Math.random,
@@ -174,7 +179,7 @@ class Agent {
       dataPlane,
       clock,
       random: Math.random,
-      node: { publicKey, resolve: (host) => this.#resolver.resolve(host) },
+      node: nodeView(identities, (host) => this.#resolver.resolve(host)),
       onEvent,
       onApplied: (sessions, revision) => {
         this.#parts.sessions.apply(sessions);
@@ -185,7 +190,7 @@ class Agent {
     });
     const manager = new SessionManager({
       sessions: dataPlane.sessions,
-      identity,
+      identity: identities.current,
       psk,
       stateDir: config.stateDir,
       clock,
@@ -193,8 +198,9 @@ class Agent {
       fullFrame: (name) => fullFrame(dataPlane, name),
       onEvent: (event) => this.#parts.sessions.onEvent(event),
     });
+    manager.setIdentities(identities.all);
     const secret = new ClusterSecret({
-      identity,
+      identities: () => identities.all,
       fallback: psk,
       setPsks: (psks) => manager.setPsks(psks),
       setMac1Keys: (keys) => dataPlane.sessions.setMac1Keys(keys),
@@ -222,7 +228,7 @@ class Agent {
     });
     const startedAtMs = clock.wall();
     const peers = new Peers({ dataPlane, source, clock, random: Math.random, log });
-    const common = { config, publicKey, source, store, reconciler, dataPlane, manager, peers };
+    const common = { config, node: identities, source, store, reconciler, dataPlane, manager, peers };
     this.#parts = {
       ...common,
       startedAtMs,
@@ -282,6 +288,8 @@ class Agent {
     await this.#boot(!this.#fresh, life); // what was in force last, before any network
     peers.start();
     stops.push(() => peers.stop());
+    stops.push(() => this.#identities.stop());
+    this.#identities.start(clock.setTimer, () => this.#identitiesChanged());
     stops.push(follower.start(life));
   }
 
@@ -314,6 +322,7 @@ class Agent {
   /** A new valid fleet. */
   async #take(offer: Offer): Promise<void> {
     const { peers, rollout } = this.#parts;
+    if (this.#identities.refresh()) this.#identitiesChanged();
     peers.learned(offer.revision.id);
     this.#underway = offer;
     this.#tidy();
@@ -336,7 +345,7 @@ class Agent {
   }
 
   async #admit({ fleet }: Pick<Offer, 'fleet'>): Promise<void> {
-    const port = portOf(fleet, this.#parts.publicKey);
+    const port = portOf(fleet, this.#identities);
     if (!this.#offered && port !== undefined) await this.#requirePort(port);
     this.#offered = true;
   }
@@ -377,12 +386,24 @@ class Agent {
     });
   }
 
+  /** Its files say that this node has other keys now. */
+  #identitiesChanged(): void {
+    const { node, reconciler, manager, events } = this.#parts;
+    const keys = this.#identities.all.map(({ publicKey }) => fingerprint(publicKey)).join(' and ');
+    const message = `this node goes by ${keys} from now on`;
+    this.#log('info', message, { reason: 'IdentityChanged' });
+    events.record({ type: 'Normal', reason: 'IdentityChanged', object: 'node', message });
+    manager.setIdentities(this.#identities.all);
+    const self = reconciler.target && selfOf(reconciler.target.fleet, node);
+    reconciler.refresh(new Set(self === undefined ? [] : [refOf(self)]));
+  }
+
   #addressesChanged(hosts: ReadonlySet<string>): void {
-    const { publicKey, reconciler, manager } = this.#parts;
+    const { node, reconciler, manager } = this.#parts;
     const { target } = reconciler;
     manager.addressesChanged(hosts);
     if (target === undefined) return;
-    const peers = peersAt(target.fleet, publicKey, hosts);
+    const peers = peersAt(target.fleet, node, hosts);
     if (peers.size > 0) reconciler.refresh(peers);
   }
 }
@@ -390,6 +411,19 @@ class Agent {
 async function fullFrame(dataPlane: DataPlane, interfaceName: string): Promise<number> {
   const mtu = await dataPlane.messages.capacity(interfaceName);
   return mtu === 0 ? 0 : mtu + ETHERNET_HEADER_BYTES;
+}
+
+/** Its keys may be other ones while the agent runs. */
+function nodeView(node: NodeKeys, resolve: NodeView['resolve']): NodeView {
+  return {
+    get publicKey() {
+      return node.publicKey;
+    },
+    get nextPublicKey() {
+      return node.nextPublicKey;
+    },
+    resolve,
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

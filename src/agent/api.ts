@@ -79,6 +79,8 @@ export interface Condition {
 export interface Status {
   readonly node: {
     readonly publicKey: string;
+    /** The key that it is to go over to, which it holds as well. */
+    readonly nextPublicKey?: string;
     readonly peer?: string;
     readonly clusters: readonly string[];
     readonly pid: number;
@@ -121,7 +123,7 @@ export interface ObjectStatus {
   readonly since: string;
   /**
    * Columns for people, comma-separated where there are several; absent where there is nothing to say.
-   * peer: `publicKey`, `clusters`, `endpoints` (hints), `endpoint` (in use), `vips`; vip: `cluster`, `address`, `peer`;
+   * peer: `publicKey`, `nextPublicKey`, `clusters`, `endpoints` (hints), `endpoint` (in use), `vips`; vip: `cluster`, `address`, `peer`;
    * cluster: `subnets`, `interface`, `port`, `peers` (how many).
    */
   readonly detail: Readonly<Record<string, string>>;

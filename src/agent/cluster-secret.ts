@@ -9,7 +9,8 @@ import type { SessionManager } from '../session/manager.ts';
 import { messageOf } from './lock.ts';
 
 export interface ClusterSecretOptions {
-  readonly identity: Identity;
+  /** Of this node, now. */
+  readonly identities: () => readonly Identity[];
   /** What is in force where the manifest seals no key: that of `--psk-file`, or zeros. 32 bytes; copied. */
   readonly fallback: Uint8Array;
   readonly setPsks: SessionManager['setPsks'];
@@ -21,6 +22,8 @@ interface Opened {
   readonly sealed: string;
   /** Which an error speaks of. */
   readonly place: SealedPlace;
+  /** Those that it was tried with. */
+  readonly identities: readonly Identity[];
   readonly outcome: Uint8Array | OmniError;
 }
 
@@ -60,25 +63,16 @@ export class ClusterSecret {
   }
 
   async #openAll(config: SessionConfig): Promise<readonly Opened[]> {
+    const identities = this.#options.identities();
     const opened: Opened[] = [];
     for (const field of FIELDS) {
       const sealed = config[field];
       if (sealed === undefined) continue;
       const place = { cluster: config.cluster, field };
-      const known = this.#opened.find((each) => each.sealed === sealed && speaksOf(each, place));
-      opened.push(known ?? { sealed, place, outcome: await this.#open(sealed, place) });
+      const known = this.#opened.find((each) => each.sealed === sealed && stillHolds(each, place, identities));
+      opened.push(known ?? { sealed, place, identities, outcome: await open(sealed, identities, place) });
     }
     return opened;
-  }
-
-  async #open(sealed: string, place: SealedPlace): Promise<Uint8Array | OmniError> {
-    try {
-      return await openPsk(sealed, this.#options.identity.keyPair, place);
-    } catch (cause) {
-      if (cause instanceof OmniError) return cause;
-      const message = `spec.${place.field} of cluster/${place.cluster} cannot be opened: ${messageOf(cause)}`;
-      return new OmniError(message, { code: 'internal', class: 'bug', cause });
-    }
   }
 
   /** Keeps what is used; wipes the rest. */
@@ -91,8 +85,8 @@ export class ClusterSecret {
 
   /** The data plane first: what it lets through meanwhile is refused here. */
   async #use(psks: readonly Uint8Array[]): Promise<void> {
-    const { identity, setPsks, setMac1Keys } = this.#options;
-    const mac1Keys = psks.map((psk) => mac1Key(identity.publicKeyBytes, psk));
+    const { identities, setPsks, setMac1Keys } = this.#options;
+    const mac1Keys = identities().flatMap(({ publicKeyBytes }) => psks.map((psk) => mac1Key(publicKeyBytes, psk)));
     try {
       await setMac1Keys(mac1Keys);
     } finally {
@@ -102,6 +96,28 @@ export class ClusterSecret {
   }
 }
 
-function speaksOf({ outcome, place }: Opened, { cluster, field }: SealedPlace): boolean {
-  return !(outcome instanceof OmniError) || (place.cluster === cluster && place.field === field);
+async function open(
+  sealed: string,
+  identities: readonly Identity[],
+  place: SealedPlace,
+): Promise<Uint8Array | OmniError> {
+  const keyPairs = identities.map(({ keyPair }) => keyPair);
+  try {
+    return await openPsk(sealed, keyPairs, place);
+  } catch (cause) {
+    if (cause instanceof OmniError) return cause;
+    const message = `spec.${place.field} of cluster/${place.cluster} cannot be opened: ${messageOf(cause)}`;
+    return new OmniError(message, { code: 'internal', class: 'bug', cause });
+  }
+}
+
+/** A key is a key; why there is none may be another matter in another place, or with another identity. */
+function stillHolds(
+  { outcome, place, identities }: Opened,
+  { cluster, field }: SealedPlace,
+  now: readonly Identity[],
+): boolean {
+  if (!(outcome instanceof OmniError)) return true;
+  const sameNode = identities.length === now.length && identities.every((identity, at) => identity === now[at]);
+  return sameNode && place.cluster === cluster && place.field === field;
 }

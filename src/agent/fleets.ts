@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
-import type { Fleet, ObjectRef, Peer, PublicKey } from '../manifest/model.ts';
+import type { Fleet, ObjectRef, Peer } from '../manifest/model.ts';
+import type { NodeKeys } from '../reconcile/desired.ts';
+import { selfOf } from '../reconcile/share.ts';
 import type { Revision } from '../source/source.ts';
 
 /** A fleet and the revision that it is of. */
@@ -31,39 +33,36 @@ export class Fleets {
   }
 }
 
-export function selfOf(fleet: Fleet, publicKey: PublicKey): Peer | undefined {
-  return fleet.peers.get(fleet.peerByKey.get(publicKey) ?? '');
-}
-
 /** The port that this node would listen on; undefined: it is in no cluster of the fleet. */
-export function portOf(fleet: Fleet, publicKey: PublicKey): number | undefined {
-  return fleet.clusters.get(selfOf(fleet, publicKey)?.clusters[0] ?? '')?.port;
+export function portOf(fleet: Fleet, node: NodeKeys): number | undefined {
+  return fleet.clusters.get(selfOf(fleet, node)?.clusters[0] ?? '')?.port;
 }
 
 /** Peers that share a cluster with this node. */
-function* neighboursOf(fleet: Fleet, publicKey: PublicKey): Generator<Peer> {
-  for (const cluster of selfOf(fleet, publicKey)?.clusters ?? []) {
+function* neighboursOf(fleet: Fleet, node: NodeKeys): Generator<Peer> {
+  const self = selfOf(fleet, node);
+  for (const cluster of self?.clusters ?? []) {
     for (const name of fleet.peersOfCluster.get(cluster) ?? []) {
       const peer = fleet.peers.get(name);
-      if (peer !== undefined && peer.publicKey !== publicKey) yield peer;
+      if (peer !== undefined && peer !== self) yield peer;
     }
   }
 }
 
 /** Host names of their endpoints, per fleet: looked for once, for a large fleet is thousands of addresses and no name. */
 export class HostNames {
-  readonly #publicKey: PublicKey;
+  readonly #node: NodeKeys;
   readonly #known = new WeakMap<Fleet, ReadonlySet<string>>();
 
-  constructor(publicKey: PublicKey) {
-    this.#publicKey = publicKey;
+  constructor(node: NodeKeys) {
+    this.#node = node;
   }
 
   of(fleet: Fleet): ReadonlySet<string> {
     const known = this.#known.get(fleet);
     if (known !== undefined) return known;
     const names = new Set<string>();
-    for (const { endpoints } of neighboursOf(fleet, this.#publicKey)) {
+    for (const { endpoints } of neighboursOf(fleet, this.#node)) {
       for (const { host } of endpoints) if (isIP(host) === 0) names.add(host);
     }
     this.#known.set(fleet, names);
@@ -72,9 +71,9 @@ export class HostNames {
 }
 
 /** Those of them that one of the hosts is an endpoint of. */
-export function peersAt(fleet: Fleet, publicKey: PublicKey, hosts: ReadonlySet<string>): ReadonlySet<ObjectRef> {
+export function peersAt(fleet: Fleet, node: NodeKeys, hosts: ReadonlySet<string>): ReadonlySet<ObjectRef> {
   const refs = new Set<ObjectRef>();
-  for (const { metadata, endpoints } of neighboursOf(fleet, publicKey)) {
+  for (const { metadata, endpoints } of neighboursOf(fleet, node)) {
     if (endpoints.some(({ host }) => hosts.has(host))) refs.add(`peer/${metadata.name}`);
   }
   return refs;

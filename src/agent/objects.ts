@@ -1,14 +1,15 @@
 import { macOf } from '../manifest/keys.ts';
 import type { EndpointHint, Fleet, FleetObject, ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
+import type { NodeKeys } from '../reconcile/desired.ts';
 import type { Change } from '../reconcile/rows.ts';
+import { selfOf } from '../reconcile/share.ts';
 import type { ObjectReport } from '../reconcile/status.ts';
 import { countRecipients } from '../secrets/census.ts';
 import type { Contact, ObjectStatus } from './api.ts';
 
 export interface ObjectSources {
-  /** This node's key. */
-  readonly self: PublicKey;
+  readonly node: NodeKeys;
   readonly reports: readonly ObjectReport[];
   /** The fleet that a report's revision names; undefined if it is not known any more. */
   readonly fleetAt: (revision: string) => Fleet | undefined;
@@ -68,10 +69,11 @@ function peer(report: ObjectReport, fleet: Fleet, name: string, sources: ObjectS
   const addresses = vips.flatMap((each) => fleet.vips.get(each)?.address ?? []);
   const session = sources.currentSessions.get(object.publicKey);
   // Its rows are those of its VIPs and its cluster: there is none to itself, which must not read as if it were forgotten.
-  const self = object.publicKey === sources.self || object.nextPublicKey === sources.self;
+  const self = selfOf(fleet, sources.node) === object;
   const told = self && report.reason === 'NoRows' ? { ...report, message: 'this node' } : report;
   const described = status(told, object, {
     publicKey: object.publicKey,
+    nextPublicKey: object.nextPublicKey ?? '',
     clusters: object.clusters.join(', '),
     endpoints: object.endpoints.map(endpointText).join(', '),
     endpoint: sources.endpoints.get(object.publicKey) ?? '',

@@ -9,7 +9,7 @@ import { createProber } from './probes/prober.ts';
 
 export interface RolloutIngredients
   extends Pick<RolloutOptions, 'clock' | 'onEvent' | 'onTarget' | 'bootId'>,
-    Pick<Parts, 'config' | 'publicKey' | 'source' | 'store' | 'reconciler' | 'dataPlane' | 'manager' | 'peers'> {
+    Pick<Parts, 'config' | 'node' | 'source' | 'store' | 'reconciler' | 'dataPlane' | 'manager' | 'peers'> {
   readonly record: RolloutRecord;
   readonly resolver: EndpointResolver;
 }

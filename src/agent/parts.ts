@@ -1,5 +1,5 @@
-import type { PublicKey } from '../manifest/model.ts';
 import type { DataPlane } from '../reconcile/dataplane.ts';
+import type { NodeKeys } from '../reconcile/desired.ts';
 import type { Reconciler } from '../reconcile/loop.ts';
 import type { Rollout } from '../reconcile/rollout/rollout.ts';
 import type { RolloutStore } from '../reconcile/rollout/store.ts';
@@ -16,7 +16,8 @@ import type { SessionShell } from './session-shell.ts';
 /** A running agent's parts, as status, metrics and the control API see them. */
 export interface Parts {
   readonly config: AgentConfig;
-  readonly publicKey: PublicKey;
+  /** Who this node is, now. */
+  readonly node: NodeKeys;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
   readonly now: () => number;

@@ -1,26 +1,27 @@
 import type { PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
+import { selfOf } from '../reconcile/share.ts';
 import type { PeerSessionStatus } from '../session/manager.ts';
 import type { Contact, ObjectStatus, PathMove, Status } from './api.ts';
 import { currentConditions } from './conditions.ts';
-import { selfOf } from './fleets.ts';
 import { objectStatuses } from './objects.ts';
 import type { Parts } from './parts.ts';
 import { endpointText } from './path-moves.ts';
 
 /** What `omni status` shows: read now, not remembered. */
 export async function statusOf(parts: Parts): Promise<Status> {
-  const { config, publicKey, reconciler, rollout, dataPlane, follower, fleets } = parts;
+  const { config, node, reconciler, rollout, dataPlane, follower, fleets } = parts;
   const reconcile = reconciler.status();
   const [counters, description] = await Promise.all([dataPlane.counters(), dataPlane.describe()]);
   const fleet = (reconciler.target ?? fleets.newest)?.fleet;
-  const self = fleet && selfOf(fleet, publicKey);
+  const self = fleet && selfOf(fleet, node);
   const stats = parts.manager.stats();
   const applied = fleets.at(reconcile.revision.applied)?.revision;
   const { attempted } = follower.state;
   return {
     node: {
-      publicKey,
+      publicKey: node.publicKey,
+      ...(node.nextPublicKey === undefined ? {} : { nextPublicKey: node.nextPublicKey }),
       ...(self === undefined ? {} : { peer: self.metadata.name }),
       clusters: self?.clusters ?? [],
       pid: process.pid,
@@ -60,7 +61,7 @@ function sourceStatus({ source, follower }: Parts): Status['source'] {
 
 /** Every object of this node's cluster. */
 export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> {
-  const { publicKey, reconciler, dataPlane, manager, fleets } = parts;
+  const { node, reconciler, dataPlane, manager, fleets } = parts;
   const [sessions, peers] = await Promise.all([dataPlane.sessions.list(), manager.status()]);
   const currentSessions = new Map<PublicKey, SessionState>();
   for (const session of sessions) if (session.current) currentSessions.set(session.peer, session);
@@ -68,7 +69,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
   for (const { peer, endpoint } of peers) if (endpoint !== undefined) endpoints.set(peer, endpointText(endpoint));
   const contacts = new Map(peers.map((each) => [each.peer, contactOf(each)]));
   return objectStatuses({
-    self: publicKey,
+    node,
     reports: reconciler.objects(),
     fleetAt: (label) => fleets.at(label)?.fleet,
     currentSessions,

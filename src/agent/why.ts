@@ -17,8 +17,7 @@ const MAX_QUERY = 200;
 /** Things that one question can mean; a person asks again more precisely. */
 const MAX_SUBJECTS = 20;
 
-export interface WhyParts
-  extends Pick<Parts, 'reconciler' | 'dataPlane' | 'manager' | 'fleets' | 'source' | 'publicKey'> {
+export interface WhyParts extends Pick<Parts, 'reconciler' | 'dataPlane' | 'manager' | 'fleets' | 'source' | 'node'> {
   /** Which revision waits and why, and which keys stay out; absent: none. */
   readonly rollout?: { report(): Pick<RolloutReport, 'waiting' | 'revoked'> };
 }
@@ -38,7 +37,7 @@ export async function whyOf(parts: WhyParts, query: string, signal: AbortSignal)
   const subjects = find(asked, known).slice(0, MAX_SUBJECTS);
   if (subjects.length === 0) throw nothingKnown(asked, suggestion(asked, known));
   const about: Circumstances = {
-    self: parts.publicKey,
+    node: parts.node,
     labels,
     revocations: revoked,
     contacts: new Map(peers.map((each): [PublicKey, Contact] => [each.peer, contactOf(each)])),

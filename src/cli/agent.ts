@@ -35,8 +35,8 @@ export function connect({ io, options }: AgentRequest): AgentClient {
 export function peerNames(objects: readonly ObjectView[], others: Readonly<Record<string, string>> = {}): PeerNames {
   const byKey = new Map(Object.entries(others));
   for (const { object, detail } of objects) {
-    const { publicKey } = detail;
-    if (object.startsWith('peer/') && publicKey !== undefined) byKey.set(publicKey, nameOf(object));
+    if (!object.startsWith('peer/')) continue;
+    for (const key of [detail.publicKey, detail.nextPublicKey]) if (key !== undefined) byKey.set(key, nameOf(object));
   }
   return namesFrom(byKey);
 }

@@ -3,7 +3,7 @@ import type { DataPlane } from './dataplane.ts';
 import { diff } from './diff.ts';
 import { foldEndpoints } from './fold.ts';
 import { plan } from './plan.ts';
-import { withBothKeys } from './rename.ts';
+import { rowsTouched, withBothKeys } from './rename.ts';
 import { type Change, type DesiredRow, type ObservedRow, type Plan, type RowKey, type RowSet, rowOf } from './rows.ts';
 import { verify } from './verify.ts';
 
@@ -78,7 +78,7 @@ export async function cycle(
     if (!attempt.finished) return { complete: false, changes, unmet, whole: scope === undefined };
     if (attempt.taken.length === 0) break;
 
-    const touched = withBothKeys(new Set(attempt.taken.map(({ key }) => key)), desired);
+    const touched = new Set(attempt.taken.flatMap(rowsTouched));
     const again = await observe(fewOf(touched, desired) ? touched : undefined);
     for (const { key, message } of verify(desired, again, touched)) {
       unmet.set(key, { key, class: 'retry', code: 'not-observed', message, attempted: true });

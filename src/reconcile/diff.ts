@@ -30,7 +30,7 @@ function changeAt(key: RowKey, desired: RowSet<DesiredRow>, observed: RowSet<Obs
     const goesOn = seen?.kind === 'peer' && heirOf(desired, observed, seen) !== undefined;
     return seen && !goesOn ? { op: 'delete', key, from: seen } : undefined;
   }
-  const from = seen ?? forerunnerOf(desired, observed, to);
+  const from = seen ?? (to.kind === 'peer' ? forerunnerOf(desired, observed, to) : undefined);
   if (from === undefined) return { op: 'create', key, to };
   const fields = changedFields(from, to);
   return fields.length === 0 || followsItsPeer(desired, observed, from, to)

@@ -115,7 +115,7 @@ export class DriftBook {
 
   /** Whoever touches a link touches what is on it. */
   #isAsked(change: Change): boolean {
-    return this.#asked.has(change.key) || this.#asked.has(linkOf(change));
+    return this.#asked.has(change.key) || this.#asked.has(linkOf(change)) || isReminder(change);
   }
 
   #leave(change: Change, code: string, why: string, nameOf: NameOf): Failure {
@@ -199,6 +199,11 @@ const MAKE_PEACE = 'Stop what changes it, then run omni reconcile.';
 /** Who may talk to this node is the fleet's to say, whatever its mode and whoever insists: a revoked peer stays out. */
 function cutsStranger(change: Change): boolean {
   return change.op === 'delete' && change.from.kind === 'peer';
+}
+
+/** No data plane keeps a peer's other key over a restart: telling it again sets nothing right. */
+function isReminder(change: Change): boolean {
+  return change.op === 'update' && change.fields.every((field) => field === 'nextPublicKey');
 }
 
 function linkOf(change: Change): RowKey {

@@ -1,4 +1,5 @@
 import { fingerprint } from '../manifest/keys.ts';
+import type { PublicKey } from '../manifest/model.ts';
 import { type NameOf, nameOfRow } from './names.ts';
 import type { Change, FdbRow, Plan, Row, RowKind } from './rows.ts';
 
@@ -86,10 +87,10 @@ export function valueText(row: Row, nameOf: NameOf): string {
 
 /** A field's value for people. */
 export function fieldText(row: Row, field: string, nameOf: NameOf): string {
-  if (row.kind === 'peer' && field === 'publicKey') return fingerprint(row.publicKey);
   if (row.kind === 'fdb' && field === 'publicKey') return holderText(row, nameOf);
   const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
-  return value === undefined ? '(none)' : String(value);
+  if (value === undefined) return '(none)';
+  return /PublicKey$/i.test(field) ? fingerprint(value as PublicKey) : String(value);
 }
 
 function holderText({ publicKey }: FdbRow, nameOf: NameOf): string {

@@ -1,34 +1,56 @@
 import { macOf } from '../manifest/keys.ts';
 import type { PublicKey } from '../manifest/model.ts';
-import { type DesiredRow, type ObservedRow, type PeerRow, type Row, type RowKey, type RowSet, rowKey } from './rows.ts';
+import {
+  type Change,
+  type DesiredRow,
+  type ObservedRow,
+  type PeerRow,
+  type Row,
+  type RowKey,
+  type RowSet,
+  rowKey,
+} from './rows.ts';
 
 /*
- * A peer that changes its key keeps what it has: the row of one key that goes and that of the other that comes are one
- * change, and the forwarding rows of both keys follow without one.
+ * A peer that changes its key keeps what it has: the row of one key that goes and that of another that comes are one change
+ * where either names the other's key as its next, and the forwarding rows of both keys follow without one.
  */
 
-/** The row that an observed one becomes; undefined: it stays as it is, or goes. */
+type Rows = RowSet<{ readonly row: Row }>;
+
+/** The desired row that an observed one becomes; undefined: it stays as it is, or goes. */
 export function heirOf(
   desired: RowSet<DesiredRow>,
   observed: RowSet<ObservedRow>,
   row: PeerRow,
 ): DesiredRow | undefined {
-  if (desired.has(rowKey(row))) return undefined;
-  const heir = successorOf(desired, row.interface, row.publicKey);
-  return heir === undefined || observed.has(rowKey(heir.row)) ? undefined : heir;
+  const heir = firstHeir(desired, observed, row);
+  return heir !== undefined && forerunnerOf(desired, observed, heir) === row ? desired.get(rowKey(heir)) : undefined;
 }
 
-/** The observed row that becomes `row`; undefined: it is new, or there already. */
+/** The observed row that a desired one was until now; undefined: it is new, or there already. */
 export function forerunnerOf(
   desired: RowSet<DesiredRow>,
   observed: RowSet<ObservedRow>,
-  row: Row,
+  row: PeerRow,
 ): PeerRow | undefined {
-  if (row.kind !== 'peer' || row.nextPublicKey === undefined) return undefined;
-  const old = observed.get(peerKey(row.interface, row.nextPublicKey))?.row;
-  if (old?.kind !== 'peer') return undefined;
-  const heir = heirOf(desired, observed, old);
-  return heir !== undefined && rowKey(heir.row) === rowKey(row) ? old : undefined;
+  if (observed.has(rowKey(row))) return undefined;
+  return relatives(observed, row).find((old) => firstHeir(desired, observed, old) === row);
+}
+
+function firstHeir(desired: RowSet<DesiredRow>, observed: RowSet<ObservedRow>, row: PeerRow): PeerRow | undefined {
+  if (desired.has(rowKey(row))) return undefined;
+  return relatives(desired, row).find((heir) => !observed.has(rowKey(heir)));
+}
+
+/** Rows that name this one's key as their next, or have the key that this one names. */
+function relatives(rows: Rows, { interface: name, publicKey, nextPublicKey }: PeerRow): PeerRow[] {
+  // Both keys' MACs lead to a peer, which saves a search through all of them.
+  const forwarding = rows.get(forwardingKey(name, publicKey))?.row;
+  const holder = forwarding?.kind === 'fdb' && forwarding.publicKey !== 'self' ? forwarding.publicKey : undefined;
+  const naming = holder && peerAt(rows, name, holder);
+  const named = nextPublicKey && peerAt(rows, name, nextPublicKey);
+  return [naming?.nextPublicKey === publicKey ? naming : undefined, named].filter((each) => each !== undefined);
 }
 
 /** Whether a forwarding row differs only as long as its peer's change of key was not carried out. */
@@ -39,9 +61,25 @@ export function followsItsPeer(
   to: Row,
 ): boolean {
   if (from.kind !== 'fdb' || to.kind !== 'fdb' || from.publicKey === 'self') return false;
-  const old = observed.get(peerKey(from.interface, from.publicKey))?.row;
-  const heir = old?.kind === 'peer' ? heirOf(desired, observed, old)?.row : undefined;
+  const old = peerAt(observed, from.interface, from.publicKey);
+  const heir = old && heirOf(desired, observed, old)?.row;
   return heir?.kind === 'peer' && heir.publicKey === to.publicKey;
+}
+
+/** Rows that a change concerns, `change.key` among them. */
+export function rowsTouched(change: Change): readonly RowKey[] {
+  if (!isRename(change)) return [change.key];
+  const { from, to } = change;
+  return [
+    change.key,
+    rowKey(from),
+    forwardingKey(from.interface, from.publicKey),
+    forwardingKey(to.interface, to.publicKey),
+  ];
+}
+
+function isRename(change: Change): change is Change & { readonly from: PeerRow; readonly to: PeerRow } {
+  return change.op === 'update' && change.from.kind === 'peer' && change.fields.includes('publicKey');
 }
 
 /** `keys`, and all rows of those peers among them that have two keys: a change of key cannot be told from less. */
@@ -57,27 +95,16 @@ export function withBothKeys(keys: ReadonlySet<RowKey>, desired: RowSet<DesiredR
   return more.size === 0 ? keys : new Set([...keys, ...more]);
 }
 
-/** The peer that a row of a data plane is about, as far as keys alone tell. */
+/** The desired peer that a row's key is about. */
 function peerBehind(key: RowKey, desired: RowSet<DesiredRow>): PeerRow | undefined {
   const [, kind, name, id] = /^(peer|fdb)\/([^/]+)\/(.*)$/.exec(key) ?? [];
   if (name === undefined || id === undefined) return undefined;
-  const row = desired.get(key)?.row;
-  if (row?.kind === 'peer') return row;
-  if (row?.kind === 'fdb') return row.publicKey === 'self' ? undefined : peerAt(desired, name, row.publicKey);
-  const heir = kind === 'peer' ? successorOf(desired, name, id as PublicKey)?.row : undefined;
-  return heir?.kind === 'peer' ? heir : undefined;
+  const row = desired.get(kind === 'fdb' ? key : forwardingKey(name, id as PublicKey))?.row;
+  return row?.kind === 'fdb' && row.publicKey !== 'self' ? peerAt(desired, name, row.publicKey) : undefined;
 }
 
-/** The desired row that names `key` as its other one. Both keys' MACs lead to the peer, which saves a search through all. */
-function successorOf(desired: RowSet<DesiredRow>, interfaceName: string, key: PublicKey): DesiredRow | undefined {
-  const forwarding = desired.get(forwardingKey(interfaceName, key))?.row;
-  if (forwarding?.kind !== 'fdb' || forwarding.publicKey === 'self') return undefined;
-  const found = desired.get(peerKey(interfaceName, forwarding.publicKey));
-  return found?.row.kind === 'peer' && found.row.nextPublicKey === key ? found : undefined;
-}
-
-function peerAt(desired: RowSet<DesiredRow>, interfaceName: string, key: PublicKey): PeerRow | undefined {
-  const row = desired.get(peerKey(interfaceName, key))?.row;
+function peerAt(rows: Rows, interfaceName: string, key: PublicKey): PeerRow | undefined {
+  const row = rows.get(peerKey(interfaceName, key))?.row;
   return row?.kind === 'peer' ? row : undefined;
 }
 

@@ -42,8 +42,8 @@ export interface PeerRow {
   readonly interface: string;
   readonly publicKey: PublicKey;
   /**
-   * The other key that is its own, during a rotation: a row of that key that is there becomes this one, with all that it
-   * has. Of desired rows alone; data planes do not keep it, and it is never compared.
+   * The other key that is its own, during a rotation: a row becomes that of the other key with all that it has. A data
+   * plane remembers it while it is open, and after a restart once it was told.
    */
   readonly nextPublicKey?: PublicKey;
   /** `ip:port`, `[ip6]:port`; absent: it must call us. In desired rows the observed endpoint has been folded in. */
@@ -140,7 +140,7 @@ const fieldsOf: { readonly [K in RowKind]: readonly Exclude<keyof Extract<Row, {
     link: ['cluster', 'mac', 'mtu', 'port', 'newSessionsPerSecondPerSource', 'arpSuppression'],
     address: [],
     route: [],
-    peer: ['publicKey', 'endpoint'],
+    peer: ['publicKey', 'nextPublicKey', 'endpoint'],
     fdb: ['publicKey'],
     neighbour: ['mac'],
   };

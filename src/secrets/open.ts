@@ -11,18 +11,19 @@ export interface SealedPlace {
 }
 
 /**
- * The 32 bytes that `sealed` holds, for the caller to wipe. `keyPair`: the X25519 one of a node's identity.
+ * The 32 bytes that `sealed` holds, for the caller to wipe. `keyPairs`: the X25519 ones of a node's identities.
  * Throws OmniError, class stall: `psk-not-sealed-for-this-node`, `psk-damaged`. Messages never hold anything of a key.
  */
-export async function openPsk(sealed: string, keyPair: DhKeyPair, place: SealedPlace): Promise<Uint8Array> {
-  const identity = new NodeIdentity(keyPair);
+export async function openPsk(sealed: string, keyPairs: readonly DhKeyPair[], place: SealedPlace): Promise<Uint8Array> {
+  const identities = keyPairs.map((keyPair) => new NodeIdentity(keyPair));
   const decrypter = new Decrypter();
-  decrypter.addIdentity(identity);
+  for (const identity of identities) decrypter.addIdentity(identity);
   let text: Uint8Array;
   try {
     text = await decrypter.decrypt(armor.decode(sealed));
   } catch (cause) {
-    throw identity.attempted && !identity.matched && isMismatch(cause) ? notForUs(place) : damaged(place, cause);
+    const foreign = identities.every(({ attempted, matched }) => attempted && !matched);
+    throw foreign && isMismatch(cause) ? notForUs(place) : damaged(place, cause);
   }
   try {
     const psk = decodePsk(text);

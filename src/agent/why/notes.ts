@@ -1,5 +1,6 @@
 import { fingerprint } from '../../manifest/keys.ts';
 import type { FleetObject, Peer, PublicKey } from '../../manifest/model.ts';
+import type { NodeKeys } from '../../reconcile/desired.ts';
 import type { Revocation } from '../../reconcile/rollout/record.ts';
 import type { RowKey } from '../../reconcile/rows.ts';
 import { objectOf, refOf } from '../../reconcile/share.ts';
@@ -9,7 +10,7 @@ import { clusterHere, type Findings } from './report.ts';
 
 /** What the notes need beside the rows. */
 export interface Circumstances {
-  readonly self: PublicKey;
+  readonly node: NodeKeys;
   /** Labels of the fleets of `Known`, in the same order. */
   readonly labels: readonly string[];
   /** Why the newest is not in force, for people. */
@@ -24,11 +25,11 @@ export function notesOf(findings: Findings, known: Known, about: Circumstances):
   const peer = objects.find((object) => object.kind === 'Peer');
   return [
     ...objects.slice(0, 1).flatMap((object) => standing(object, known, about)),
-    ...node(known),
+    ...ownStanding(known),
     ...(peer === undefined ? [] : membership(peer, known, about)),
     ...(publicKey === undefined ? [] : revocation(publicKey, known, about)),
     ...strays(findings, known),
-    ...(peer === undefined || peer.publicKey === about.self ? [] : reach(peer, findings, known, about)),
+    ...(peer === undefined || isSelf(peer, about) ? [] : reach(peer, findings, known, about)),
   ];
 }
 
@@ -42,18 +43,22 @@ function standing(object: FleetObject, { fleets }: Known, { labels, waiting }: C
   return [];
 }
 
-function node({ view }: Known): readonly string[] {
+function ownStanding({ view }: Known): readonly string[] {
   const { standing: own, self } = view.target?.state ?? {};
   if (own === 'suspended') return [`peer/${self} is this node and is suspended: nothing is programmed here`];
   if (own === 'revoked') return ["this node's own key is revoked: the others cut it off, and it keeps what it has"];
   return [];
 }
 
-function membership(peer: Peer, known: Known, { self }: Circumstances): readonly string[] {
+function isSelf({ publicKey, nextPublicKey }: Peer, { node }: Circumstances): boolean {
+  const own: readonly (PublicKey | undefined)[] = [node.publicKey, node.nextPublicKey];
+  return own.includes(publicKey) || (nextPublicKey !== undefined && own.includes(nextPublicKey));
+}
+
+function membership(peer: Peer, known: Known, about: Circumstances): readonly string[] {
   const ref = refOf(peer);
   const cluster = clusterHere(known);
-  if (peer.publicKey === self)
-    return [`${ref} is this node: it holds its own addresses, and no row that leads to itself`];
+  if (isSelf(peer, about)) return [`${ref} is this node: it holds its own addresses, and no row that leads to itself`];
   const notes: string[] = [];
   if (cluster !== undefined && !peer.clusters.includes(cluster)) {
     const where = peer.clusters.length === 0 ? 'no cluster' : `cluster ${peer.clusters.join(', ')}`;

@@ -4,7 +4,7 @@ import { ExitCode } from '../../errors.ts';
 import type { Cluster } from '../../manifest/model.ts';
 import { type Member, membersOf } from '../../secrets/members.ts';
 import type { SealedPlace } from '../../secrets/open.ts';
-import { readIdentity } from '../../session/identity.ts';
+import { readIdentity, readNextIdentity } from '../../session/identity.ts';
 import { usageError } from '../errors.ts';
 import { addIdentityFlags, addManifestFlags, Flag, type IdentityOptions, identityPath } from '../options.ts';
 import { type ClusterOptions, sealingTarget, writeSealedFields } from '../sealing/fleet-files.ts';
@@ -93,9 +93,15 @@ async function openField(
 ): Promise<Uint8Array | undefined> {
   const { pskFile } = options;
   if (pskFile !== undefined) return place.field === 'psk' ? readKey(io, pskFile, options) : undefined;
-  const { keyPair } = readIdentity(resolve(io.cwd, identityPath(options)));
+  const path = resolve(io.cwd, identityPath(options));
+  const next = readNextIdentity(path);
+  const identities = [readIdentity(path), ...(next === undefined ? [] : [next])];
   const { openPsk } = await import('../../secrets/open.ts');
-  return openPsk(sealed, keyPair, place);
+  return openPsk(
+    sealed,
+    identities.map(({ keyPair }) => keyPair),
+    place,
+  );
 }
 
 async function sealedAgain(psk: Uint8Array, members: readonly Member[]): Promise<string> {

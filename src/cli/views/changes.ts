@@ -52,7 +52,7 @@ function updateWords({ from, to, fields }: Extract<Change, { op: 'update' }>, na
   const words = (some: readonly string[]) => `${subject(to, names)}: ${fieldWords(from, to, some, names, style)}`;
   if (from.kind !== 'peer' || to.kind !== 'peer' || from.publicKey === to.publicKey) return words(fields);
   const keys = `${fingerprint(from.publicKey)} ${style.symbols.arrow} ${fingerprint(to.publicKey)}`;
-  const rest = fields.filter((field) => field !== 'publicKey');
+  const rest = fields.filter((field) => field !== 'publicKey' && field !== 'nextPublicKey');
   return `${subject(to, names)}: key ${keys}, its sessions stay${rest.length === 0 ? '' : `; ${words(rest)}`}`;
 }
 
@@ -138,19 +138,23 @@ function subject(row: Row, names: PeerNames): string {
   }
 }
 
+/** Where the field's own name would puzzle. */
+const FIELD_NAMES: Readonly<Record<string, string>> = { nextPublicKey: 'second key' };
+
 function fieldWords(from: Row, to: Row, fields: readonly string[], names: PeerNames, style: Style): string {
   const before: Readonly<Record<string, unknown>> = { ...from };
   const after: Readonly<Record<string, unknown>> = { ...to };
   return fields
     .map((field) => {
       const show = (value: unknown): string => fieldValue(to.kind, field, value, names);
-      return `${field} ${show(before[field])} ${style.symbols.arrow} ${show(after[field])}`;
+      return `${FIELD_NAMES[field] ?? field} ${show(before[field])} ${style.symbols.arrow} ${show(after[field])}`;
     })
     .join(', ');
 }
 
 function fieldValue(kind: Row['kind'], field: string, value: unknown, names: PeerNames): string {
   if (value === undefined) return 'none';
+  if (field === 'nextPublicKey') return fingerprint(value as PublicKey);
   if (field === 'publicKey') return names.ofKey(value as PublicKey);
   if (field === 'mac' && kind === 'neighbour') return names.ofMac(value as MacAddress);
   return String(value);

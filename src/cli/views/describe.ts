@@ -69,7 +69,7 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
 
 /** Why a peer that the revision in force names gets nothing: it was taken out by a later one, which was rolled back. */
 function revokedField({ detail }: ObjectView, revoked: RolloutView['revoked']): Field {
-  const found = revoked.find(({ publicKey }) => publicKey === detail.publicKey);
+  const found = revoked.find(({ publicKey }) => [detail.publicKey, detail.nextPublicKey].includes(publicKey));
   if (found === undefined) return undefined;
   return { name: 'Revoked', text: `by ${shortRevision(found.revision)}: no rollback lets it back in`, tone: 'bad' };
 }

@@ -35,14 +35,16 @@ function verdict(status: StatusView, style: Style): string {
   return `${sign} ${name} is not ready: ${why}`;
 }
 
+function keysText({ publicKey, nextPublicKey }: StatusView['node']): string {
+  const next = nextPublicKey === undefined ? '' : `, next ${fingerprint(nextPublicKey as PublicKey)}`;
+  return `key ${fingerprint(publicKey as PublicKey)}${next}`;
+}
+
 function overview(status: StatusView, nowMs: number): Field[] {
   const { node, source, objects, rows, counters } = status;
   const membership = node.clusters.length === 0 ? 'in no cluster' : `in ${node.clusters.join(', ')}`;
   return [
-    [
-      'Node',
-      `${node.peer ?? 'no Peer has its key yet'}, ${membership}, key ${fingerprint(node.publicKey as PublicKey)}`,
-    ],
+    ['Node', `${node.peer ?? 'no Peer has its key yet'}, ${membership}, ${keysText(node)}`],
     ['Agent', `${node.version}, pid ${node.pid}, up ${ageOf(node.startedAt, nowMs)}`],
     ['Source', `${source.description}${fetchTimes(source, nowMs)}`],
     source.lastError === undefined

@@ -12,6 +12,7 @@ export class PeerIds {
   readonly #keys = new Map<bigint, PublicKey>();
   /** By the key that a peer has, and by those that it went by. */
   readonly #ids = new Map<PublicKey, bigint>();
+  readonly #nextKeys = new Map<bigint, PublicKey>();
 
   /** What a map says. */
   learn(id: bigint, publicKey: PublicKey): void {
@@ -27,6 +28,16 @@ export class PeerIds {
   /** By the key that the peer has, or that it went by until a moment ago. */
   find(publicKey: PublicKey): bigint | undefined {
     return this.#ids.get(publicKey);
+  }
+
+  /** The other key that the peer is said to have; no map holds it. */
+  nextKeyOf(id: bigint): PublicKey | undefined {
+    return this.#nextKeys.get(id);
+  }
+
+  setNextKey(id: bigint, publicKey: PublicKey | undefined): void {
+    if (publicKey === undefined) this.#nextKeys.delete(id);
+    else this.#nextKeys.set(id, publicKey);
   }
 
   /** The id of the peer that has this key, be it new. */

@@ -16,10 +16,17 @@ interface PeerEntry extends PeerValue {
 
 export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlySet<string>): ObservedRow[] {
   const rows: ObservedRow[] = [];
-  const take = ({ publicKey, endpoint, observed }: PeerValue) => {
+  const take = ({ id, publicKey, endpoint, observed }: PeerEntry) => {
     const text = endpoint && endpointText(endpoint);
+    const nextPublicKey = overlay.peers.nextKeyOf(id);
     rows.push({
-      row: { kind: 'peer', interface: overlay.name, publicKey, ...(text !== undefined && { endpoint: text }) },
+      row: {
+        kind: 'peer',
+        interface: overlay.name,
+        publicKey,
+        ...(nextPublicKey !== undefined && { nextPublicKey }),
+        ...(text !== undefined && { endpoint: text }),
+      },
       ...(observed && { endpointObserved: true }),
     });
   };
@@ -88,13 +95,15 @@ function rename(context: Context, from: PeerRow, to: PeerRow): void {
 function put(context: Context, row: PeerRow): void {
   const object = `peer/${row.interface}/${row.publicKey}`;
   const overlay = requireOverlay(context, row.interface, object);
+  const id = overlay.peers.allot(row.publicKey);
+  overlay.peers.setNextKey(id, row.nextPublicKey);
   const before = readPeer(context, overlay, row.publicKey);
   // A handshake proved it a moment ago; the plan was made from what was seen before.
   if (before?.observed) return;
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
   const local = remote && wayTo(context, remote)?.source;
   const peer: PeerEntry = {
-    id: overlay.peers.allot(row.publicKey),
+    id,
     publicKey: row.publicKey,
     ...(remote !== undefined && local !== undefined && { endpoint: { ...remote, local } }),
     observed: false,
@@ -127,6 +136,7 @@ function remove(context: Context, row: PeerRow): void {
   const id = overlay.peers.find(row.publicKey);
   if (id === undefined || overlay.peers.keyOf(id) !== row.publicKey) return;
   const object = objectOf(overlay, row.publicKey);
+  overlay.peers.setNextKey(id, undefined);
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
   context.calls.erase(object, () => overlay.maps.peer.delete({ key: u64(id) }));
   for (const [session, peer] of overlay.sessionPeer) {

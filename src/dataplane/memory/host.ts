@@ -100,11 +100,12 @@ export class MemoryHost {
   // --- rows ---------------------------------------------------------------------
 
   /** Returns whether anything was written. A peer's endpoint that a handshake proved stays. */
-  write(row: Row): boolean {
-    const key = rowKey(row);
+  write(asked: Row): boolean {
+    const key = rowKey(asked);
     const before = this.rows.get(key);
-    if (before?.endpointObserved || sameRow(before?.row, row)) return false;
-    this.#set(key, { row: kept(row) });
+    const row = before === undefined ? asked : withProvedEndpoint(asked, before);
+    if (sameRow(before?.row, row)) return false;
+    this.#set(key, { ...before, row });
     return true;
   }
 
@@ -114,10 +115,7 @@ export class MemoryHost {
     if (before?.row.kind !== 'peer' || this.rows.has(rowKey(to))) return this.write(to);
     this.rows.delete(rowKey(from));
     const { publicKey } = to;
-    this.#set(
-      rowKey(to),
-      before.endpointObserved ? { ...before, row: { ...before.row, publicKey } } : { row: kept(to) },
-    );
+    this.#set(rowKey(to), { ...before, row: withProvedEndpoint(to, before) });
     for (const [key, { row }] of this.rows) {
       const follows = row.kind === 'fdb' && row.interface === to.interface && row.publicKey === from.publicKey;
       if (follows) this.#set(key, { row: { ...row, publicKey } });
@@ -255,9 +253,8 @@ export class MemoryHost {
   }
 }
 
-/** A row as a data plane holds it. */
-function kept(row: Row): Row {
-  if (row.kind !== 'peer') return row;
-  const { nextPublicKey: _, ...rest } = row;
-  return rest;
+/** A peer's hint never displaces what a handshake proved. */
+function withProvedEndpoint(row: Row, { row: before, endpointObserved }: ObservedRow): Row {
+  if (row.kind !== 'peer' || before.kind !== 'peer' || !endpointObserved || before.endpoint === undefined) return row;
+  return { ...row, endpoint: before.endpoint };
 }

@@ -18,8 +18,8 @@ export interface KeyChange {
   /** Of the later fleet; for one that is gone, of the earlier; absent: no Peer has the key. */
   readonly peer?: string;
   /**
-   * `replaced`: sessions end. `promoted`: the same, but the old key stays as the other one, and sessions go on. `announced`,
-   * `withdrawn`: a second key comes, or goes. `revoked`, `readmitted`: `revokedKeys`.
+   * `replaced`: sessions end. `promoted`: the second key took over, and they go on. `announced`, `withdrawn`: a second key
+   * comes, or goes. `revoked`, `readmitted`: `revokedKeys`.
    */
   readonly change: 'replaced' | 'announced' | 'withdrawn' | 'promoted' | 'revoked' | 'readmitted';
   readonly from?: string;
@@ -55,7 +55,7 @@ export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChan
     if (was === undefined || is === undefined) continue;
     const [old, next] = [was.nextPublicKey, is.nextPublicKey];
     if (was.publicKey !== is.publicKey) {
-      const change = next === was.publicKey ? 'promoted' : 'replaced';
+      const change = next === was.publicKey || old === is.publicKey ? 'promoted' : 'replaced';
       found.push({ peer: node, change, from: fingerprint(was.publicKey), to: fingerprint(is.publicKey) });
     }
     if (old === next) continue;

@@ -38,7 +38,7 @@ export function selectProbes(input: SelectionInput): Selection {
   const { after, source, carried } = input;
   const peers = after.state.sessions?.peers ?? new Map<PublicKey, PeerIntent>();
   const touched = touchedPeers(input);
-  const live = input.live.flatMap((key) => peers.get(key) ?? []);
+  const live = intentsOf(input.live, peers);
   const asked = sample(live, touched, input.random);
   const endpoints = live.flatMap((intent) => (hintsChanged(input, intent) ? endpointProbe(intent) : []));
   const declared = declaredProbes(after);
@@ -117,8 +117,25 @@ function touchedPeers({
   return names;
 }
 
-function hintsChanged({ before }: SelectionInput, { publicKey, endpoints }: PeerIntent): boolean {
-  const old = before?.state.sessions?.peers.get(publicKey);
+/** Who has these keys; one that a peer goes by no more is its other one. */
+function intentsOf(keys: readonly PublicKey[], peers: ReadonlyMap<PublicKey, PeerIntent>): readonly PeerIntent[] {
+  const found = new Set<PeerIntent>();
+  const others = new Set<PublicKey>();
+  for (const key of keys) {
+    const intent = peers.get(key);
+    if (intent === undefined) others.add(key);
+    else found.add(intent);
+  }
+  if (others.size === 0) return [...found];
+  for (const intent of peers.values()) {
+    if (intent.nextPublicKey !== undefined && others.has(intent.nextPublicKey)) found.add(intent);
+  }
+  return [...found];
+}
+
+function hintsChanged({ before }: SelectionInput, { publicKey, nextPublicKey, endpoints }: PeerIntent): boolean {
+  const peers = before?.state.sessions?.peers;
+  const old = peers?.get(publicKey) ?? (nextPublicKey && peers?.get(nextPublicKey));
   if (old === undefined || old.endpoints === endpoints) return false;
   return JSON.stringify(old.endpoints) !== JSON.stringify(endpoints);
 }

@@ -1,6 +1,6 @@
-import type { ObjectRef, PublicKey } from '../../manifest/model.ts';
+import type { ObjectRef } from '../../manifest/model.ts';
 import { clusterOf, type Side } from '../block.ts';
-import type { SessionConfig } from '../desired.ts';
+import type { NodeKeys, SessionConfig } from '../desired.ts';
 import type { Proposal } from '../target.ts';
 import type { Facts, Intent } from './model.ts';
 import { revokedBy } from './revocation.ts';
@@ -14,15 +14,14 @@ export interface FactsInput {
   readonly label: string;
   /** What is trusted, and its label. */
   readonly good: (Side & { readonly label: string }) | undefined;
-  /** Of this node. */
-  readonly publicKey: PublicKey;
+  readonly node: NodeKeys;
 }
 
 /** What a proposal would do. Pure; its cost is in proportion to the change. */
-export function factsOf({ proposal, intent, label, good, publicKey }: FactsInput): Facts {
+export function factsOf({ proposal, intent, label, good, node }: FactsInput): Facts {
   // Going back to an older one, it is the present one that took keys out.
   const back = intent === 'return' && good !== undefined;
-  const taken = back ? revokedBy(proposal, good, publicKey, good.label) : revokedBy(good, proposal, publicKey, label);
+  const taken = back ? revokedBy(proposal, good, node, good.label) : revokedBy(good, proposal, node, label);
   return {
     changesNothing: changesNothing(proposal),
     confirmWithinMs: clusterOf(proposal)?.probation.confirmWithinMs ?? DEFAULT_CONFIRM_WITHIN_MS,

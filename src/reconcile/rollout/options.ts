@@ -1,5 +1,6 @@
-import type { IpAddress, PublicKey } from '../../manifest/model.ts';
+import type { IpAddress } from '../../manifest/model.ts';
 import type { Clock } from '../clock.ts';
+import type { NodeKeys } from '../desired.ts';
 import type { ReconcileEvent } from '../events.ts';
 import type { PruneLimit } from '../guards.ts';
 import type { Reconciler } from '../loop.ts';
@@ -24,8 +25,7 @@ export interface RolloutOptions {
   readonly random: () => number;
   /** Of the system: another one after each boot. */
   readonly bootId: string;
-  /** Of this node. */
-  readonly publicKey: PublicKey;
+  readonly node: NodeKeys;
   readonly pruneLimit: PruneLimit;
   /** Whether the source is somewhere else, and may become unreachable. */
   readonly probesSource: boolean;

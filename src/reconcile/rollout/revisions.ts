@@ -1,6 +1,7 @@
 import { OmniError } from '../../errors.ts';
 import type { Fleet, IpAddress, ManifestFile, ObjectRef, PublicKey } from '../../manifest/model.ts';
 import type { Block, Side } from '../block.ts';
+import type { NodeKeys } from '../desired.ts';
 import { guard, type PruneLimit } from '../guards.ts';
 import { reasonOf } from '../ledger.ts';
 import type { Reconciler } from '../loop.ts';
@@ -39,8 +40,7 @@ interface Known extends Offer {
 
 export interface RevisionsOptions {
   readonly reconciler: Pick<Reconciler, 'propose' | 'setDesired' | 'withdraw' | 'refresh' | 'target'>;
-  /** Of this node. */
-  readonly publicKey: PublicKey;
+  readonly node: NodeKeys;
   readonly pruneLimit: PruneLimit;
   readonly sourceAddresses: () => readonly IpAddress[];
   /** Comes into force now. */
@@ -94,8 +94,8 @@ export class Revisions {
     if (block !== undefined) return { block };
     const good = this.#good && { ...this.#good, label: this.#good.revision.label };
     const { label } = known.revision;
-    const { publicKey } = this.#options;
-    return { facts: factsOf({ proposal, intent, label, good, publicKey }) };
+    const { node } = this.#options;
+    return { facts: factsOf({ proposal, intent, label, good, node }) };
   }
 
   /** Why a fleet must not be put in force; undefined: nothing speaks against it. */
@@ -191,7 +191,7 @@ export class Revisions {
   #takenSince({ fleet }: Offer): readonly PublicKey[] {
     const older = attempt(() => this.#options.reconciler.propose(fleet, { changed: 'all' }));
     if (!('state' in older) || this.#good === undefined) return [];
-    return revokedBy(older, this.#good, this.#options.publicKey, '').revokes.map(({ publicKey }) => publicKey);
+    return revokedBy(older, this.#good, this.#options.node, '').revokes.map(({ publicKey }) => publicKey);
   }
 
   #propose(

@@ -1,5 +1,6 @@
 import type { Cluster, Fleet, PublicKey } from '../../manifest/model.ts';
 import { clusterOf, type Side } from '../block.ts';
+import type { NodeKeys } from '../desired.ts';
 import type { Revocation } from './record.ts';
 
 export interface Revoked {
@@ -14,20 +15,24 @@ export interface Revoked {
  * whose key nobody else has, and those that `revokedKeys` newly names. A key that is replaced under the same name is an
  * ordinary change. `label`: of the newer one.
  */
-export function revokedBy(older: Side | undefined, newer: Side, own: PublicKey, label: string): Revoked {
+export function revokedBy(older: Side | undefined, newer: Side, node: NodeKeys, label: string): Revoked {
   const before = older && clusterOf(older);
   const after = clusterOf(newer) ?? newer.fleet.clusters.get(before?.metadata.name ?? '');
   if (older === undefined || before === undefined) return { revokes: [], cuts: [] };
   const revocation = (name: string) => (publicKey: PublicKey) => ({ publicKey, name, revision: label });
   const cuts = newlyNamed(before, after).flatMap((key) => {
     const name = older.fleet.peerByKey.get(key);
-    return name === undefined || key === own ? [] : [revocation(name)(key)];
+    return name === undefined || isOwn(key, node) ? [] : [revocation(name)(key)];
   });
   const named = new Set(cuts.map(({ publicKey }) => publicKey));
   const gone = [...goneFrom(older.fleet, newer.fleet, before.metadata.name)].flatMap(([name, keys]) =>
-    keys.filter((key) => !newer.fleet.peerByKey.has(key) && !named.has(key) && key !== own).map(revocation(name)),
+    keys.filter((key) => !newer.fleet.peerByKey.has(key) && !named.has(key) && !isOwn(key, node)).map(revocation(name)),
   );
   return { revokes: [...cuts, ...gone], cuts };
+}
+
+function isOwn(key: PublicKey, { publicKey, nextPublicKey }: NodeKeys): boolean {
+  return key === publicKey || key === nextPublicKey;
 }
 
 function newlyNamed(before: Cluster, after: Cluster | undefined): readonly PublicKey[] {

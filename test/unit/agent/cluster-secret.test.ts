@@ -32,7 +32,7 @@ const bytesOf = (keys: readonly Uint8Array[]) => keys.map((key) => Uint8Array.fr
 function newSecret(fail: () => void = () => undefined) {
   const state = { psks: [] as Uint8Array[], mac1Keys: [] as Uint8Array[], order: [] as string[] };
   const secret = new ClusterSecret({
-    identity: self.identity,
+    identities: () => [self.identity],
     fallback: FILE,
     setPsks: (psks) => {
       state.order.push('sessions');

@@ -43,7 +43,7 @@ it('a key of others stalls the node, and one of its own heals it', async () => {
   await node.client.reconcile({ timeoutMs: 10_000 });
   await node.ready();
   expect(await node.condition('Stalled')).not.toMatchObject({ status: 'True' });
-  expect(await openPsk(sealed, node.identity.keyPair, { cluster: 'warehouse', field: 'psk' })).toEqual(psk);
+  expect(await openPsk(sealed, [node.identity.keyPair], { cluster: 'warehouse', field: 'psk' })).toEqual(psk);
 
   const said = await everything();
   expect(said).toContain('sealed for 1 key');

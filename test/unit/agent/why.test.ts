@@ -54,7 +54,7 @@ async function node(fleet = fleetWith(1, 2, 3), options: Options = {}) {
     manager,
     fleets,
     source: { blame },
-    publicKey: keyOf(1),
+    node: { publicKey: keyOf(1) },
     ...(options.rollout && { rollout: { report: () => options.rollout } }),
   } as unknown as WhyParts;
   return { lab, parts, why: (query: string) => whyOf(parts, query, idle) };

@@ -105,7 +105,8 @@ describe('what a commit does, before it is merged', () => {
     expect(changes(promoted, rotating)).toEqual(['robot-2 promoted']);
     expect(changes(promoted, done)).toEqual(['robot-2 withdrawn']);
     expect(changes(before, promoted)).toEqual(['robot-2 promoted']);
-    expect(changes(rotating, done)).toEqual(['robot-2 replaced']);
+    expect(changes(rotating, done)).toEqual(['robot-2 promoted']);
+    expect(changes(before, done)).toEqual(['robot-2 replaced']);
     expect(changes(before, revoked)).toEqual(['robot-3 revoked']);
     expect(changes(revoked, before)).toEqual(['robot-3 readmitted']);
   });

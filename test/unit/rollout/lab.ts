@@ -138,7 +138,7 @@ export class Agent {
       clock: agent.#mortalClock(),
       random: () => 0.5,
       bootId: world.bootId,
-      publicKey: keyOf(1),
+      node: { publicKey: keyOf(1) },
       pruneLimit: DEFAULT_PRUNE_LIMIT,
       probesSource: true,
       sourceAddresses: () => [],

@@ -14,7 +14,7 @@ import { sealPsk } from '../../../src/secrets/seal.ts';
 import { ageInstalled, freshPsk, type Node, nodes, run } from './age.ts';
 
 const PLACE = { cluster: 'warehouse', field: 'psk' } as const;
-const open = (sealed: string, node: Node) => openPsk(sealed, node.identity.keyPair, PLACE);
+const open = (sealed: string, node: Node) => openPsk(sealed, [node.identity.keyPair], PLACE);
 const membersOf = (all: readonly Node[]) => all.map(({ member }) => member);
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
 

@@ -54,7 +54,7 @@ async function cluster(): Promise<Cluster> {
 async function keyIn(field: 'psk' | 'nextPsk', members = robots): Promise<string> {
   const sealed = (await cluster())[field] ?? '';
   const keys = await Promise.all(
-    members.map(({ keyPair }) => openPsk(sealed, keyPair, { cluster: 'warehouse', field })),
+    members.map(({ keyPair }) => openPsk(sealed, [keyPair], { cluster: 'warehouse', field })),
   );
   const texts = new Set(keys.map((key) => Buffer.from(key).toString('base64')));
   expect(texts.size).toBe(1);
