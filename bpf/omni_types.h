@@ -208,7 +208,7 @@ struct neigh_entry {
 	__u16 flags;
 };
 
-/* --- source_map: LRU_HASH  omni_address (IPv6: /64) -> source_entry ------ */
+/* --- source_map: LRU_HASH  omni_address -> source_entry; the key: lib/ratelimit.h */
 
 /*
  * A token bucket in one word, so that CPUs agree by compare-and-swap (the

@@ -63,7 +63,7 @@ export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'map
 }
 
 /** A `gate_entry`; it holds keys. */
-export function encodeGate({ mac1Keys, cookieSecrets }: Gate): Buffer {
+function encodeGate({ mac1Keys, cookieSecrets }: Gate): Buffer {
   return encodeGateEntry({
     mac1Count: mac1Keys.length,
     cookieCount: cookieSecrets.length,

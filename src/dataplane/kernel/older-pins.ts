@@ -2,8 +2,7 @@ import { renameSync, unlinkSync } from 'node:fs';
 import type { BpfMap } from './calls.ts';
 import { ONE_KEY } from './codec.ts';
 import type { Context } from './context.ts';
-import { failedWith } from './errors.ts';
-import { encodeGate, fromRow } from './gate.ts';
+import { fromRow, writeGate } from './gate.ts';
 import { OMNI_COUNTERS } from './layout.ts';
 import type { Overlay } from './overlay.ts';
 import { isPinned, type Pins } from './pins.ts';
@@ -51,7 +50,10 @@ export function openFormerCounters(pins: Pins, open: (mapName: string) => BpfMap
 const MAC1_MAP = 'mac1_map';
 const MAC1_KEYS_OFFSET = 8;
 
-/** Moves the keys of mac1 to where they are now, unless some are there: the programs that ask for them there come next. */
+/**
+ * Moves the keys of mac1 to where they are now. They are newer than what is there: the last agent was of a former build,
+ * since no other leaves this map.
+ */
 export function inheritGate(context: Context, overlay: Overlay): void {
   const { calls } = context;
   const pin = overlay.pins.map(MAC1_MAP);
@@ -61,13 +63,8 @@ export function inheritGate(context: Context, overlay: Overlay): void {
   map.close();
   if (row !== undefined) {
     const mac1Keys = fromRow(row.subarray(MAC1_KEYS_OFFSET), row.readUInt32LE(0));
-    const value = encodeGate({ mac1Keys, cookieSecrets: [] });
-    try {
-      calls.write(pin, () => overlay.maps.gate.update({ key: ONE_KEY, value, mode: 'create' }));
-    } catch (error) {
-      if (!failedWith(error, 'EEXIST')) throw error;
-    }
-    for (const secret of [row, ...mac1Keys, value]) secret.fill(0);
+    writeGate(context, overlay, { mac1Keys });
+    for (const secret of [row, ...mac1Keys]) secret.fill(0);
   }
   calls.write(pin, () => unlinkSync(pin));
 }
