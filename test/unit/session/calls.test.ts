@@ -163,7 +163,7 @@ describe('calls', () => {
     await clock.advance(1_000);
     expect(result).toEqual({ answered: false, atMs: 60 });
     expect(a.plane.sessions.size).toBe(0);
-    expect(a.manager.stats().handshakesFailed['unexpected-response']).toBe(1);
+    expect(a.unexpected).toBe(1);
     expect(call(nodes, [nodes.b.at], giveUp.signal)).toEqual({});
     const sent = initiations(network.log).length;
     await clock.advance(1_000);

@@ -1,13 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { generateKeyPair } from '../../../src/session/dh.ts';
-import { Exchange } from '../../../src/session/exchange.ts';
 import { openInitiation } from '../../../src/session/handshake.ts';
 import { mac1Key } from '../../../src/session/hash.ts';
-import { encapsulate, generateKemKeyPair } from '../../../src/session/kem.ts';
 import { Psks } from '../../../src/session/psks.ts';
 import { endpoint } from './support/network.ts';
 import { establishedPair, initiations, type Pair, pair, reachable, responses, sameSession } from './support/pair.ts';
-import { authenticInitiation, must, type Party, partyOf } from './support/party.ts';
+import { authenticInitiation, exchangeOf, must, partyOf } from './support/party.ts';
 
 /** The cluster's key, and how it is changed while nodes learn of it at different times. */
 
@@ -118,23 +115,8 @@ describe('a key that goes while a handshake is under way', () => {
 
   test('the responder answers under no key that it gave up meanwhile', () => {
     const [a, b] = [partyOf(1, [OLD, NEW]), partyOf(2, [OLD, NEW])];
-    let id = 0n;
-    const ids = { allocate: () => ++id, release: () => undefined, settled: () => undefined };
-    const between = (from: Party, to: Party) =>
-      new Exchange(
-        {
-          prologues: from.prologues,
-          caller: () => from.local,
-          generateKeyPair,
-          generateKemKeyPair,
-          encapsulate,
-          now: () => 0,
-        },
-        { postQuantum: 'off', remotes: [to.remote] },
-        ids,
-      );
     const answer = (before: () => void) => {
-      const [caller, called] = [between(a, b), between(b, a)];
+      const [caller, called] = [exchangeOf(a, b, 'off'), exchangeOf(b, a, 'off')];
       const { datagram } = must(caller.initiate(1, 1n, 0));
       const handshake = authenticInitiation(b, datagram);
       const opened = must(openInitiation(b.prologues, handshake));

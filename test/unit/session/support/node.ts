@@ -1,7 +1,9 @@
 import type { IpAddress, PublicKey } from '../../../../src/manifest/model.ts';
 import type { Endpoint } from '../../../../src/reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../../../../src/reconcile/desired.ts';
+import { decodeHandshake } from '../../../../src/session/codec.ts';
 import { type Identity, identityOf } from '../../../../src/session/identity.ts';
+import { generateKemKeyPair, type KemKeyPair } from '../../../../src/session/kem.ts';
 import type { KeptText } from '../../../../src/session/kept.ts';
 import { type ManagerEvent, SessionManager } from '../../../../src/session/manager.ts';
 import type { OpenTransport } from '../../../../src/session/transport.ts';
@@ -32,6 +34,12 @@ export class FakeNode {
   route: (to: Endpoint) => Endpoint | undefined = () => this.at;
 
   readonly #random: () => number;
+
+  /** KEM key pairs made, and not wiped yet. */
+  readonly kemKeys = { made: 0, held: 0 };
+  /** Whether a packet filter stands before the socket; what it dropped of answers. */
+  filters = true;
+  unexpected = 0;
 
   constructor(network: FakeNetwork, options: NodeOptions) {
     this.#random = seeded(options.seed);
@@ -131,6 +139,7 @@ export class FakeNode {
       nonce: () => BigInt(Math.floor(this.#random() * 2 ** 52)),
       onEvent: (event) => this.events.push(event),
       openTransport: this.#openTransport,
+      generateKemKeyPair: () => this.#kemKeyPair(),
     });
   }
 
@@ -138,9 +147,32 @@ export class FakeNode {
 
   #listen(at: Endpoint): void {
     this.network.listen(at, (datagram, from) => {
-      if (isHandshake(datagram)) this.#toManager?.(datagram, from);
-      else this.plane.receive(datagram, { remote: from, local: at.address });
+      if (!isHandshake(datagram)) this.plane.receive(datagram, { remote: from, local: at.address });
+      else if (this.#passes(datagram)) this.#toManager?.(datagram, from);
+      else this.unexpected++;
     });
+  }
+
+  #kemKeyPair(): KemKeyPair {
+    const pair = generateKemKeyPair();
+    this.kemKeys.made++;
+    this.kemKeys.held++;
+    let wiped = false;
+    return {
+      ...pair,
+      wipe: () => {
+        if (!wiped) this.kemKeys.held--;
+        wiped = true;
+        pair.wipe();
+      },
+    };
+  }
+
+  /** As the packet filter: answers must be to an initiation that is under way. */
+  #passes(datagram: Uint8Array): boolean {
+    const message = decodeHandshake(datagram);
+    if (!this.filters || message === undefined || message.type === 'initiation') return true;
+    return this.plane.expects(message.receiverId);
   }
 
   readonly #openTransport: OpenTransport = async ({ onDatagram }) => {

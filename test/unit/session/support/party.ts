@@ -1,5 +1,7 @@
+import type { PostQuantum } from '../../../../src/manifest/model.ts';
 import { decodeHandshake, type InitiationMessage, type ResponseMessage } from '../../../../src/session/codec.ts';
-import type { DhKeyPair } from '../../../../src/session/dh.ts';
+import { type DhKeyPair, generateKeyPair } from '../../../../src/session/dh.ts';
+import { Exchange } from '../../../../src/session/exchange.ts';
 import {
   type AuthenticHandshake,
   authenticate,
@@ -12,7 +14,7 @@ import {
   readInitiation,
 } from '../../../../src/session/handshake.ts';
 import { identityOf } from '../../../../src/session/identity.ts';
-import type { KemKeyPair } from '../../../../src/session/kem.ts';
+import { encapsulate, generateKemKeyPair, type KemKeyPair } from '../../../../src/session/kem.ts';
 import type { CallerState, ResponderState } from '../../../../src/session/noise.ts';
 import { Psks } from '../../../../src/session/psks.ts';
 
@@ -89,4 +91,14 @@ export function opened(
   const caller = openInitiation(to.prologues, handshake);
   const read = caller && readInitiation(to.local, caller);
   return caller && read && { caller, ...read };
+}
+
+/** What `from` holds of its handshakes with `to`. */
+export function exchangeOf(from: Party, to: Party, postQuantum: PostQuantum, now: () => number = () => 0): Exchange {
+  let id = BigInt(from.remote.publicKey[0] ?? 0) << 32n;
+  return new Exchange(
+    { prologues: from.prologues, caller: () => from.local, generateKeyPair, generateKemKeyPair, encapsulate, now },
+    { postQuantum, remotes: [to.remote] },
+    { allocate: () => ++id, release: () => undefined, settled: () => undefined },
+  );
 }

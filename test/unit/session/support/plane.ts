@@ -49,6 +49,10 @@ export class FakePlane implements SessionPlane {
   /** The keys as they were handed over: their owner wipes them. */
   readonly handedOver: Uint8Array[] = [];
   refuseInstall: Error | undefined;
+  /** Answers that are waited for, and until when. */
+  readonly expected = new Map<SessionId, number>();
+  /** As they were handed over, one after another. */
+  readonly cookieSecrets: (readonly Uint8Array[])[] = [];
   /** The stack's answer to a frame, before anything else happens. */
   onFrame: ((peer: PublicKey, text: string) => void) | undefined;
   readonly #clock: FakeClock;
@@ -138,9 +142,23 @@ export class FakePlane implements SessionPlane {
 
   /** Handshakes go past this plane. */
   async setMac1Keys(): Promise<void> {}
-  async setCookieSecrets(): Promise<void> {}
-  async expectAnswer(): Promise<void> {}
-  async forgetAnswer(): Promise<void> {}
+
+  async setCookieSecrets(secrets: readonly Uint8Array[]): Promise<void> {
+    this.cookieSecrets.push(secrets.map((secret) => Uint8Array.from(secret)));
+  }
+
+  async expectAnswer(localId: SessionId, forMs: number): Promise<void> {
+    this.expected.set(localId, this.now() + forMs);
+  }
+
+  async forgetAnswer(localId: SessionId): Promise<void> {
+    this.expected.delete(localId);
+  }
+
+  /** Whether the packet filter lets an answer to this id through. */
+  expects(localId: SessionId): boolean {
+    return this.now() < (this.expected.get(localId) ?? 0);
+  }
 
   async sendOnPath(peer: PublicKey, path: Path, { kind, nonce, size }: PathMessage): Promise<void> {
     this.calls.sendOnPath++;
