@@ -18,7 +18,7 @@ const lines = [
   row(['---', '---', '--:', '--:', '--:', '--:', '--:']),
 ];
 for (const { kernel, emulated, lacks, programs } of reports) {
-  const label = emulated ? kernel : `${kernel} (this machine)`;
+  const label = emulated ? kernel : `${kernel} (no emulation)`;
   if (lacks.length > 0) lines.push(row([label, `none loads: lacks ${lacks.join(', ')}`, '', '', '', '', '']));
   for (const { name, instructions, jitedBytes, verifiedInstructions, stackBytes, verifierMs } of programs) {
     if (name.startsWith('selftest_')) continue;

@@ -35,7 +35,7 @@ function expectSound(report: KernelReport): void {
   expect(report.traffic.map(({ mode }) => mode)).toEqual(['native', 'generic']);
   for (const { mode, interfaces, pings, sealed, drops } of report.traffic) {
     expect(interfaces).toEqual([`omni0x ${mode}`, `eth0 ${mode}`]);
-    expect(pings.length).toBeGreaterThan(8);
+    for (const version of [4, 6]) expect(pings.filter(({ underlay }) => underlay === version)).toHaveLength(10);
     expect(pings.filter(({ sent, received }) => sent === 0 || received !== sent)).toEqual([]);
     const echoes = pings.reduce((sum, { sent }) => sum + 2 * sent, 0);
     expect(sealed.tx, mode).toBeGreaterThanOrEqual(echoes);
@@ -115,14 +115,9 @@ describe('Debian’s kernels under emulation', () => {
     const report = await boot(kernel, await makeInitramfs(kernel), BOOT_TIMEOUT_MS);
     keep(report, true);
     expect(report.lacks).toEqual(['atomics']);
-    // So that is what keeps the programs out, and all that does.
-    expect(report.failures.map(({ step }) => step)).toEqual([
-      'load programs',
-      'test vectors',
-      'traffic, native XDP',
-      'traffic, generic XDP',
-    ]);
-    for (const { message } of report.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/s);
+    // So it is said of a kernel that really takes none of them.
+    expect(report.failures.map(({ step }) => step)).toEqual(['load programs', 'test vectors']);
+    for (const { message } of report.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/);
     expect(doctorOf(report).filter(({ check }) => /^(kernel|bpf)$/.test(check))).toEqual([
       {
         check: 'kernel',

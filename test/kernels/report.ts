@@ -32,6 +32,8 @@ export interface ProgramStatistics {
 }
 
 export interface PingResult {
+  /** Version of IP that the datagrams went by. */
+  readonly underlay: 4 | 6;
   readonly from: string;
   readonly to: string;
   /** Bytes of ICMP payload. */

@@ -1,7 +1,7 @@
 import { cpus, release } from 'node:os';
 import { loadNative } from '../../../src/dataplane/kernel/native.ts';
 import { missingFeatures } from '../../../src/dataplane/kernel/needs.ts';
-import { type KernelReport, reportLine } from '../report.ts';
+import { type KernelReport, reportLine, type TrafficReport } from '../report.ts';
 import { runAgent, runDoctor } from './preflight.ts';
 import { loadPrograms } from './programs.ts';
 import { runSelftest } from './selftest.ts';
@@ -26,19 +26,22 @@ async function attempt<T>(step: string, work: () => Promise<T>): Promise<T | und
 
 const lacks = missingFeatures(loadNative().probe(), 'needed').map(({ field }) => field);
 const doctor = await attempt('omni doctor', runDoctor);
-// Elsewhere it would do its work, and stay.
-const agent = lacks.length > 0 ? await attempt('omni agent', runAgent) : undefined;
 const programs = await attempt('load programs', loadPrograms);
 const selftest = await attempt('test vectors', runSelftest);
-const native = await attempt('traffic, native XDP', () => carryTraffic('native'));
-const generic = await attempt('traffic, generic XDP', () => carryTraffic('generic'));
+// Where something is missing, an agent says so and carries nothing; elsewhere it would do its work, and stay.
+const agent = lacks.length > 0 ? await attempt('omni agent', runAgent) : undefined;
+const traffic: TrafficReport[] = [];
+for (const mode of lacks.length > 0 ? [] : (['native', 'generic'] as const)) {
+  const carried = await attempt(`traffic, ${mode} XDP`, () => carryTraffic(mode));
+  if (carried !== undefined) traffic.push(carried);
+}
 const report: KernelReport = {
   kernel: release(),
   cpus: cpus().length,
   lacks,
   programs: programs ?? [],
   selftest: selftest ?? { vectors: 0, wrong: [] },
-  traffic: [native, generic].filter((one) => one !== undefined),
+  traffic,
   doctor,
   agent,
   failures,

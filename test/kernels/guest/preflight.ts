@@ -5,7 +5,7 @@ import { type Host, Lab, omniBinary } from '../../../lab/lab.ts';
 import type { AgentReport, CommandReport } from '../report.ts';
 
 /** Ends an agent that did not refuse to start. */
-const AGENT_LIFE_S = 30;
+const AGENT_LIFE_S = 90;
 
 export async function runDoctor(): Promise<CommandReport> {
   const lab = await Lab.open({ name: 'okd', hosts: ['robot-1', 'robot-2'], direct: true });
