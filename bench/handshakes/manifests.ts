@@ -5,7 +5,7 @@ import { PORT, robotAddress, robotIdentity } from './robot.ts';
 export type PostQuantum = 'off' | 'required';
 
 const CLUSTER = 'bench';
-export const HUB_VIP = '10.64.255.254';
+const HUB_VIP = '10.64.255.254';
 
 export function clusterText(postQuantum: PostQuantum): string {
   const spec = `  sessions: { postQuantum: ${postQuantum} }\n`;

@@ -9,7 +9,7 @@ import { ping } from '../../lab/ping.ts';
 import { sleep, until } from '../../lab/shell.ts';
 import { udpCounters } from '../../lab/udp.ts';
 import { OmniProtocol } from '../../src/dataplane/kernel/layout.ts';
-import { sample, scrape } from './metrics.ts';
+import { dropsBy, sample, scrape } from './metrics.ts';
 import { watchPath } from './onlookers.ts';
 
 /*
@@ -91,9 +91,10 @@ describe('what a stranger makes up', () => {
     const [udp, samples] = [await udpCounters(two), await scrape(two)];
     for (const datagrams of kinds) expect(await send(two, datagrams)).toBe(0);
     const after = await scrape(two);
-    const drops = [...after].filter(([name]) => name.startsWith('omni_drops_total'));
-    const dropped = drops.reduce((sum, [name, value]) => sum + value - (samples.get(name) ?? 0), 0);
-    expect(dropped).toBe(2000);
+    const reasons = ['truncated', 'session-unknown', 'mac1'];
+    const dropped = reasons.map((reason) => dropsBy(after, reason) - dropsBy(samples, reason));
+    expect(dropped.reduce((sum, each) => sum + each)).toBe(2000);
+    expect(dropped.at(-1)).toBe(1000);
     expect(await udpCounters(two)).toEqual(udp);
     expect(sample(after, 'omni_control_passed_total')).toBe(sample(samples, 'omni_control_passed_total'));
     expect(await path.lost()).toBe(0);
@@ -119,6 +120,22 @@ describe('recorded initiations', () => {
     const replayed = await failed(two, 'replayed');
     expect(await send(two, recorded.toTwo.initiations)).toBe(0);
     await until('they are refused', async () => (await failed(two, 'replayed')) > replayed);
+  });
+});
+
+describe('recorded responses', () => {
+  it('reach no socket', async () => {
+    const victims = [
+      { host: one, responses: recorded.toOne.responses },
+      { host: two, responses: recorded.toTwo.responses },
+    ].filter(({ responses }) => responses.length > 0);
+    expect(victims).not.toEqual([]);
+    for (const { host, responses } of victims) {
+      const [udp, dropped] = [await udpCounters(host), dropsBy(await scrape(host), 'unexpected')];
+      expect(await send(host, responses)).toBe(0);
+      expect(dropsBy(await scrape(host), 'unexpected')).toBe(dropped + responses.length);
+      expect(await udpCounters(host)).toEqual(udp);
+    }
   });
 });
 
