@@ -17,6 +17,7 @@
 #define OMNI_MAX_ADDRESSES 32768	/* MACs, and IPs: several per peer */
 #define OMNI_MAX_SOURCES 65536
 #define OMNI_MAX_PENDING 16384
+#define OMNI_MAX_UNDERLAYS 256
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
 
 struct {
@@ -116,5 +117,16 @@ struct {
 	__type(key, __u64);
 	__type(value, struct path_entry);
 } path_map SEC(".maps");
+
+/*
+ * Interfaces that take what XDP redirects, by number (written by user space
+ * only). To others the kernel would drop it: they are sent to by the stack.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, OMNI_MAX_UNDERLAYS);
+	__type(key, __u32);
+	__type(value, __u32);
+} xmit_map SEC(".maps");
 
 #endif /* OMNI_MAPS_H */

@@ -4,6 +4,7 @@
  *
  *   sealed datagram whose next hop has no neighbour entry yet: sent by way of
  *     the stack, which resolves the neighbour and holds the datagram meanwhile;
+ *   sealed datagram for an interface that takes none from XDP: likewise;
  *   frame without a session: the agent's packet socket has its copy already;
  *   anything else.
  *

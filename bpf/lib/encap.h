@@ -219,14 +219,17 @@ static __always_inline int encap_write(struct xdp_md *ctx, const struct omni_end
 							 encap_write_ipv6(ctx, endpoint, route, inner_length);
 }
 
-/* The verdict that sends a finished datagram on its way. */
+/* The verdict that sends a finished datagram on its way: by way of the stack, where XDP alone would not get it there. */
 static __always_inline int encap_send(struct xdp_md *ctx, const struct encap_route *route)
 {
 	struct slowpath_meta *meta;
+	int verdict;
 
-	if (!route->resolve)
-		return bpf_redirect(route->ifindex, 0);
-
+	if (!route->resolve) {
+		verdict = bpf_redirect_map(&xmit_map, route->ifindex, XDP_PASS);
+		if (verdict != XDP_PASS)
+			return verdict;
+	}
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		return drop(OMNI_DROP_HEADROOM);
 	meta = (void *)(long)ctx->data_meta;
@@ -234,7 +237,8 @@ static __always_inline int encap_send(struct xdp_md *ctx, const struct encap_rou
 		return drop(OMNI_DROP_INTERNAL);
 	meta->magic = SLOWPATH_MAGIC;
 	meta->ifindex = route->ifindex;
-	stat_add(OMNI_STAT_NEIGH_RESOLVE, 1);
+	if (route->resolve)
+		stat_add(OMNI_STAT_NEIGH_RESOLVE, 1);
 	return XDP_PASS;
 }
 

@@ -238,6 +238,8 @@ export interface SessionPlane {
   setCookieSecrets(secrets: readonly Uint8Array[]): Promise<void>;
   /** An initiation that offers `localId` is about to leave: answers to it pass for so long. Others never reach anybody. */
   expectAnswer(localId: SessionId, forMs: number): Promise<void>;
+  /** A handshake message is about to leave for `to`: what comes back that way must find this node listening. */
+  openWay(to: Endpoint): Promise<void>;
   /** No answer to it is welcome any more. */
   forgetAnswer(localId: SessionId): Promise<void>;
   /**

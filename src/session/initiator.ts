@@ -72,6 +72,7 @@ export class Initiator {
     for (let nth = 0; nth < candidates.length; nth++) {
       const to = candidates[(tries + nth) % candidates.length];
       if (to === undefined || !wanted()) return;
+      await services.plane.openWay(to);
       const sent = await services.send(this.#exchange.prove(datagram, to), to);
       const last = sent || nth + 1 === candidates.length;
       if (last && wanted()) this.#tried({ to, sent });
@@ -88,6 +89,7 @@ export class Initiator {
     const to = nth < candidates.length ? candidates[(tries + nth) % candidates.length] : undefined;
     const made = this.#made;
     if (to === undefined || made?.sequence !== sequence || peer.state.attempt?.pending !== sequence) return;
+    await services.plane.openWay(to);
     const sent = await services.send(this.#exchange.prove(made.datagram, to), to);
     if (sent && this.#unanswered !== undefined) this.#unanswered = { ...this.#unanswered, to, sent };
   }

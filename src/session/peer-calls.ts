@@ -31,6 +31,7 @@ export class PeerCalls {
     if (made === undefined) throw unusableKey(intent);
     this.#calls.set(made.localId, call);
     await services.plane.expectAnswer(made.localId, ANSWER_MS);
+    await services.plane.openWay(to);
     await services.send(this.#exchange.prove(made.datagram, to), to);
   }
 

@@ -49,6 +49,12 @@ const own = {
   sendUdp(payload, port, address) {
     return new Promise((resolve, reject) => udp.send(payload, port, address, (e) => (e ? reject(e) : resolve())));
   },
+  /** A device's row can only be written in the namespace that the device is in. */
+  updateMap({ pin, key, value }) {
+    const map = new native.BpfMap({ pin });
+    map.update({ key, value });
+    map.close();
+  },
   next(name) {
     return inbox(name).next();
   },

@@ -63,6 +63,10 @@ export class Child {
     await this.#call('attachTcIngress', [{ program, ifindex: await this.ifindex(name) }]);
   }
 
+  async updateMap(pin: string, key: Uint8Array, value: Uint8Array): Promise<void> {
+    await this.#call('updateMap', [{ pin, key, value }]);
+  }
+
   async ifindex(name: string): Promise<number> {
     const [link] = (await this.#call('links', [{ name }])) as ReturnType<Native['links']>;
     if (!link) throw new Error(`there is no ${name}`);

@@ -228,6 +228,24 @@ describe('an underlay neighbour that is not resolved', () => {
   });
 });
 
+describe('an underlay that takes no redirected frames', () => {
+  const device = async () => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(await lab.child.ifindex('u0'));
+    return bytes;
+  };
+  afterAll(() => lab.transmit('u0'));
+
+  it('is sent to by way of the stack, sealed, and nothing counts as unresolved', async () => {
+    lab.map('xmit_map').delete({ key: await device() });
+    const { result, stats } = await lab.counted(() => lab.run('omni_egress', ping()));
+    expect(result.retval).toBe(XDP_PASS);
+    const packet = result.data.subarray(result.data.length - ping().length - OVERHEAD);
+    expect(opened(KEY, packet.subarray(42)).frame).toEqual(ping());
+    expect(stats).toEqual({ txPackets: 1, txBytes: ping().length });
+  });
+});
+
 it('does something defined with any bytes at all, and nothing undefined to them', async () => {
   const frames = Array.from({ length: 3000 }, (_, i) => {
     const frame = randomBytes(14 + Math.floor(Math.random() * 120));

@@ -56,6 +56,7 @@ export type MapName =
   | 'neigh_map'
   | 'source_map'
   | 'path_map'
+  | 'xmit_map'
   | 'gate_map'
   | 'pending_map'
   | 'drop_map'
@@ -170,7 +171,7 @@ export class Lab {
 
   async load(program: Program, config: Partial<Config> = {}): ReturnType<Child['load']> {
     const settings = { ...CONFIG, ...config };
-    return this.child.load({
+    const loaded = await this.child.load({
       object: join(OBJECTS, `${program}.bpf.o`),
       pinMaps: join(this.folder, 'maps'),
       pinPrograms: { [program]: this.pin(program) },
@@ -182,6 +183,14 @@ export class Lab {
             },
       stats: true,
     });
+    if (program === 'omni_egress') await this.transmit('u0');
+    return loaded;
+  }
+
+  /** The egress program may redirect to this interface. */
+  async transmit(name: string): Promise<void> {
+    const ifindex = u32(await this.child.ifindex(name));
+    await this.child.updateMap(join(this.folder, 'maps', 'xmit_map'), ifindex, ifindex);
   }
 
   pin(program: string): string {

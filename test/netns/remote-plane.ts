@@ -138,6 +138,7 @@ export class RemotePlane implements DataPlane {
       setMac1Keys: (keys: readonly Uint8Array[]) => call('setMac1Keys', keys),
       setCookieSecrets: (secrets: readonly Uint8Array[]) => call('setCookieSecrets', secrets),
       expectAnswer: (id: SessionId, forMs: number) => call('expectAnswer', id, forMs),
+      openWay: (to: Endpoint) => call('openWay', to),
       forgetAnswer: (id: SessionId) => call('forgetAnswer', id),
       sendOnPath: (peer: PublicKey, path: Path, message: PathMessage) => call('sendOnPath', peer, path, message),
       onEvent: (listener) => this.#subscribe(this.#listeners, listener, 'listen'),

@@ -10,7 +10,7 @@ import { dropFilter } from './mac.ts';
 import { setCountersAside } from './older-pins.ts';
 import { ALL_MAPS, eachEntry, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
-import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
+import { isPinned, type Pins, pinnedInterfaces, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
 import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
 import { findUnderlays } from './underlay.ts';
@@ -26,7 +26,7 @@ export async function adoptAll(context: Context, signal: AbortSignal): Promise<A
     await adoptInterface(context, name);
   }
   // The underlay may have moved while nobody was there to follow it.
-  for (const overlay of context.overlays.values()) refreshSources(context, overlay);
+  for (const overlay of context.overlays.values()) refreshSources(context, overlay, performance.now());
   const links = ourInterfaces(context);
   const sessions = [...context.overlays.values()].reduce((sum, overlay) => sum + overlay.sessionPeer.size, 0);
   return { adopted: links.length > 0, sessions, links };
@@ -81,7 +81,7 @@ async function renew(
   },
 ): Promise<void> {
   const { pins, pair, overlay, meta, loaded } = adopted;
-  const underlays = findUnderlays(context, pinnedUnderlays(pins));
+  const underlays = findUnderlays(context, pins);
   const buildId = buildIdOf(context, meta, pair.outer.ifindex);
   const changed = loaded || !buildId.equals(meta.buildId) || !programsPinned(pins);
   if (changed && !loaded) await loadPrograms(context, pins, meta, pair.outer.ifindex);

@@ -4,22 +4,15 @@ import { failedWith, stall } from './errors.ts';
 import type { Fallback } from './inventory.ts';
 import { isPinned, type Pins, pinnedUnderlays } from './pins.ts';
 import { programId } from './programs.ts';
+import { syncTransmit, transmitFaults } from './transmit.ts';
 import type { Underlays } from './underlay.ts';
-import { conditionsOf, nativeMayReturn, redirectObstacle } from './xdp-mode.ts';
+import { conditionsOf, nativeMayReturn } from './xdp-mode.ts';
 
 /** A device and the program that belongs there. */
 interface Hook {
   readonly link: LinkInfo;
   readonly pin: string;
   readonly program: string;
-  /** Sealed frames go out here. The pair's own end is one whose other end we see to. */
-  readonly underlay: boolean;
-}
-
-export interface Attachment {
-  readonly mode: XdpMode;
-  /** Where native mode was wanted, but not possible. */
-  readonly fallback?: Fallback;
 }
 
 /** errno of drivers that cannot run XDP themselves, or not with this MTU or these queues. */
@@ -27,37 +20,25 @@ const NATIVE_REFUSED = ['EOPNOTSUPP', 'EINVAL', 'ERANGE', 'ENOSPC', 'E2BIG'];
 
 function hooksOf(pins: Pins, outer: LinkInfo, underlays: readonly LinkInfo[]): Hook[] {
   return [
-    ...underlays.map((link) => ({
-      link,
-      pin: pins.ingressLink(link.name),
-      program: pins.program('ingress'),
-      underlay: true,
-    })),
-    { link: outer, pin: pins.egressLink, program: pins.program('egress'), underlay: false },
+    ...underlays.map((link) => ({ link, pin: pins.ingressLink(link.name), program: pins.program('ingress') })),
+    { link: outer, pin: pins.egressLink, program: pins.program('egress') },
   ];
 }
 
 /**
- * Attaches what is missing, swaps programs behind links that run older ones, and lets go of devices that are no
- * underlay any more. All hooks run in one mode: a native egress program cannot redirect to a device that has only a
- * generic hook. Falling back cuts what was native for a moment.
+ * Attaches what is missing, swaps programs behind links that run older ones, and lets go of devices that are no underlay
+ * any more. Each hook runs in the best mode that its device has, and none is touched for another's sake.
  */
-export function attachAll(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): Attachment {
+export function attachAll(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): void {
   const hooks = hooksOf(pins, outer, underlays.present);
-  dropStale(context, pins, hooks, underlays.explicit);
-  const running = hooks.find((hook) => isPinned(hook.pin))?.link.xdpMode;
-  const current = running === 'native' || running === 'generic' ? running : undefined;
-  if (context.mode !== 'auto') {
-    if (current !== undefined && current !== context.mode) detachAll(context, pins);
-    for (const hook of hooks) attach(context, hook, context.mode);
-    return { mode: context.mode };
-  }
-  if (current === 'generic') {
-    for (const hook of hooks) attach(context, hook, 'generic');
-    const fallback = context.inventory.fallback(pins.interface);
-    return { mode: 'generic', ...(fallback !== undefined && { fallback }) };
-  }
-  return attachNativeOrAll(context, pins, hooks);
+  dropStale(context, pins, hooks, underlays.exclusive);
+  const known = context.inventory.fallbacks(pins.interface);
+  const fallbacks = hooks.flatMap((hook) => {
+    const before = known.find(({ interface: name }) => name === hook.link.name);
+    return attach(context, hook, before) ?? [];
+  });
+  syncTransmit(context, pins, outer, underlays.present);
+  context.inventory.setFallbacks(pins.interface, fallbacks);
 }
 
 function slowPathAttached(context: Context, pins: Pins, outer: LinkInfo): boolean {
@@ -73,61 +54,58 @@ export function attachSlowPath(context: Context, pins: Pins, outer: LinkInfo): v
   );
 }
 
-function attachNativeOrAll(context: Context, pins: Pins, hooks: readonly Hook[]): Attachment {
-  const obstacle = attachNative(context, hooks);
-  if (obstacle === undefined) return { mode: 'native' };
-  const { link, reason } = obstacle;
-  context.log('warn', 'falling back to generic XDP', { reason });
-  detachAll(context, pins);
-  for (const each of hooks) attach(context, each, 'generic');
-  return { mode: 'generic', fallback: { interface: link.name, conditions: conditionsOf(context, link), reason } };
-}
-
-/** The first interface that cannot run native XDP, or not together with the others; undefined: all do. */
-function attachNative(
-  context: Context,
-  hooks: readonly Hook[],
-): { readonly link: LinkInfo; readonly reason: string } | undefined {
-  for (const hook of hooks) {
-    try {
-      attach(context, hook, 'native');
-    } catch (error) {
-      if (!failedWith(error, ...NATIVE_REFUSED)) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      return { link: hook.link, reason: `${hook.link.name} cannot run native XDP: ${why}` };
-    }
+/**
+ * Lets go of each hook that runs in generic mode where `auto` may find native mode possible now; true if of any, and
+ * everything is to be attached again. The kernel refuses a native program beside a generic one, so going back costs that
+ * device the packets of a few milliseconds. That is why only the start of an agent does it, once per change of what stood
+ * in the way, and a link's update at run time never.
+ */
+export function leaveGeneric(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): boolean {
+  if (context.mode !== 'auto') return false;
+  const known = context.inventory.fallbacks(pins.interface);
+  const leaving = hooksOf(pins, outer, underlays.present).filter(({ link, pin }) => {
+    const before = known.find(({ interface: name }) => name === link.name);
+    return link.xdpMode === 'generic' && isPinned(pin) && nativeMayReturn(context, link, before);
+  });
+  for (const { link, pin } of leaving) {
+    context.log('info', 'trying native XDP again', { interface: link.name });
+    context.calls.write(pin, (native) => native.detachLink({ pin }));
   }
-  for (const { link, underlay } of hooks) {
-    const reason = underlay ? redirectObstacle(context, link) : undefined;
-    if (reason !== undefined) return { link, reason };
-  }
-  return undefined;
+  return leaving.length > 0;
 }
 
 /**
- * Lets go of everything in generic mode where `auto` may find native mode possible now; true if it did, and everything
- * is to be attached again. The kernel refuses a native program beside a generic one, so going back costs the packets of
- * a few milliseconds. That is why only the start of an agent does it, once per change of what stood in the way, and a
- * link's update at run time never.
+ * Idempotent: attaches, or swaps the program behind the pinned link, or finds it as it should be. Returns why the device
+ * runs in generic mode although native was wanted; `before`: why it did.
  */
-export function leaveGeneric(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): boolean {
-  if (context.mode !== 'auto' || outer.xdpMode !== 'generic' || underlays.present.length === 0) return false;
-  const fallback = context.inventory.fallback(pins.interface);
-  if (!nativeMayReturn(context, [...underlays.present, outer], fallback)) return false;
-  context.log('info', 'trying native XDP again', { interface: pins.interface, before: fallback?.reason });
-  detachAll(context, pins);
-  return true;
-}
-
-/** Idempotent: attaches, or swaps the program behind the pinned link, or finds it as it should be. */
-function attach(context: Context, hook: Hook, mode: XdpMode): void {
+function attach(context: Context, hook: Hook, before: Fallback | undefined): Fallback | undefined {
   const { link, pin, program } = hook;
   const found = context.calls.read(pin, (native) => native.linkInfo({ pin }));
-  if (found !== undefined) {
-    if (found.programId === programId(context, program)) return;
-    context.calls.write(pin, (native) => native.updateLink({ link: pin, program }));
-    return;
+  const unwanted = found !== undefined && context.mode !== 'auto' && link.xdpMode !== context.mode;
+  if (unwanted) context.calls.write(pin, (native) => native.detachLink({ pin }));
+  if (found !== undefined && !unwanted) {
+    if (found.programId !== programId(context, program)) {
+      context.calls.write(pin, (native) => native.updateLink({ link: pin, program }));
+    }
+    return context.mode === 'auto' && link.xdpMode === 'generic' ? before : undefined;
   }
+  if (context.mode !== 'auto') {
+    attachIn(context, hook, context.mode);
+    return undefined;
+  }
+  try {
+    attachIn(context, hook, 'native');
+    return undefined;
+  } catch (error) {
+    if (!failedWith(error, ...NATIVE_REFUSED)) throw error;
+    const reason = `${link.name} cannot run native XDP: ${error instanceof Error ? error.message : String(error)}`;
+    context.log('warn', 'falling back to generic XDP', { interface: link.name, reason });
+    attachIn(context, hook, 'generic');
+    return { interface: link.name, conditions: conditionsOf(context, link), reason };
+  }
+}
+
+function attachIn(context: Context, { link, pin, program }: Hook, mode: XdpMode): void {
   try {
     context.calls.write(pin, (native) => native.attachXdp({ program, ifindex: link.ifindex, mode, pin }));
   } catch (error) {
@@ -143,12 +121,12 @@ function attach(context: Context, hook: Hook, mode: XdpMode): void {
 }
 
 /** Pinned links whose device is gone, was made anew, or is no underlay any more. */
-function dropStale(context: Context, pins: Pins, hooks: readonly Hook[], explicit: boolean): void {
+function dropStale(context: Context, pins: Pins, hooks: readonly Hook[], exclusive: boolean): void {
   const wanted = new Map(hooks.map((hook) => [hook.pin, hook.link.ifindex]));
   for (const pin of pinnedLinks(pins)) {
     const found = context.calls.read(pin, (native) => native.linkInfo({ pin }));
     const ifindex = wanted.get(pin);
-    const unwanted = ifindex === undefined && explicit;
+    const unwanted = ifindex === undefined && exclusive;
     if (
       found === undefined ||
       found.ifindex === 0 ||
@@ -171,19 +149,16 @@ export function detachAll(context: Context, pins: Pins): void {
 /** What keeps the programs from seeing every packet that they should; empty: nothing. */
 export function attachmentFaults(context: Context, pins: Pins, outer: LinkInfo, underlays: Underlays): string[] {
   const faults: string[] = [];
-  for (const { link, pin, program, underlay } of hooksOf(pins, outer, underlays.present)) {
+  for (const { link, pin, program } of hooksOf(pins, outer, underlays.present)) {
     const found = isPinned(pin) ? context.calls.read(pin, (native) => native.linkInfo({ pin })) : undefined;
     if (found === undefined || found.ifindex !== link.ifindex || found.programId !== programId(context, program)) {
       faults.push(`our program is not attached to ${link.name}`);
     } else if (context.mode !== 'auto' && link.xdpMode !== context.mode) {
       faults.push(`${link.name} runs in ${link.xdpMode} mode, not ${context.mode}`);
-    } else if (underlay && context.mode === 'auto' && link.xdpMode === 'native') {
-      // Where native was asked for, nothing that we do heals it: status alone tells.
-      const obstacle = redirectObstacle(context, link);
-      if (obstacle !== undefined) faults.push(obstacle);
     }
   }
+  faults.push(...transmitFaults(context, pins, outer, underlays.present));
   if (!slowPathAttached(context, pins, outer)) faults.push(`our filter is not attached to ${outer.name}`);
-  if (underlays.present.length === 0) faults.push('no underlay interface');
+  if (underlays.present.length === 0 && context.underlay !== undefined) faults.push('no underlay interface');
   return faults;
 }

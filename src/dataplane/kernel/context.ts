@@ -21,17 +21,19 @@ export type XdpMode = 'native' | 'generic';
 export interface KernelDataPlaneOptions {
   /** A bpf file system, or where to mount one. Agents of different network namespaces need different ones. */
   readonly bpffs?: string;
-  /** Interfaces that datagrams come in on; absent: those that hold a default route. */
+  /** Interfaces that datagrams come in on; absent: those that hold a default route or a route to a peer's endpoint. */
   readonly underlay?: readonly string[] | undefined;
   /** Folder of the compiled programs, `*.bpf.o`. */
   readonly objects: string;
   /** Writable folder of this agent: `inventory.json`. */
   readonly stateDir: string;
-  /** `auto`: native where every interface can, else generic everywhere. */
+  /** `auto`: native where an interface can, else generic. */
   readonly mode?: 'auto' | XdpMode;
   /** 32 bytes: the BLAKE2s key of mac1 in messages to this node, until `SessionPlane.setMac1Keys` gives others. Copied. */
   readonly mac1Key: Uint8Array;
   readonly limits?: Partial<MapLimits>;
+  /** How long an interface goes on listening after the last route through it went, milliseconds; default a minute. */
+  readonly lingerMs?: number;
   readonly log?: Log;
 }
 
@@ -41,6 +43,7 @@ export interface Context {
   readonly bpffs: string;
   readonly underlay: readonly string[] | undefined;
   readonly mode: 'auto' | XdpMode;
+  readonly lingerMs: number;
   /** Own copies: of new interfaces, and of what `setMac1Keys` said last. */
   readonly gate: Gate;
   readonly objects: string;

@@ -3,14 +3,19 @@ import type { LinkInfo } from './calls.ts';
 import type { Context } from './context.ts';
 import { linkFaults, ourInterfaces } from './link.ts';
 import { pinnedUnderlays, pinsOf } from './pins.ts';
+import { detour } from './transmit.ts';
 import { findLink, outerName } from './veth.ts';
-import { redirectObstacle } from './xdp-mode.ts';
 
 type Described = DataPlaneDescription['interfaces'][number];
 
 function describeLink(link: LinkInfo, role: Described['role']): Described {
   const mode = link.xdpMode === 'native' || link.xdpMode === 'generic' ? link.xdpMode : undefined;
   return { name: link.name, role, ifindex: link.ifindex, mtu: link.mtu, ...(mode !== undefined && { mode }) };
+}
+
+function slower(context: Context, name: string, linkName: string): string {
+  const fallback = context.inventory.fallbacks(name).find((each) => each.interface === linkName);
+  return `${linkName} runs on generic XDP, which is slower: ${fallback?.reason ?? 'native XDP was not asked for'}`;
 }
 
 export function describe(context: Context): DataPlaneDescription {
@@ -27,13 +32,14 @@ export function describe(context: Context): DataPlaneDescription {
       const link = findLink(context, linkName);
       if (link === undefined) continue;
       interfaces.push(describeLink(link, role));
-      if (role !== 'underlay' || context.mode !== 'native' || link.xdpMode !== 'native') continue;
-      const obstacle = redirectObstacle(context, link);
-      if (obstacle !== undefined) notes.push(obstacle);
+      if (link.xdpMode === 'generic' && role !== 'overlay') notes.push(slower(context, name, linkName));
+      const outer = role === 'underlay' ? findLink(context, outerName(name)) : undefined;
+      const reason = outer && detour(context, outer, link);
+      if (reason !== undefined) notes.push(reason);
     }
-    const generic = interfaces.some((each) => each.name === outerName(name) && each.mode === 'generic');
-    const reason = context.inventory.fallback(name)?.reason ?? 'native XDP was not asked for';
-    if (generic) notes.push(`${name} runs on generic XDP, which is slower: ${reason}`);
+    if (interfaces.every(({ role }) => role !== 'underlay') && context.underlay === undefined) {
+      notes.push(`${name} listens nowhere: there is no default route, and no route to a peer's endpoint`);
+    }
     notes.push(...linkFaults(context, name));
   }
   return { engine: 'kernel', interfaces, notes };

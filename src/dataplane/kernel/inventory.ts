@@ -14,7 +14,7 @@ interface Entry {
   /** Addresses that we added, where the kernel cannot mark them (before 5.18: no IFA_PROTO). */
   addresses: string[];
   /** For status, and for going back, after a restart. */
-  fallback?: Fallback;
+  fallbacks: readonly Fallback[];
 }
 
 function parseFallback(value: unknown): Fallback | undefined {
@@ -36,10 +36,10 @@ function parse(text: string): Map<string, Entry> | undefined {
   const entries = new Map<string, Entry>();
   for (const [name, entry] of Object.entries(value)) {
     if (typeof entry !== 'object' || entry === null) return undefined;
-    const { addresses, fallback: noted } = entry as Record<string, unknown>;
+    const { addresses, fallbacks: noted } = entry as Record<string, unknown>;
     if (!Array.isArray(addresses) || !addresses.every((item) => typeof item === 'string')) return undefined;
-    const fallback = parseFallback(noted);
-    entries.set(name, { addresses, ...(fallback !== undefined && { fallback }) });
+    const fallbacks = Array.isArray(noted) ? noted.flatMap((item) => parseFallback(item) ?? []) : [];
+    entries.set(name, { addresses, fallbacks });
   }
   return entries;
 }
@@ -72,15 +72,14 @@ export class Inventory {
     this.#save();
   }
 
-  fallback(interfaceName: string): Fallback | undefined {
-    return this.#load().get(interfaceName)?.fallback;
+  /** Interfaces that an overlay's programs run on in generic mode although native was wanted. */
+  fallbacks(interfaceName: string): readonly Fallback[] {
+    return this.#load().get(interfaceName)?.fallbacks ?? [];
   }
 
-  setFallback(interfaceName: string, fallback: Fallback | undefined): void {
-    if (JSON.stringify(this.fallback(interfaceName)) === JSON.stringify(fallback)) return;
-    const entry = this.#of(interfaceName);
-    if (fallback === undefined) delete entry.fallback;
-    else entry.fallback = fallback;
+  setFallbacks(interfaceName: string, fallbacks: readonly Fallback[]): void {
+    if (JSON.stringify(this.fallbacks(interfaceName)) === JSON.stringify(fallbacks)) return;
+    this.#of(interfaceName).fallbacks = fallbacks;
     this.#save();
   }
 
@@ -90,7 +89,7 @@ export class Inventory {
 
   #of(interfaceName: string): Entry {
     const entries = this.#load();
-    const entry = entries.get(interfaceName) ?? { addresses: [] };
+    const entry = entries.get(interfaceName) ?? { addresses: [], fallbacks: [] };
     entries.set(interfaceName, entry);
     return entry;
   }

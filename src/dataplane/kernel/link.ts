@@ -3,7 +3,7 @@ import { attachmentFaults } from './attach.ts';
 import type { Meta } from './codec.ts';
 import type { Context } from './context.ts';
 import { readMeta } from './overlay.ts';
-import { isPinned, type Pins, pinnedInterfaces, pinnedUnderlays, pinsOf } from './pins.ts';
+import { isPinned, type Pins, pinnedInterfaces, pinsOf } from './pins.ts';
 import { ensureLink, removeInterface } from './setup.ts';
 import { automaticMtu, findUnderlays, type Underlays } from './underlay.ts';
 import { ALIAS_PREFIX, findPair, isOurs, markedInterfaces, type Pair, pairFaults } from './veth.ts';
@@ -25,7 +25,7 @@ export function observeLink(context: Context, name: string): ObservedRow | undef
   const found = findPair(context, name);
   const inner = found.inner !== undefined && isOurs(found.inner) ? found.inner : undefined;
   if (meta === undefined && inner === undefined && !isPinned(pins.folder)) return undefined;
-  const underlays = findUnderlays(context, pinnedUnderlays(pins));
+  const underlays = findUnderlays(context, pins);
   const pair = inner && found.outer && { inner, outer: found.outer };
   const listening =
     meta !== undefined && pair !== undefined && programFaults(context, pins, pair, underlays).length === 0;
@@ -64,7 +64,7 @@ export function linkFaults(context: Context, name: string): string[] {
   const pins = pinsOf(context.bpffs, name);
   const { inner, outer } = findPair(context, name);
   if (inner === undefined || outer === undefined) return [`interface ${name} is not there`];
-  const underlays = findUnderlays(context, pinnedUnderlays(pins));
+  const underlays = findUnderlays(context, pins);
   return [
     ...pairFaults(context, { inner, outer }),
     ...programFaults(context, pins, { inner, outer }, underlays),

@@ -4,8 +4,10 @@ import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } fr
 import type { Context } from './context.ts';
 import { writeGate } from './gate.ts';
 import { type FormerCounters, inheritGate, openFormerCounters } from './older-pins.ts';
+import { Outlets } from './outlets.ts';
 import { PeerIds } from './peer-ids.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
+import { TRANSMIT_MAP } from './transmit.ts';
 
 const MAP_NAMES = {
   session: 'session_map',
@@ -21,7 +23,7 @@ const MAP_NAMES = {
   path: 'path_map',
 } as const;
 /** All map names: pins that lack one of them are an older build's. */
-export const ALL_MAPS: readonly string[] = Object.values(MAP_NAMES);
+export const ALL_MAPS: readonly string[] = [...Object.values(MAP_NAMES), TRANSMIT_MAP];
 type Maps = { readonly [K in keyof typeof MAP_NAMES]: BpfMap };
 
 /** One cluster interface whose maps are open. */
@@ -31,6 +33,7 @@ export interface Overlay {
   readonly maps: Maps;
   readonly peers: PeerIds;
   readonly former: FormerCounters;
+  readonly outlets: Outlets;
   /** Peer by local session id: the index that a peer's deletion needs. Ours alone to keep, as only we insert and remove. */
   readonly sessionPeer: Map<bigint, bigint>;
   /** As loaded; changed by the link row alone. */
@@ -72,6 +75,7 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
       maps,
       peers: new PeerIds(),
       former,
+      outlets: new Outlets(),
       sessionPeer: new Map(),
       meta,
       inner: 0,

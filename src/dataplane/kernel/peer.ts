@@ -6,6 +6,7 @@ import { decodePeer, encodePeer, type PeerValue, readU64, u64 } from './codec.ts
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
 import { stall } from './errors.ts';
+import { followUnderlays, listenOn } from './follow.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { wayTo } from './source.ts';
 
@@ -101,7 +102,10 @@ function put(context: Context, row: PeerRow): void {
   // A handshake proved it a moment ago; the plan was made from what was seen before.
   if (before?.observed) return;
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
-  const local = remote && wayTo(context, remote)?.source;
+  const way = remote && wayTo(context, remote);
+  const local = way?.source;
+  overlay.outlets.route(id, way?.ifindex);
+  if (way !== undefined) listenOn(context, overlay, way.ifindex);
   const peer: PeerEntry = {
     id,
     publicKey: row.publicKey,
@@ -145,6 +149,7 @@ function remove(context: Context, row: PeerRow): void {
     overlay.sessionPeer.delete(session);
   }
   context.calls.erase(object, () => overlay.maps.path.delete({ key: u64(id) }));
+  overlay.outlets.route(id, undefined);
   // A session that was confirmed meanwhile has put itself back as the one to send on.
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
 }
@@ -157,15 +162,22 @@ export function rewriteLocalPort(context: Context, overlay: Overlay, port: numbe
 }
 
 /**
- * After the underlay changed: gives peers the source address that their datagrams have now, none where there is no route
- * any more, and tells of those that it changed for.
+ * After the underlay changed: listens where peers' endpoints are routed now, then gives peers the source address that their
+ * datagrams have, none where there is no route any more, and tells of those that it changed for. Returns the milliseconds
+ * after which to look again; undefined: when something changes.
  */
-export function refreshSources(context: Context, overlay: Overlay): void {
-  for (const peer of allPeers(context, overlay)) {
-    if (peer.endpoint === undefined) continue;
-    const local = wayTo(context, peer.endpoint)?.source ?? UNSPECIFIED;
-    if (Buffer.compare(local, peer.endpoint.local) === 0) continue;
+export function refreshSources(context: Context, overlay: Overlay, nowMs: number): number | undefined {
+  const found = allPeers(context, overlay).map((peer) => ({
+    peer,
+    way: peer.endpoint && wayTo(context, peer.endpoint),
+  }));
+  for (const { peer, way } of found) overlay.outlets.route(peer.id, way?.ifindex);
+  const nextLookMs = followUnderlays(context, overlay, nowMs);
+  for (const { peer, way } of found) {
+    const local = way?.source ?? UNSPECIFIED;
+    if (peer.endpoint === undefined || Buffer.compare(local, peer.endpoint.local) === 0) continue;
     writePeer(context, overlay, { ...peer, endpoint: { ...peer.endpoint, local } });
     context.events.tell({ type: 'source-changed', interface: overlay.name, peer: peer.publicKey });
   }
+  return nextLookMs;
 }

@@ -35,6 +35,9 @@ import { stopOf, Watcher } from './watch.ts';
 
 export type { KernelDataPlaneOptions } from './context.ts';
 
+/** Peers learn of another way within seconds; a driver that attaches a program may stop the device for as long. */
+const LINGER_MS = 60_000;
+
 /** The kernel engine: XDP programs, pinned maps and a veth pair per cluster. Needs root; see docs/operations.md. */
 export function createKernelDataPlane(options: KernelDataPlaneOptions): DataPlane {
   return new KernelDataPlane(contextOf(options, loadNative()));
@@ -59,6 +62,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     bpffs: options.bpffs ?? '/sys/fs/bpf',
     underlay: options.underlay,
     mode: options.mode ?? 'auto',
+    lingerMs: options.lingerMs ?? LINGER_MS,
     gate: { mac1Keys: copyMac1Keys([options.mac1Key]), cookieSecrets: [] },
     objects: options.objects,
     objectsDigest: () => (digest ??= digestObjects(options.objects)),

@@ -18,6 +18,7 @@ import { decodeSession, encodeSession, readU64, type SessionValue, sameSession, 
 import type { Context } from './context.ts';
 import { eraseSession } from './erase.ts';
 import { failedWith } from './errors.ts';
+import { listenOn } from './follow.ts';
 import { replaceGate } from './gate.ts';
 import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
@@ -176,7 +177,10 @@ export class KernelSessions implements SessionPlane {
     for (const overlay of this.#context.overlays.values()) {
       const row = findPeer(this.#context, overlay, peer);
       if (row === undefined) continue;
-      const local = wayTo(this.#context, { address })?.source ?? UNSPECIFIED;
+      const way = wayTo(this.#context, { address });
+      const local = way?.source ?? UNSPECIFIED;
+      overlay.outlets.route(row.id, way?.ifindex);
+      if (way !== undefined) listenOn(this.#context, overlay, way.ifindex);
       const before = row.endpoint;
       const same =
         before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
@@ -234,6 +238,12 @@ export class KernelSessions implements SessionPlane {
     }
   }
 
+  async openWay(to: Endpoint): Promise<void> {
+    const way = wayTo(this.#context, { address: canonicalAddress(to.address) });
+    if (way === undefined) return;
+    for (const overlay of this.#context.overlays.values()) listenOn(this.#context, overlay, way.ifindex);
+  }
+
   async forgetAnswer(localId: SessionId): Promise<void> {
     const { calls, overlays } = this.#context;
     for (const overlay of overlays.values()) {
@@ -243,10 +253,12 @@ export class KernelSessions implements SessionPlane {
 
   async sendOnPath(peer: PublicKey, { remote, local }: Path, message: PathMessage): Promise<void> {
     const address = canonicalAddress(remote.address);
-    const source = local === undefined ? wayTo(this.#context, { address })?.source : addressBytes(local);
-    if (source === undefined) return;
+    const way = wayTo(this.#context, { address });
+    if (way === undefined) return;
+    const source = local === undefined ? way.source : addressBytes(local);
     for (const overlay of this.#context.overlays.values()) {
       if (!this.#isSendingTo(overlay, peer)) continue;
+      listenOn(this.#context, overlay, way.ifindex);
       const via = { address, port: remote.port, local: source, localPort: overlay.meta.port };
       const macs = { destination: macOf(peer), source: overlay.meta.mac };
       this.#context.events.send(overlay.name, encodePathFrame(macs, via, message));

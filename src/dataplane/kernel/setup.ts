@@ -10,9 +10,9 @@ import { changeMac } from './mac.ts';
 import { missingCapabilities } from './needs.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
-import { ensureFolder, isPinned, type Pins, pinnedUnderlays, pinsOf, unpinAll } from './pins.ts';
+import { ensureFolder, isPinned, type Pins, pinsOf, unpinAll } from './pins.ts';
 import { buildIdOf, loadPrograms, ROLES } from './programs.ts';
-import { automaticMtu, requireUnderlays, type Underlays } from './underlay.ts';
+import { automaticMtu, requireUnderlays, type Underlays, usualMtu } from './underlay.ts';
 import { bringUp, ensurePair, findPair, isOurs, type Pair, removeLink } from './veth.ts';
 
 /**
@@ -22,9 +22,8 @@ import { bringUp, ensurePair, findPair, isOurs, type Pair, removeLink } from './
 export async function ensureLink(context: Context, row: LinkRow, signal: AbortSignal): Promise<void> {
   requireCapabilities(context, row);
   const pins = pinsOf(context.bpffs, row.interface);
-  const underlays = requireUnderlays(context, pinnedUnderlays(pins));
-  const mtu = typeof row.mtu === 'number' ? row.mtu : automaticMtu(underlays, row.mtu);
-  if (mtu === undefined) throw new RangeError('an automatic MTU without an underlay');
+  const underlays = requireUnderlays(context, pins);
+  const mtu = typeof row.mtu === 'number' ? row.mtu : (automaticMtu(underlays, row.mtu) ?? usualMtu(row.mtu));
   const before = readMeta(context, pins);
   const pair = ensurePair(context, row, mtu);
   try {
@@ -81,8 +80,7 @@ export function programsPinned(pins: Pins): boolean {
 
 export function attachPrograms(context: Context, pins: Pins, pair: Pair, underlays: Underlays): void {
   attachSlowPath(context, pins, pair.outer);
-  const { fallback } = attachAll(context, pins, pair.outer, underlays);
-  context.inventory.setFallback(pins.interface, fallback);
+  attachAll(context, pins, pair.outer, underlays);
 }
 
 /** The overlay with this pair, opened if it is not; events come from the pair from then on. */

@@ -27,6 +27,8 @@ export class Watcher {
   readonly #causes = new Causes();
   #seen: Map<RowKey, string>;
   #timer: NodeJS.Timeout | undefined;
+  /** When an underlay will have been idle for long enough. */
+  #nextLook: NodeJS.Timeout | undefined;
   /** Something that is not ours changed: the underlay, maybe. */
   #networkChanged = false;
   #lost = false;
@@ -70,6 +72,7 @@ export class Watcher {
 
   stop(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#nextLook);
     this.#timer = undefined;
     this.#monitor.close();
   }
@@ -116,12 +119,10 @@ export class Watcher {
     this.#lost = false;
     this.#networkChanged = false;
     try {
+      if (networkChanged) this.#follow();
       const keys = this.#news();
       const causes = this.#causes.take(keys, (key) => this.#seen.has(key));
-      if (networkChanged) {
-        for (const overlay of this.#context.overlays.values()) refreshSources(this.#context, overlay);
-        for (const key of this.#context.waiting) keys.add(key);
-      }
+      if (networkChanged) for (const key of this.#context.waiting) keys.add(key);
       if (lost) this.#wake('unknown');
       else if (keys.size > 0) this.#wake(keys, causes);
     } catch (error) {
@@ -137,6 +138,21 @@ export class Watcher {
       this.#networkChanged = true;
       this.#schedule();
     }
+  }
+
+  /** Before anybody looks at the link's row: where to listen is ours to follow, and no news. */
+  #follow(): void {
+    clearTimeout(this.#nextLook);
+    const overlays = [...this.#context.overlays.values()];
+    const waits = overlays.flatMap((overlay) => refreshSources(this.#context, overlay, performance.now()) ?? []);
+    if (waits.length === 0) return;
+    this.#nextLook = setTimeout(
+      () => {
+        this.#networkChanged = true;
+        this.#schedule();
+      },
+      Math.min(...waits),
+    );
   }
 
   #look(): Map<RowKey, string> {

@@ -10,13 +10,17 @@ function xdpFeatures(context: Context, link: LinkInfo): number | undefined {
 }
 
 /**
- * Why native programs cannot send by way of this underlay: the kernel drops without a word what they redirect. undefined
- * where they can, and where nobody can tell: before 6.3, and while the interface is down. To be asked with a program
- * attached: some drivers set up their transmit queues for XDP only then.
+ * Whether a native program can send by way of this underlay: what it redirects to others the kernel drops without a word.
+ * Where nobody can tell (before 6.3, and while the interface is down), one that runs native XDP is taken at its word. To be
+ * asked with a program attached: some drivers set up their transmit queues for XDP only then.
  */
-export function redirectObstacle(context: Context, link: LinkInfo): string | undefined {
+export function takesRedirects(context: Context, link: LinkInfo): boolean {
   const features = link.up ? xdpFeatures(context, link) : undefined;
-  if (features === undefined || (features & REDIRECT_TARGET) !== 0) return undefined;
+  return features === undefined ? link.xdpMode === 'native' : (features & REDIRECT_TARGET) !== 0;
+}
+
+/** For people: why an underlay takes no redirects. */
+export function redirectObstacle(link: LinkInfo): string {
   const hint = link.kind === 'veth' ? ': the other end of the pair has neither GRO nor a native program' : '';
   return `${link.name} takes no frames that native XDP redirects (no NDO_XMIT)${hint}`;
 }
@@ -27,12 +31,7 @@ export function conditionsOf(context: Context, link: LinkInfo): string {
   return `ifindex ${link.ifindex}, MTU ${link.mtu}, ${link.numRxQueues} queues, XDP features ${features}`;
 }
 
-/** Whether what forced generic mode is gone or has changed since. */
-export function nativeMayReturn(
-  context: Context,
-  interfaces: readonly LinkInfo[],
-  fallback: Fallback | undefined,
-): boolean {
-  const cause = interfaces.find((link) => link.name === fallback?.interface);
-  return fallback === undefined || cause === undefined || conditionsOf(context, cause) !== fallback.conditions;
+/** Whether what kept an interface from native mode is gone or has changed since. */
+export function nativeMayReturn(context: Context, link: LinkInfo, fallback: Fallback | undefined): boolean {
+  return fallback === undefined || conditionsOf(context, link) !== fallback.conditions;
 }

@@ -124,6 +124,9 @@ export class MemorySessions implements SessionPlane {
     this.#host.pending.set(localId, this.now() + forMs);
   }
 
+  /** There is one way, and it is open. */
+  async openWay(): Promise<void> {}
+
   async forgetAnswer(localId: SessionId): Promise<void> {
     this.#host.pending.delete(localId);
   }

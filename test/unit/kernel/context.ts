@@ -3,6 +3,7 @@ import type { Context } from '../../../src/dataplane/kernel/context.ts';
 import { EventHub } from '../../../src/dataplane/kernel/events.ts';
 import { Inventory } from '../../../src/dataplane/kernel/inventory.ts';
 import type { BpfMap, Native } from '../../../src/dataplane/kernel/native.ts';
+import { Outlets } from '../../../src/dataplane/kernel/outlets.ts';
 import type { Overlay } from '../../../src/dataplane/kernel/overlay.ts';
 import { PeerIds } from '../../../src/dataplane/kernel/peer-ids.ts';
 import { pinsOf } from '../../../src/dataplane/kernel/pins.ts';
@@ -55,6 +56,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     bpffs: folder,
     underlay: ['eth0'],
     mode: 'auto',
+    lingerMs: 60_000,
     gate: { mac1Keys: [new Uint8Array(32)], cookieSecrets: [] },
     objects: folder,
     maxEntries: {},
@@ -76,6 +78,7 @@ export function overlayOf(context: Context, maps: Partial<Record<keyof Overlay['
     maps: maps as unknown as Overlay['maps'],
     peers: new PeerIds(),
     former: {},
+    outlets: new Outlets(),
     sessionPeer: new Map(),
     meta: {
       layoutVersion: 1,

@@ -39,11 +39,11 @@ describe('the inventory', () => {
     const first = open();
     first.addAddress('omni0', '10.77.0.1');
     first.addAddress('omni0', '10.77.0.1');
-    first.setFallback('omni0', fallback);
+    first.setFallbacks('omni0', [fallback]);
     const second = open();
     expect(second.hasAddress('omni0', '10.77.0.1')).toBe(true);
     expect(second.hasAddress('omni1', '10.77.0.1')).toBe(false);
-    expect(second.fallback('omni0')).toEqual(fallback);
+    expect(second.fallbacks('omni0')).toEqual([fallback]);
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     second.removeAddress('omni0', '10.77.0.1');
     expect(open().hasAddress('omni0', '10.77.0.1')).toBe(false);
@@ -56,7 +56,7 @@ describe('the inventory', () => {
     inventory.addAddress('omni0', 'fd77::1');
     const before = statSync(path()).ino;
     inventory.addAddress('omni0', 'fd77::1');
-    inventory.setFallback('omni0', undefined);
+    inventory.setFallbacks('omni0', []);
     inventory.forget('omni9');
     expect(statSync(path()).ino).toBe(before);
   });
@@ -70,7 +70,9 @@ describe('the inventory', () => {
       expect(inventory.hasAddress('omni0', '10.77.0.1')).toBe(false);
       expect(warnings).toHaveLength(1);
       inventory.addAddress('omni0', '10.77.0.1');
-      expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({ omni0: { addresses: ['10.77.0.1'] } });
+      expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({
+        omni0: { addresses: ['10.77.0.1'], fallbacks: [] },
+      });
     },
   );
 });

@@ -160,6 +160,8 @@ export class FakePlane implements SessionPlane {
     return this.now() < (this.expected.get(localId) ?? 0);
   }
 
+  async openWay(): Promise<void> {}
+
   async sendOnPath(peer: PublicKey, path: Path, { kind, nonce, size }: PathMessage): Promise<void> {
     this.calls.sendOnPath++;
     const row = this.#sendRow(peer);
