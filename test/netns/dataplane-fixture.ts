@@ -32,6 +32,7 @@ export interface StartOptions {
   readonly mode?: 'auto' | 'native' | 'generic';
   readonly mac1Key?: Uint8Array;
   readonly underlay?: readonly string[] | undefined;
+  readonly lingerMs?: number;
   /** Folder of the compiled programs; default: those that ship. */
   readonly objects?: string;
   /** Folder of another build of this project, to run its data plane; default: this one. */
@@ -50,6 +51,7 @@ export function startPlane(host: Host, options: StartOptions = {}): Promise<Remo
     stateDir: join(host.folder, 'state'),
     mac1Key: options.mac1Key ?? new Uint8Array(32),
     mode: options.mode ?? 'auto',
+    ...(options.lingerMs !== undefined && { lingerMs: options.lingerMs }),
   };
   return RemotePlane.start(host.inside([]), settings, build);
 }
