@@ -359,9 +359,7 @@ struct omni_config {
 	__be16 port;		/* our UDP port */
 	__u32 ifindex_outer;	/* omni0x: ingress redirects here, the frame comes out of omni0 */
 	__u32 new_sessions_per_second;	/* token bucket rate and burst, per source */
-	__u32 mtu;		/* of omni0 */
 	__u32 arp_suppression;	/* 0 or 1 */
-	__u32 pad;
 };
 
 #endif /* OMNI_TYPES_H */

@@ -179,7 +179,7 @@ export class Lab {
         program === 'omni_slowpath'
           ? {}
           : {
-              config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac), mtu: 1400 }),
+              config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac) }),
             },
       stats: true,
     });

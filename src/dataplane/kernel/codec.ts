@@ -160,7 +160,7 @@ type AutomaticMtu = (typeof AUTOMATIC_MTUS)[number];
 
 // --- configuration and meta ---------------------------------------------------
 
-/** What the programs are loaded with. */
+/** What an interface is set up with; all but the MTU is in its programs too. */
 export interface Settings {
   readonly mac: MacAddress;
   readonly port: number;
@@ -193,7 +193,6 @@ export function encodeConfig(settings: Settings, outerIfindex: number): Buffer {
     port: settings.port,
     ifindexOuter: outerIfindex,
     newSessionsPerSecond: settings.newSessionsPerSecond,
-    mtu: settings.mtu,
     arpSuppression: settings.arpSuppression ? 1 : 0,
   });
 }

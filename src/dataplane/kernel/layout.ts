@@ -766,15 +766,13 @@ export function decodeMetaEntry(source: Uint8Array, offset = 0): MetaEntry {
 
 /** `struct omni_config`: offsets and sizes in bytes. */
 export const omniConfigLayout = {
-  size: 28,
+  size: 20,
   fields: {
     localMac: { offset: 0, size: 6 },
     port: { offset: 6, size: 2 },
     ifindexOuter: { offset: 8, size: 4 },
     newSessionsPerSecond: { offset: 12, size: 4 },
-    mtu: { offset: 16, size: 4 },
-    arpSuppression: { offset: 20, size: 4 },
-    pad: { offset: 24, size: 4 },
+    arpSuppression: { offset: 16, size: 4 },
   },
 } as const;
 
@@ -783,30 +781,27 @@ export interface OmniConfig {
   readonly port: number;
   readonly ifindexOuter: number;
   readonly newSessionsPerSecond: number;
-  readonly mtu: number;
   readonly arpSuppression: number;
 }
 
 export function encodeOmniConfig(value: OmniConfig): Buffer {
-  const buffer = Buffer.alloc(28);
+  const buffer = Buffer.alloc(20);
   expectCount(value.localMac.length, 6, 'local_mac');
   buffer.set(value.localMac, 0);
   buffer.writeUInt16BE(value.port, 6);
   buffer.writeUInt32LE(value.ifindexOuter, 8);
   buffer.writeUInt32LE(value.newSessionsPerSecond, 12);
-  buffer.writeUInt32LE(value.mtu, 16);
-  buffer.writeUInt32LE(value.arpSuppression, 20);
+  buffer.writeUInt32LE(value.arpSuppression, 16);
   return buffer;
 }
 
 export function decodeOmniConfig(source: Uint8Array, offset = 0): OmniConfig {
-  const view = viewOf(source, offset, 28);
+  const view = viewOf(source, offset, 20);
   return {
     localMac: Uint8Array.from(view.subarray(0, 6)),
     port: view.readUInt16BE(6),
     ifindexOuter: view.readUInt32LE(8),
     newSessionsPerSecond: view.readUInt32LE(12),
-    mtu: view.readUInt32LE(16),
-    arpSuppression: view.readUInt32LE(20),
+    arpSuppression: view.readUInt32LE(16),
   };
 }

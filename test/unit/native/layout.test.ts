@@ -80,7 +80,6 @@ describe('codecs', () => {
       port: 51820,
       ifindexOuter: 7,
       newSessionsPerSecond: 10,
-      mtu: 1400,
       arpSuppression: 1,
     };
     const encoded = encodeOmniConfig(config);
