@@ -241,6 +241,15 @@ export class FakePlane implements SessionPlane {
     return { interface: this.#interface, localId, peer };
   }
 
+  /** What the packets see of it: a peer changed its key, and its row is called by the new one. */
+  renamePeer(before: PublicKey, after: PublicKey): void {
+    for (const row of this.sessions.values()) if (row.peer === before) row.peer = after;
+    for (const map of [this.sendOn, this.endpoints] as Map<PublicKey, unknown>[]) {
+      const value = map.get(before);
+      if (map.delete(before)) map.set(after, value);
+    }
+  }
+
   /** What the packets see of it: a peer row was deleted, and its sessions with it. */
   forgetPeer(peer: PublicKey): void {
     for (const row of [...this.sessions.values()]) if (row.peer === peer) this.sessions.delete(row.localId);
