@@ -252,7 +252,7 @@ enum omni_drop {
 	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC or VIP is not this peer's */
 	OMNI_DROP_INTERNAL,		/* a helper failed where it never should */
 	/* later ones, in order of appearance: counters keep their places */
-	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, and more of those than the agent is asked to look at */
+	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, or cookie reply, and more of those than the agent is asked to look at */
 	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
 	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer */
 	OMNI_DROP_MAX,
@@ -287,7 +287,8 @@ struct gate_entry {
 
 /*
  * Initiations a second, from all sources together, that reach the agent
- * without a valid mac2. source_map counts them under the address ::.
+ * without a valid mac2 (source_map counts them under the address ::); and as
+ * many cookie replies.
  */
 #define OMNI_UNPROVEN_PER_SECOND 1000
 

@@ -30,31 +30,36 @@ static const __u32 blake2s_iv[8] = {
 /* One round with its row of the message schedule, RFC 7693 section 2.7. */
 #define BLAKE2S_ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15)	\
 	do {									\
-		BLAKE2S_MIX(v0, v4, v8, v12, s0, s1);				\
-		BLAKE2S_MIX(v1, v5, v9, v13, s2, s3);				\
-		BLAKE2S_MIX(v2, v6, v10, v14, s4, s5);				\
-		BLAKE2S_MIX(v3, v7, v11, v15, s6, s7);				\
-		BLAKE2S_MIX(v0, v5, v10, v15, s8, s9);				\
-		BLAKE2S_MIX(v1, v6, v11, v12, s10, s11);			\
-		BLAKE2S_MIX(v2, v7, v8, v13, s12, s13);				\
-		BLAKE2S_MIX(v3, v4, v9, v14, s14, s15);				\
+		BLAKE2S_MIX(a[0], b0, c[0], d0, s0, s1);				\
+		BLAKE2S_MIX(a[1], b1, c[1], d1, s2, s3);				\
+		BLAKE2S_MIX(a[2], b2, c[2], d2, s4, s5);				\
+		BLAKE2S_MIX(a[3], b3, c[3], d3, s6, s7);				\
+		BLAKE2S_MIX(a[0], b1, c[2], d3, s8, s9);				\
+		BLAKE2S_MIX(a[1], b2, c[3], d0, s10, s11);				\
+		BLAKE2S_MIX(a[2], b3, c[0], d1, s12, s13);				\
+		BLAKE2S_MIX(a[3], b0, c[1], d2, s14, s15);				\
 	} while (0)
 
 /* Compresses a block of which `bytes` count (the rest is zero). Returns 0. */
 OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 bytes)
 {
-	__u32 v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15;
-	/* Volatile, or clang 19 keeps copies of all words on the stack, of which there are 512 bytes for everybody. */
+	__u32 b0, b1, b2, b3, d0, d1, d2, d3;
+	/*
+	 * Volatile, half of the state and all words of the block: there are 512
+	 * bytes of stack for everybody, and what clang 19 puts there by its own
+	 * choice is twice as much, and slower.
+	 */
+	volatile __u32 a[4], c[4];
 	const volatile __u32 *word = m->word;
 
 	if (!state || !m)
 		return -1;
 	state->length += bytes;
-	v0 = state->h[0], v1 = state->h[1], v2 = state->h[2], v3 = state->h[3];
-	v4 = state->h[4], v5 = state->h[5], v6 = state->h[6], v7 = state->h[7];
-	v8 = blake2s_iv[0], v9 = blake2s_iv[1], v10 = blake2s_iv[2], v11 = blake2s_iv[3];
-	v12 = blake2s_iv[4] ^ state->length, v13 = blake2s_iv[5];
-	v14 = blake2s_iv[6] ^ state->final, v15 = blake2s_iv[7];
+	a[0] = state->h[0], a[1] = state->h[1], a[2] = state->h[2], a[3] = state->h[3];
+	b0 = state->h[4], b1 = state->h[5], b2 = state->h[6], b3 = state->h[7];
+	c[0] = blake2s_iv[0], c[1] = blake2s_iv[1], c[2] = blake2s_iv[2], c[3] = blake2s_iv[3];
+	d0 = blake2s_iv[4] ^ state->length, d1 = blake2s_iv[5];
+	d2 = blake2s_iv[6] ^ state->final, d3 = blake2s_iv[7];
 
 	BLAKE2S_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 	BLAKE2S_ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
@@ -67,14 +72,14 @@ OMNI_GLOBAL int blake2s_compress(struct blake2s *state, struct block *m, __u32 b
 	BLAKE2S_ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
 	BLAKE2S_ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
 
-	state->h[0] ^= v0 ^ v8;
-	state->h[1] ^= v1 ^ v9;
-	state->h[2] ^= v2 ^ v10;
-	state->h[3] ^= v3 ^ v11;
-	state->h[4] ^= v4 ^ v12;
-	state->h[5] ^= v5 ^ v13;
-	state->h[6] ^= v6 ^ v14;
-	state->h[7] ^= v7 ^ v15;
+	state->h[0] ^= a[0] ^ c[0];
+	state->h[1] ^= a[1] ^ c[1];
+	state->h[2] ^= a[2] ^ c[2];
+	state->h[3] ^= a[3] ^ c[3];
+	state->h[4] ^= b0 ^ d0;
+	state->h[5] ^= b1 ^ d1;
+	state->h[6] ^= b2 ^ d2;
+	state->h[7] ^= b3 ^ d3;
 	return 0;
 }
 

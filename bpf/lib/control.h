@@ -22,11 +22,6 @@
 #define RESPONSE_RECEIVER 24
 #define COOKIE_RECEIVER 16
 
-static __always_inline __u32 receiver_at(__u8 type)
-{
-	return type == OMNI_CONTROL_RESPONSE ? RESPONSE_RECEIVER : COOKIE_RECEIVER;
-}
-
 /* The exact length of a message of this type and version, or 0: we accept none such. */
 static __always_inline __u32 control_length(__u8 type, __u8 version)
 {
@@ -82,7 +77,8 @@ static __always_inline int control_proven(struct xdp_md *ctx, const struct gate_
 /* OMNI_DROP_NONE, or why the initiation does not pass. */
 static __always_inline int control_initiation(const struct datagram *datagram, int proven, __u64 now_ns)
 {
-	struct omni_address source = ratelimit_source(&datagram->source, proven), everybody = {};
+	struct omni_address source = ratelimit_source(&datagram->source, proven);
+	struct omni_address everybody = ratelimit_everybody(RATELIMIT_INITIATIONS);
 
 	if (!ratelimit_take(&source, config.new_sessions_per_second, now_ns))
 		return OMNI_DROP_RATELIMIT;
@@ -91,18 +87,39 @@ static __always_inline int control_initiation(const struct datagram *datagram, i
 	return OMNI_DROP_NONE;
 }
 
-/* OMNI_DROP_NONE, or why the response or cookie reply does not pass. */
-static __always_inline int control_answer(struct xdp_md *ctx, __u32 receiver_at, __u64 now_ns)
+/* Whether a response or a cookie reply is to an initiation of ours that is under way. */
+static __always_inline int control_expected(struct xdp_md *ctx, __u32 receiver_at, __u64 now_ns)
 {
 	struct span receiver = packet_from(ctx, receiver_at);
 	struct pending_entry *pending;
 	__u64 id;
 
 	if (receiver.at + sizeof(id) > receiver.end)
-		return OMNI_DROP_INTERNAL;
+		return 0;
 	id = *(__u64 *)receiver.at;
 	pending = bpf_map_lookup_elem(&pending_map, &id);
-	return pending && now_ns < pending->expires_ns ? OMNI_DROP_NONE : OMNI_DROP_UNEXPECTED;
+	return pending && now_ns < pending->expires_ns;
+}
+
+static __always_inline int control_pass(void)
+{
+	stat_add(OMNI_STAT_CONTROL_PASSED, 1);
+	return XDP_PASS;
+}
+
+/*
+ * Whoever sees an initiation can make what looks like a cookie reply to it, as
+ * many as they like: the agent is asked to look at so many.
+ */
+static __always_inline int control_cookie_verdict(struct xdp_md *ctx, const struct datagram *datagram, __u64 now_ns)
+{
+	struct omni_address everybody = ratelimit_everybody(RATELIMIT_COOKIES);
+
+	if (!control_expected(ctx, datagram->payload + COOKIE_RECEIVER, now_ns))
+		return underlay_refuse(ctx, OMNI_DROP_UNEXPECTED);
+	if (!ratelimit_take(&everybody, OMNI_UNPROVEN_PER_SECOND, now_ns))
+		return drop(OMNI_DROP_OVERLOAD);
+	return control_pass();
 }
 
 /* The verdict on a datagram whose session id is 0. */
@@ -125,22 +142,22 @@ static __always_inline int control_verdict(struct xdp_md *ctx, const struct data
 	    header->reserved[4] | header->reserved[5])
 		return underlay_refuse(ctx, OMNI_DROP_CONTROL_INVALID);
 
+	now_ns = bpf_ktime_get_boot_ns();
+	if (type == OMNI_CONTROL_COOKIE)
+		return control_cookie_verdict(ctx, datagram, now_ns);
 	input.message = datagram->payload;
 	input.mac1 = datagram->payload + datagram->length - MAC1_FROM_END;
 	input.covered = type == OMNI_CONTROL_INITIATION ? OMNI_INITIATION_COVERED : OMNI_RESPONSE_COVERED;
 	gate = bpf_map_lookup_elem(&gate_map, &zero);
-	if (!gate || (type != OMNI_CONTROL_COOKIE && !control_member(ctx, gate, &input)))
+	if (!gate || !control_member(ctx, gate, &input))
 		return underlay_refuse(ctx, OMNI_DROP_MAC1);
 
-	now_ns = bpf_ktime_get_boot_ns();
 	if (type == OMNI_CONTROL_INITIATION)
 		reason = control_initiation(datagram, control_proven(ctx, gate, datagram, &input), now_ns);
 	else
-		reason = control_answer(ctx, datagram->payload + receiver_at(type), now_ns);
-	if (reason)
-		return drop(reason);
-	stat_add(OMNI_STAT_CONTROL_PASSED, 1);
-	return XDP_PASS;
+		reason = control_expected(ctx, datagram->payload + RESPONSE_RECEIVER, now_ns) ? OMNI_DROP_NONE :
+												OMNI_DROP_UNEXPECTED;
+	return reason ? drop(reason) : control_pass();
 }
 
 #endif /* OMNI_CONTROL_H */

@@ -9,11 +9,16 @@
 #define NSEC_PER_SEC 1000000000ULL
 #define RATELIMIT_TRIES 4
 
+/* Buckets that all sources share. */
+enum ratelimit_shared {
+	RATELIMIT_INITIATIONS = 0,	/* unproven ones */
+	RATELIMIT_COOKIES = 2,
+};
+
 /*
  * The key of a source's bucket: its IPv4 address, or its IPv6 network of 64
- * bits with ::1 for the rest (never ::, which is everybody's bucket). Those who
- * proved their address have one of their own, so that others cannot empty it in
- * their name.
+ * bits with ::1 for the rest. Those who proved their address have one of their
+ * own (byte 8 is 1), so that others cannot empty it in their name.
  */
 static __always_inline struct omni_address ratelimit_source(const struct omni_address *source, int proven)
 {
@@ -24,6 +29,15 @@ static __always_inline struct omni_address ratelimit_source(const struct omni_ad
 		key.bytes[15] = 1;
 	}
 	key.bytes[8] = !!proven;
+	return key;
+}
+
+/* No source's: those end in 1, or hold an IPv4 address. */
+static __always_inline struct omni_address ratelimit_everybody(enum ratelimit_shared bucket)
+{
+	struct omni_address key = {};
+
+	key.bytes[8] = bucket;
 	return key;
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { encodeSourceEntry, OMNI_UNPROVEN_PER_SECOND } from '../../src/dataplane/kernel/layout.ts';
 import { datagram, ip } from './frames.ts';
@@ -10,7 +11,7 @@ import { bootTimeNs, CONFIG, Lab, MAC1_KEY, PORT, XDP_DROP, XDP_PASS } from './l
 
 const RATE = CONFIG.newSessionsPerSecond;
 const SECOND = 1_000_000_000n;
-const OURS = 0x1122334455667788n;
+const OURS = 0x1a2b3c4d5e6f7081n;
 const SOURCE = '198.51.100.2';
 const SOURCE6 = '2001:db8:51::2';
 const FROM_PORT = 40_000;
@@ -170,7 +171,7 @@ describe.each(titled(ANSWERS))('an answer: %s', (_, shape) => {
     const answers = Array.from({ length: 4 * RATE }, () => arriving(message(shape)));
     const runs = await lab.runAll('omni_ingress', answers);
     expect(runs.every(({ retval }) => retval === XDP_PASS)).toBe(true);
-    expect(lab.map('source_map').entries().count).toBe(0);
+    expect(lab.map('source_map').lookup({ key: ip(SOURCE) })).toBeUndefined();
   });
   it('is not asked for before its mac1 is right, which of a cookie reply nobody can tell here', async () => {
     const foreign = (receiver: bigint) => message(shape, { mac1Key: randomBytes(32), receiver });
@@ -308,6 +309,20 @@ describe('all sources together', () => {
     expect(stats).toEqual({ controlPassed: passed });
     expect(drops).toEqual({ overload: count - passed });
   });
+  it('get as many cookie replies through as the agent is asked to look at, beside the initiations', async () => {
+    const [reply] = COOKIE_REPLIES;
+    if (reply === undefined) throw new Error('there is no cookie reply');
+    const limit = OMNI_UNPROVEN_PER_SECOND;
+    const replies = Array.from({ length: limit + 500 }, (_, i) => arriving(message(reply), host(i)));
+    const started = bootTimeNs();
+    const { result, drops } = await lab.counted(() => lab.runAll('omni_ingress', replies));
+    const seconds = Number(bootTimeNs() - started) / 1e9;
+    const passed = passes(result);
+    expect(passed).toBeGreaterThanOrEqual(limit);
+    expect(passed).toBeLessThanOrEqual(limit + Math.ceil(limit * seconds));
+    expect(drops).toEqual({ overload: replies.length - passed });
+    expect(passes(await lab.runAll('omni_ingress', burst(1, '10.1.1.9')))).toBe(1);
+  });
   it('share that with no source’s own bucket: not even with one in ::/64', async () => {
     const run = (packets: Uint8Array[]) => lab.runAll('omni_ingress', packets);
     expect(passes(await run(burst(RATE + 5, '::1')))).toBe(RATE);
@@ -318,5 +333,35 @@ describe('all sources together', () => {
         ?.readBigUInt64LE() ?? 0n;
     expect(left - bootTimeNs()).toBeLessThanOrEqual((BigInt(RATE) * SECOND) / BigInt(OMNI_UNPROVEN_PER_SECOND));
     expect(passes(await run(burst(1, '10.1.1.9')))).toBe(1);
+  });
+});
+
+/** Made by another implementation. */
+describe('the vectors', async () => {
+  const vectors = (name: string) =>
+    readFile(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8').then(JSON.parse);
+  const [protocol, hybrid, cookies] = await Promise.all(['protocol', 'hybrid', 'cookie'].map(vectors));
+  const cases: { version: 1 | 2; address: string; port: number; secret: string; mac2: string; reply: string }[] =
+    cookies.cases;
+  const hex = (text: string) => Buffer.from(text, 'hex');
+
+  it.each(cases)('version $version, from $address:$port, secret $secret', async (each) => {
+    const initiation = hex(each.version === 1 ? protocol.handshake.initiation : hybrid.initiation);
+    lab.setGate([hex(protocol.responder.mac1Key)], [hex(each.secret)]);
+    lab.map('source_map').update({ key: ip('::'), value: encodeSourceEntry({ fullNs: FULL_NS }) });
+    const send = (payload: Uint8Array) => verdictOf(arriving(payload, each.address, each.port));
+    expect(await send(initiation)).toEqual(droppedFor('overload'));
+    initiation.set(hex(each.mac2), initiation.length - 16);
+    expect(await send(initiation)).toEqual(PASSED);
+    lab.setPending(BigInt(protocol.handshake.initiatorId), FULL_NS);
+    expect(await send(hex(each.reply))).toEqual(PASSED);
+  });
+
+  it.each(['protocol', 'hybrid'])('a response of %s', async (name) => {
+    lab.setMac1Keys([hex(protocol.initiator.mac1Key)]);
+    const response = hex(name === 'hybrid' ? hybrid.response : protocol.handshake.response);
+    expect(await verdictOf(arriving(response))).toEqual(droppedFor('unexpected'));
+    lab.setPending(BigInt(protocol.handshake.initiatorId), FULL_NS);
+    expect(await verdictOf(arriving(response))).toEqual(PASSED);
   });
 });

@@ -46,7 +46,8 @@ const bytes = (min: number, max: number) =>
   fc.uint8Array({ minLength: min, maxLength: max }).map((b) => Buffer.from(b));
 
 const handshakes: fc.Arbitrary<Message> = fc.constantFrom(...SHAPES).map((shape) => ({
-  payload: handshake(shape, { mac1Key: MAC1_KEY, receiver: PENDING }),
+  // Of a cookie reply the program can only ask whom it is to.
+  payload: handshake(shape, { mac1Key: MAC1_KEY, receiver: shape.type === 3 ? PENDING ^ 0xffff_ffffn : PENDING }),
   proven: shape.covered,
 }));
 const frames = fc.oneof(
