@@ -16,7 +16,8 @@ import { activeWay, alternatives, change, changeAll, heardMs, inUse, sameEndpoin
 export function suspect(draft: PathDraft): void {
   const active = activeWay(draft.state);
   if (active === undefined || active.check?.why === 'suspect') return;
-  updatePaths(draft, { suspectedMs: draft.nowMs, silentSinceMs: heardMs(draft.state), leaving: false });
+  const doubtedMs = Math.min(draft.state.doubtedMs, draft.nowMs);
+  updatePaths(draft, { doubtedMs, suspectedMs: draft.nowMs, silentSinceMs: heardMs(draft.state), leaving: false });
   beginCheck(draft, active, 'suspect');
 }
 

@@ -45,6 +45,7 @@ export function initialPaths(): PathsState {
     roundAtMs: NEVER,
     roundMs: undefined,
     lookAtMs: NEVER,
+    doubtedMs: NEVER,
     suspectedMs: LONG_AGO,
     silentSinceMs: LONG_AGO,
     leaving: false,
@@ -168,7 +169,8 @@ function hinted(draft: PathDraft, endpoints: readonly Endpoint[]): void {
 }
 
 function sessionChanged(draft: PathDraft, present: boolean, fresh: boolean): void {
-  if (fresh && draft.state.answers === 'no') updatePaths(draft, { answers: 'unknown' }); // it may have been upgraded
+  // An older build may have been upgraded.
+  if (fresh && draft.state.answers !== 'yes') updatePaths(draft, { answers: 'unknown', doubtedMs: NEVER });
   updatePaths(draft, { session: present });
   if (present) return;
   changeAll(draft, { check: undefined, asked: [] });

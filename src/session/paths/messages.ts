@@ -1,9 +1,9 @@
 import type { Endpoint, Path, PathMessage } from '../../reconcile/dataplane.ts';
 import { beginCheck, wantsFull } from './checks.ts';
-import { follow, useInstead } from './choice.ts';
+import { follow, suspect, useInstead } from './choice.ts';
 import { type CheckReason, type PathDraft, updatePaths } from './model.ts';
 import { endRound } from './rounds.ts';
-import { ANSWER_MS, RESPONSES_PER_SECOND, SUSPECT_AGAIN_MS } from './timers.ts';
+import { ANSWER_MS, LATE_MS, RESPONSES_PER_SECOND, SUSPECT_AGAIN_MS } from './timers.ts';
 import { addWay, change, inUse, sameEndpoint, wayTo } from './ways.ts';
 
 /** What comes in by a path: challenges, their answers, and word of where the peer sends from. */
@@ -16,10 +16,20 @@ export function seen(draft: PathDraft, endpoint: Endpoint): void {
     updatePaths(draft, { ignored: { endpoint, seenMs: nowMs } });
     return;
   }
+  if (maybeLate(draft, endpoint)) {
+    suspect(draft);
+    return;
+  }
   const way = addWay(draft, endpoint, 'seen');
   if (way === undefined || way.check?.why === 'seen') return;
   change(draft, way, { seenMs: nowMs });
   beginCheck(draft, way, 'seen');
+}
+
+/** A datagram from the path that the peer has just left: under way when it did, or it is back. Then the new one owes an answer. */
+function maybeLate({ state, nowMs }: PathDraft, endpoint: Endpoint): boolean {
+  const { move } = state;
+  return move?.why === 'peer-moved' && sameEndpoint(endpoint, move.from) && nowMs - move.atMs < LATE_MS;
 }
 
 /** On the path that it came by, and as large: so it shows what the path carries in both directions. */

@@ -102,6 +102,8 @@ export interface PathsState {
   /** Begin of the round under way. */
   readonly roundMs: number | undefined;
   readonly lookAtMs: number;
+  /** Begin of the first suspicion that no answer has followed since the session began. */
+  readonly doubtedMs: number;
   /** Begin of the last suspicion; what was heard last by then. */
   readonly suspectedMs: number;
   readonly silentSinceMs: number;

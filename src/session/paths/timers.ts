@@ -59,6 +59,9 @@ export const HOLD_MS = 2_000;
 /** The peer is told to send from a place at least this often while it does (SessionEvent `path-seen`: once a second). */
 export const SEEN_AGAIN_MS = 3_000;
 
+/** What the peer sent by its old path arrives this much later at most than what it sends by the new one. */
+export const LATE_MS = 500;
+
 /** Paths of one peer, whatever their origin; */
 export const MAX_PATHS = 8;
 /** and how many of them may be places that were only seen. */

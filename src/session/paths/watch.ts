@@ -28,9 +28,8 @@ export function statistics(draft: PathDraft, latest: Seen): void {
   if (ignored !== undefined && latest.rxDataMs > ignored.seenMs + SEEN_AGAIN_MS)
     updatePaths(draft, { ignored: undefined });
   // It lives and does not answer: an older build, whose endpoint handshakes move.
-  const { answers, suspectedMs } = draft.state;
-  const silent = (activeWay(draft.state)?.failed ?? 0) > 0 && latest.rxMs > suspectedMs + SUSPECT_AGAIN_MS;
-  if (answers === 'unknown' && silent) updatePaths(draft, { answers: 'no' });
+  const { answers, doubtedMs } = draft.state;
+  if (answers === 'unknown' && latest.rxMs > doubtedMs + SUSPECT_AGAIN_MS) updatePaths(draft, { answers: 'no' });
   if (!watched(draft)) {
     updatePaths(draft, { lookAtMs: NEVER });
     return;
@@ -50,8 +49,10 @@ function goesUnanswered({ state, nowMs }: PathDraft): boolean {
 
 /** The first moment at which silence could have lasted long enough. */
 function nextLookMs({ state, nowMs, stretch }: PathDraft): number {
-  const busy = nowMs - state.seen.txDataMs < BUSY_MS;
-  const pauseMs = busy ? Math.min(SILENT_MS, heardMs(state) + SILENT_MS - nowMs) : LOOK_MS;
+  const { txDataMs } = state.seen;
+  const heard = heardMs(state);
+  const owedMs = txDataMs > heard ? heard + SILENT_MS - nowMs : SILENT_MS;
+  const pauseMs = nowMs - txDataMs < BUSY_MS ? Math.min(SILENT_MS, owedMs) : LOOK_MS;
   const atMs = nowMs + Math.max(LOOK_MIN_MS, pauseMs) * stretch;
   return Math.ceil(atMs / LOOK_GRID_MS) * LOOK_GRID_MS;
 }
