@@ -7,6 +7,7 @@ import { seal } from '../../src/dataplane/memory/seal.ts';
 import type { Row } from '../../src/reconcile/rows.ts';
 import { startPlane } from '../netns/dataplane-fixture.ts';
 import { describeDataPlane, type Machine } from './dataplane-suite.ts';
+import { describePaths } from './paths-suite.ts';
 import { describeRotation } from './rotation-suite.ts';
 
 /*
@@ -86,3 +87,4 @@ async function makeMachine(): Promise<Machine> {
 
 describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, makeMachine);
 describeRotation('the kernel data plane', makeMachine);
+describePaths('the kernel data plane', makeMachine);

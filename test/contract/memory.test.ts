@@ -3,6 +3,7 @@ import { seal } from '../../src/dataplane/memory/seal.ts';
 import type { IpAddress } from '../../src/manifest/model.ts';
 import { rowKey } from '../../src/reconcile/rows.ts';
 import { describeDataPlane, type Machine } from './dataplane-suite.ts';
+import { describePaths } from './paths-suite.ts';
 import { describeRotation } from './rotation-suite.ts';
 
 async function makeMachine(): Promise<Machine> {
@@ -30,3 +31,4 @@ async function makeMachine(): Promise<Machine> {
 // Everything in this engine's tables is its own: there is nothing foreign to leave alone.
 describeDataPlane('the memory data plane', { arrive: true, foreign: false }, makeMachine);
 describeRotation('the memory data plane', makeMachine);
+describePaths('the memory data plane', makeMachine);

@@ -1,9 +1,11 @@
 import { macOf } from '../../manifest/keys.ts';
+import type { PublicKey } from '../../manifest/model.ts';
 import type { Endpoint, Path, PathMessage, SessionEvent, Stop } from '../../reconcile/dataplane.ts';
 import { endpointText, macText, parseEndpoint } from '../kernel/addresses.ts';
 import {
   decodeOmniPathFrame,
   OMNI_ETHERTYPE_PATH,
+  OMNI_PATH_VERSION,
   OmniControl,
   OmniPathKind,
   OmniProtocol,
@@ -15,6 +17,9 @@ import type { MemoryHost, Session } from './host.ts';
 import { open, readHeader, seal } from './seal.ts';
 
 const ETHERNET_HEADER_BYTES = 14;
+/** As bpf/lib/path.h: where a peer's datagrams come from is said this often. */
+const TELL_MOVED_MS = 50;
+const TELL_SAME_MS = 1_000;
 
 type Drop = (typeof omniDropNames)[number];
 export type FrameListener = (interfaceName: string, frame: Uint8Array) => void;
@@ -29,6 +34,8 @@ export class MemoryPath {
   readonly #host: MemoryHost;
   readonly #frames = new Set<FrameListener>();
   readonly #controls = new Set<ControlListener>();
+  /** Where each peer's datagrams were last said to come from. */
+  readonly #told = new Map<PublicKey, { readonly path: string; readonly atMs: number }>();
 
   constructor(host: MemoryHost) {
     this.#host = host;
@@ -153,14 +160,20 @@ export class MemoryPath {
   }
 
   #notePath(session: Session, from: Endpoint): void {
-    const endpoint = this.#host.peerRow(session.interface, session.peer)?.endpoint;
-    if (endpoint === endpointText(from)) return;
+    const host = this.#host;
+    const seen = endpointText(from);
+    if (host.peerRow(session.interface, session.peer)?.endpoint === seen) return;
+    const before = this.#told.get(session.peer);
+    const pauseMs = before?.path === seen ? TELL_SAME_MS : TELL_MOVED_MS;
+    if (before !== undefined && host.now() - before.atMs < pauseMs) return;
+    this.#told.set(session.peer, { path: seen, atMs: host.now() });
     this.#tell({ type: 'path-seen', ...about(session), path: { remote: from } });
   }
 
   #pathMessage(session: Session, frame: Uint8Array, from: Endpoint): Drop | undefined {
     if (frame.length < ETHERNET_HEADER_BYTES + omniPathFrameLayout.size) return 'path';
-    const { kind, nonce } = decodeOmniPathFrame(frame, ETHERNET_HEADER_BYTES);
+    const { version, kind, nonce } = decodeOmniPathFrame(frame, ETHERNET_HEADER_BYTES);
+    if (version !== OMNI_PATH_VERSION) return 'path';
     const name =
       kind === OmniPathKind.challenge ? 'challenge' : kind === OmniPathKind.response ? 'response' : undefined;
     if (name === undefined) return 'path';
