@@ -4,7 +4,8 @@ import { OmniError } from '../errors.ts';
 import type { PublicKey } from '../manifest/model.ts';
 import type { Clock } from '../reconcile/clock.ts';
 import type { NodeKeys } from '../reconcile/desired.ts';
-import { type Identity, nextIdentityPath, readIdentity, readNextIdentity } from '../session/identity.ts';
+import { type Identity, readIdentity } from '../session/identity.ts';
+import { nextIdentityPath, readNextIdentity } from '../session/next-identity.ts';
 import { messageOf } from './lock.ts';
 import type { Log } from './log.ts';
 

@@ -20,6 +20,7 @@ import { resealCommand } from './verbs/reseal.ts';
 import { resumeCommand } from './verbs/resume.ts';
 import { retryCommand } from './verbs/retry.ts';
 import { rollbackCommand } from './verbs/rollback.ts';
+import { rotateCommand } from './verbs/rotate.ts';
 import { sealCommand } from './verbs/seal.ts';
 import { statusCommand } from './verbs/status.ts';
 import { suspendCommand } from './verbs/suspend.ts';
@@ -56,6 +57,7 @@ export function createProgram(cli: Cli): Command {
     .addHelpText('after', EPILOGUE);
   for (const command of [
     initCommand(cli),
+    rotateCommand(cli),
     validateCommand(cli),
     sealCommand(cli),
     resealCommand(cli),

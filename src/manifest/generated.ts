@@ -193,7 +193,7 @@ export interface PeerDocument {
      */
     publicKey: string;
     /**
-     * The key that the node moves to. While it is given, both are accepted.
+     * A second key of the node, while it changes its key: both are accepted, and sessions outlive the swap of the two fields. `omni rotate` makes it and says what to commit.
      */
     nextPublicKey?: string;
     /**

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { OmniError } from '../errors.ts';
 import type { PublicKey } from '../manifest/model.ts';
 import { type DhKeyPair, keyPairOf } from './dh.ts';
 import { montgomeryKeys, publicKeyText } from './keys.ts';
@@ -71,21 +70,6 @@ export function readIdentity(path: string): Identity {
   return identityOf(
     readSecretFile(path, { what: 'identity', missingFix: 'Run `omni init` to make it.', length: KEY_LEN }),
   );
-}
-
-/** Where the key lies that a node goes over to: `identity.next.key` beside `identity.key`. */
-export function nextIdentityPath(path: string): string {
-  return `${path.replace(/\.key$/, '')}.next.key`;
-}
-
-/** The identity that the one at `path` is to be replaced by; undefined: none is. Throws as `readIdentity` does. */
-export function readNextIdentity(path: string): Identity | undefined {
-  try {
-    return readIdentity(nextIdentityPath(path));
-  } catch (error) {
-    if (error instanceof OmniError && error.code === 'identity-missing') return undefined;
-    throw error;
-  }
 }
 
 /**
