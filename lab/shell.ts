@@ -96,7 +96,12 @@ export class Background {
   /** Sends the signal and waits for the end; SIGKILL after `graceMs`. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', graceMs = 5_000): Promise<number> {
     if (this.running) this.child.kill(signal);
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
+    const timer = setTimeout(() => {
+      this.child.kill('SIGKILL');
+      // A process of its own that outlives it may hold the other ends, and would keep us waiting.
+      this.child.stdout?.destroy();
+      this.child.stderr?.destroy();
+    }, graceMs);
     try {
       return await this.closed;
     } finally {
