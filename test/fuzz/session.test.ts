@@ -160,12 +160,12 @@ describe('handshake messages', () => {
   });
 });
 
-test('a node under fire answers nothing and keeps its session', async () => {
+test('a node under fire by strangers answers nothing and keeps its session', async () => {
   const { clock, network, a: node, b: peer } = await establishedPair();
   const sent = network.log.length;
   const before = peer.plane.sessions.size;
   await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ minLength: 16, maxLength: 300 }), fc.boolean(), async (bytes, control) => {
+    fc.asyncProperty(fc.uint8Array({ minLength: 16, maxLength: 1400 }), fc.boolean(), async (bytes, control) => {
       const datagram = Uint8Array.from(bytes);
       if (control) datagram.fill(0, 0, 8);
       network.deliver({ bytes: datagram, from: node.at, to: peer.at });
@@ -175,6 +175,43 @@ test('a node under fire answers nothing and keeps its session', async () => {
   await clock.advance(100);
   expect(network.log).toHaveLength(sent);
   expect(peer.plane.sessions.size).toBe(before);
+  node.sends(peer, 'still here');
+  await clock.advance(10);
+  expect(peer.plane.received).toEqual(['still here']);
+});
+
+test('a node under fire by a member sends cookies and nothing else, and keeps its session', async () => {
+  const { clock, network, a: node, b: peer } = await establishedPair({ postQuantum: 'preferred' });
+  peer.filters = false;
+  const key = mac1Key(peer.identity.publicKeyBytes, new Uint8Array(32));
+  const shapes = fc.constantFrom([1, 1, 160], [1, 2, 1360], [2, 1, 112], [2, 2, 1216], [3, 1, 112], [3, 2, 112]);
+  const before = peer.plane.sessions.size;
+  let arrived = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      shapes,
+      fc.infiniteStream(fc.nat(255)),
+      fc.nat(200),
+      async ([type, version, length], noise, pause) => {
+        const bytes = Uint8Array.from({ length: length ?? 0 }, () => noise.next().value ?? 0);
+        bytes.fill(0, 0, 16);
+        bytes.set([type ?? 0, version ?? 0], 8);
+        const macs = macsOf(bytes);
+        macs.mac1.set(macBlake2s(key, macs.covered));
+        if ((noise.next().value ?? 0) % 2 === 0) macs.mac2.fill(0);
+        if (pause === 0) await clock.advance(1);
+        network.deliver({ bytes, from: endpoint(`198.51.100.${pause}`, 1 + arrived++), to: peer.at });
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+  await clock.advance(100);
+  const replies = network.log.filter(({ from }) => from === peer.at);
+  expect(replies.length).toBeGreaterThan(500);
+  expect(replies.every(({ bytes }) => bytes[8] === 3 && bytes.length === COOKIE_REPLY_LEN)).toBe(true);
+  expect(peer.plane.sessions.size).toBe(before);
+  const { handshakesFailed } = peer.manager.stats();
+  expect(Object.values(handshakesFailed).reduce((sum, count) => sum + count, 0)).toBe(arrived);
   node.sends(peer, 'still here');
   await clock.advance(10);
   expect(peer.plane.received).toEqual(['still here']);
