@@ -22,7 +22,7 @@ export type MoveReason = (typeof MOVE_REASONS)[number];
 export type CheckReason = 'seen' | 'size' | 'round' | 'suspect' | 'rescue' | 'source';
 
 /** An effort to be answered on a path. */
-export interface Check {
+interface Check {
   readonly why: CheckReason;
   /** Challenges sent so far. */
   readonly tries: number;
