@@ -5,6 +5,8 @@ import { must } from './shell.ts';
 /** A row as bpftool(8) prints it: bytes in hexadecimal, and what BTF makes of them. */
 export interface MapRow<V> {
   readonly key: readonly string[];
+  /** Absent from maps with a value per processor. */
+  readonly value?: readonly string[];
   readonly formatted: V;
 }
 

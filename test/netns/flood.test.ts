@@ -30,6 +30,10 @@ const IN_1970 = [
 const A_DAY_NS = 86_400_000_000_000n;
 const VIPS = { one: '10.77.0.1', two: '10.77.0.2', three: '10.77.0.3' };
 
+interface Keys {
+  readonly value: { readonly rx_key: readonly number[]; readonly tx_key: readonly number[] };
+}
+
 let lab: Lab;
 let fleet: string;
 let one: Host;
@@ -81,6 +85,13 @@ async function send(to: Host, datagrams: readonly Uint8Array[]): Promise<number>
 }
 
 const sessionIds = async (host: Host) => (await dumpMap(host, 'session_map')).map(({ key }) => key.join('')).sort();
+/** The different words of the keys of the sessions that the host sends on. */
+async function currentKeys(host: Host): Promise<readonly number[]> {
+  const sending = (await dumpMap(host, 'send_map')).map(({ value }) => value?.join(''));
+  const sessions = await dumpMap<Keys>(host, 'session_map');
+  const current = sessions.filter(({ key }) => sending.includes(key.join('')));
+  return [...new Set(current.flatMap(({ formatted: { value } }) => [...value.rx_key, ...value.tx_key]))];
+}
 const failed = async (host: Host, reason: string) =>
   sample(await scrape(host), `omni_handshakes_failed_total{reason="${reason}"}`);
 
@@ -172,11 +183,16 @@ describe('a session at the end of its lifetime', () => {
     await two.stopAgent('SIGKILL');
     const killedMs = Date.now();
     const left = await sessionIds(two);
+    expect((await currentKeys(two)).length).toBeGreaterThan(1);
     await until('no session is left', async () => (await sessionIds(one)).length === 0, 3 * lifetimeMs, 100);
     await sleep(500);
     await pings.stop('SIGINT');
     expect(lastAnswerMs() - killedMs).toBeGreaterThan(500);
     expect(lastAnswerMs() - killedMs).toBeLessThan(lifetimeMs + 100);
+
+    // With no agent the program does it, at the first frame that the session is asked to carry.
+    await two.exec(['ping', '-n', '-c', '1', '-W', '1', VIPS.one]);
+    expect(await currentKeys(two)).toEqual([0]);
 
     start(two);
     await until('they talk again', async () => (await ping(one, VIPS.two, { count: 1, waitS: 1 })).received === 1);
