@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../lab/lab.ts';
-import { must } from '../../lab/shell.ts';
-import { guestScript, makeBase, makeInitramfs } from './image.ts';
-import { type Kernel, kernelOf } from './kernels.ts';
+import { must, run } from '../../lab/shell.ts';
+import { guestScript, makeBase, makeInitramfs, stageProject } from './image.ts';
+import { kernelOf } from './kernels.ts';
 import { boot } from './qemu.ts';
 import { type KernelReport, reportIn } from './report.ts';
 
@@ -61,27 +61,39 @@ function doctorOf(report: KernelReport): readonly Finding[] {
 }
 
 /** For scripts/kernel-table.mjs. */
-function keep(report: KernelReport, emulated: boolean): void {
+function keep(name: string, report: KernelReport, emulated: boolean): void {
   mkdirSync(REPORTS, { recursive: true });
-  writeFileSync(join(REPORTS, `${report.kernel}.json`), `${JSON.stringify({ ...report, emulated }, null, 2)}\n`);
+  writeFileSync(join(REPORTS, `${name}.json`), `${JSON.stringify({ ...report, emulated }, null, 2)}\n`);
 }
 
-/** Skips where the kernel is not there; that is a failure under CI. */
-function kernelFor(suite: string, skip: (reason: string) => void): Kernel {
+const EMULATION = ['qemu-system-x86_64', 'busybox', 'cpio'];
+let base: Promise<void> | undefined;
+
+/** Boots the kernel of a suite. Skips where it or the emulator is not there; that is a failure under CI. */
+async function bootSuite(suite: string, skip: (reason: string) => void): Promise<KernelReport> {
   const kernel = kernelOf(suite);
-  if (kernel !== undefined) return kernel;
-  const reason = `no kernel of Debian's ${suite}: scripts/kernels says why`;
-  if (!ci) skip(reason);
-  throw new Error(reason);
+  const absent = (await run(['which', ...EMULATION])).status === 0 ? undefined : EMULATION.join(' or ');
+  if (kernel === undefined || absent !== undefined) {
+    const reason = `no ${absent ?? `kernel of Debian's ${suite}`} here: run scripts/kernels as root, it says why`;
+    if (!ci) skip(reason);
+    throw new Error(reason);
+  }
+  base ??= makeBase();
+  await base;
+  const found = await boot(kernel, await makeInitramfs(kernel), BOOT_TIMEOUT_MS);
+  keep(suite, found, true);
+  expect(found.kernel).toBe(kernel.release);
+  return found;
 }
+
+beforeAll(stageProject);
 
 describe('this machine’s kernel', () => {
   it('loads the programs, agrees with the vectors and carries traffic', { timeout: 120_000 }, async () => {
-    await makeBase();
-    const report = reportIn(await must([process.execPath, guestScript], { timeoutMs: 100_000 }));
-    if (report === undefined) throw new Error('the script left no report');
-    keep(report, false);
-    expectSound(report);
+    const found = reportIn(await must([process.execPath, guestScript], { timeoutMs: 100_000 }));
+    if (found === undefined) throw new Error('the script left no report');
+    keep('here', found, false);
+    expectSound(found);
   });
 });
 
@@ -92,33 +104,26 @@ const KERNELS = [
 ];
 
 describe('Debian’s kernels under emulation', () => {
-  beforeAll(makeBase);
-
   it.for(KERNELS.filter(({ always }) => always || every))(
     '$suite: loads the programs, agrees with the vectors and carries traffic',
     { timeout: TIMEOUT_MS },
     async ({ suite, release }, { skip }) => {
-      const kernel = kernelFor(suite, skip);
-      expect(kernel.release).toMatch(release);
-      const report = await boot(kernel, await makeInitramfs(kernel), BOOT_TIMEOUT_MS);
-      keep(report, true);
-      expect(report.kernel).toBe(kernel.release);
-      expectSound(report);
+      const found = await bootSuite(suite, skip);
+      expect(found.kernel).toMatch(release);
+      expectSound(found);
     },
   );
 
   it('bullseye, 5.10: doctor and agent say what it lacks, and nothing changes', {
     timeout: TIMEOUT_MS,
   }, async (test) => {
-    const kernel = kernelFor('bullseye', test.skip);
-    expect(kernel.release).toMatch(/^5\.10\./);
-    const report = await boot(kernel, await makeInitramfs(kernel), BOOT_TIMEOUT_MS);
-    keep(report, true);
-    expect(report.lacks).toEqual(['atomics']);
+    const found = await bootSuite('bullseye', test.skip);
+    expect(found.kernel).toMatch(/^5\.10\./);
+    expect(found.lacks).toEqual(['atomics']);
     // So it is said of a kernel that really takes none of them.
-    expect(report.failures.map(({ step }) => step)).toEqual(['load programs', 'test vectors']);
-    for (const { message } of report.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/);
-    expect(doctorOf(report).filter(({ check }) => /^(kernel|bpf)$/.test(check))).toEqual([
+    expect(found.failures.map(({ step }) => step)).toEqual(['load programs', 'test vectors']);
+    for (const { message } of found.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/);
+    expect(doctorOf(found).filter(({ check }) => /^(kernel|bpf)$/.test(check))).toEqual([
       {
         check: 'kernel',
         status: 'warning',
@@ -132,10 +137,10 @@ describe('Debian’s kernels under emulation', () => {
         fix: 'Boot Linux 5.15 or later.',
       },
     ]);
-    expect(report.doctor?.status).toBe(1);
-    expect(report.agent?.stderr).toContain('refuses atomic operations that return a value (in Linux since 5.12)');
-    expect(report.agent?.status).toBe(2);
+    expect(found.doctor?.status).toBe(1);
+    expect(found.agent?.stderr).toContain('refuses atomic operations that return a value (in Linux since 5.12)');
+    expect(found.agent?.status).toBe(2);
     // Its own lock, taken before it looked.
-    expect(report.agent?.changed).toEqual(['state/agent.lock']);
+    expect(found.agent?.changed).toEqual(['state/agent.lock']);
   });
 });

@@ -5,39 +5,48 @@ import { projectRoot } from '../../lab/lab.ts';
 import { must } from '../../lab/shell.ts';
 import type { Kernel } from './kernels.ts';
 
-/** Made anew by each run. */
 const WORK = join(projectRoot, 'build/kernels/image');
 const COMPILED = join(projectRoot, 'build/kernels/compiled');
 const STAGE = join(WORK, 'root');
+const PROJECT = join(STAGE, 'omni');
 /** What the guest runs besides busybox: by name, found on the path. */
 const PROGRAMS = ['ip', 'ethtool', 'ping', 'flock'];
 const ADDON = 'native/build/Release/omni_native.node';
 const BASE = join(WORK, 'base.cpio');
 
-/** The script that kernels under test run, as `makeBase` leaves it: it can be run on this machine's kernel too. */
-export const guestScript = join(STAGE, 'omni/dist/test/kernels/guest/main.js');
+/** The script that kernels under test run, as `stageProject` leaves it: it can be run on this machine's kernel too. */
+export const guestScript = join(PROJECT, 'dist/test/kernels/guest/main.js');
+
+/** Copies what the script needs of this checkout, as it was built, away from what others may change meanwhile. */
+export async function stageProject(): Promise<void> {
+  for (const folder of [WORK, COMPILED]) await rm(folder, { recursive: true, force: true });
+  await must(['npx', '--no-install', 'tsc', '-p', join(import.meta.dirname, 'tsconfig.json')], { cwd: projectRoot });
+  const copies = ['bin', 'build/bpf', 'dist', 'package.json', 'schema', 'test/vectors', ADDON];
+  for (const path of [...copies, 'test/netns/plane-child.mjs', ...(await productionPackages())]) {
+    await cp(join(projectRoot, path), join(PROJECT, path), { recursive: true, dereference: true });
+  }
+  await cp(join(COMPILED, 'test'), join(PROJECT, 'dist/test'), { recursive: true });
+}
 
 /**
- * Makes what every kernel boots into: node, this checkout as it was built, and the programs that it runs, each with its
- * shared libraries. `init` is the first process.
+ * Makes of the staged project what every kernel boots into: node and the programs that it runs, each with its shared
+ * libraries, busybox, and `init`, the first process.
  */
 export async function makeBase(): Promise<void> {
-  await rm(WORK, { recursive: true, force: true });
-  for (const folder of ['dev', 'proc', 'sys', 'run', 'tmp', 'root', 'bin', 'etc']) {
+  for (const folder of ['dev', 'proc', 'sys', 'run', 'tmp', 'root', 'etc']) {
     await mkdir(join(STAGE, folder), { recursive: true });
   }
-  await cp(await find('busybox'), join(STAGE, 'bin/busybox'), { dereference: true });
+  const busybox = await find('busybox');
+  await place(busybox, '/bin/busybox');
   // What #!/usr/bin/env asks for.
-  await mkdir(join(STAGE, 'usr/bin'), { recursive: true });
-  await cp(join(STAGE, 'bin/busybox'), join(STAGE, 'usr/bin/env'));
+  await place(busybox, '/usr/bin/env');
   const programs = await Promise.all(PROGRAMS.map(find));
   for (const program of [...programs, process.execPath]) {
     await place(program, join('/usr/bin', basename(program)));
     await placeLibraries(program);
   }
   await placeLibraries(join(projectRoot, ADDON));
-  await placeProject(join(STAGE, 'omni'));
-  await cp(join(import.meta.dirname, 'init'), join(STAGE, 'init'));
+  await place(join(import.meta.dirname, 'init'), '/init');
   await archive(STAGE, BASE);
 }
 
@@ -67,16 +76,6 @@ async function place(from: string, to: string): Promise<void> {
 async function placeLibraries(program: string): Promise<void> {
   const libraries = (await must(['ldd', program])).matchAll(/(?:=> )?(\/\S+) \(0x/g);
   for (const [, path = ''] of libraries) await place(path, path);
-}
-
-async function placeProject(folder: string): Promise<void> {
-  await rm(COMPILED, { recursive: true, force: true });
-  await must(['npx', '--no-install', 'tsc', '-p', join(import.meta.dirname, 'tsconfig.json')], { cwd: projectRoot });
-  const copies = ['bin', 'build/bpf', 'dist', 'package.json', 'schema', 'test/vectors', ADDON];
-  for (const path of [...copies, 'test/netns/plane-child.mjs', ...(await productionPackages())]) {
-    await cp(join(projectRoot, path), join(folder, path), { recursive: true, dereference: true });
-  }
-  await cp(join(COMPILED, 'test'), join(folder, 'dist/test'), { recursive: true });
 }
 
 /** Folders below node_modules that an installation for use has. */
