@@ -409,7 +409,7 @@ export interface AgentConfigDocument {
      */
     node?: {
       /**
-       * The interfaces that datagrams come in on. Absent: those with a default route.
+       * The interfaces that datagrams come in on. Absent: those with a default route, or a route to a peer's endpoint.
        *
        * @minItems 1
        * @maxItems 16
@@ -420,7 +420,7 @@ export interface AgentConfigDocument {
        */
       engine?: 'kernel' | 'memory';
       /**
-       * The kind of XDP; `auto` is native where every interface can.
+       * The kind of XDP; `auto` is native where an interface can.
        */
       xdpMode?: 'auto' | 'native' | 'generic';
       /**

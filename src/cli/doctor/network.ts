@@ -75,10 +75,10 @@ async function underlayFindings(host: Host, question: NetworkQuestion): Promise<
   const names = question.underlay ?? defaultRouteInterfaces(native, links);
   if (names.length === 0) {
     return [
-      failure(
+      warning(
         'underlay',
-        'no interface has a default route',
-        'Name the one towards the other nodes, as in `--underlay eth0`.',
+        'no interface has a default route: the agent listens where a peer’s endpoint is routed',
+        'Nothing to do if the peers are in networks of this node; else name the interface, as in `--underlay eth0`.',
       ),
     ];
   }
@@ -143,7 +143,7 @@ async function xdpFinding(host: Host, native: Native, link: LinkInfo, agentPid: 
   if (features !== undefined && kind === 'veth' && link.up && (features & REDIRECT_TARGET) === 0) {
     return warning(
       'xdp',
-      `${name} (veth) takes no frames that native XDP redirects: the generic kind is slower`,
+      `${name} (veth) takes no frames that native XDP redirects: by way of the stack is slower`,
       'Switch GRO on at its other end: `ethtool -K <interface> gro on`.',
     );
   }

@@ -30,7 +30,9 @@ export function agentCommand(cli: Cli): Command {
     .addOption(
       new Flag('--prune-limit <limit>', 'what a revision may take away unasked, as in 20% or 12; default: 20%'),
     )
-    .addOption(new Flag('--underlay <interfaces>', 'comma-separated; default: those with a default route'));
+    .addOption(
+      new Flag('--underlay <interfaces>', 'comma-separated; default: those with a default route or a route to a peer'),
+    );
   addIdentityFlags(command)
     .addOption(new Flag('--psk-file <file>', "the cluster's pre-shared key, mode 0600", { completes: 'path' }))
     .addOption(socketFlag())
@@ -45,7 +47,7 @@ export function agentCommand(cli: Cli): Command {
       new Flag('--engine <engine>', 'what carries packets', { default: 'kernel', choices: ['kernel', 'memory'] }),
     )
     .addOption(
-      new Flag('--xdp-mode <mode>', 'kind of XDP; auto is native where every interface can', {
+      new Flag('--xdp-mode <mode>', 'kind of XDP; auto is native where an interface can', {
         default: 'auto',
         choices: ['auto', 'native', 'generic'],
       }),
