@@ -145,9 +145,14 @@ export class Lab {
     native.mountBpffs({ path: folder });
     mkdirSync(join(folder, 'maps'));
     const lab = new Lab(folder, await Child.start());
-    await lab.#setUpNamespace();
-    for (const program of programs) await lab.load(program, config);
-    if (programs.includes('omni_ingress')) lab.setMac1Keys([MAC1_KEY]);
+    try {
+      await lab.#setUpNamespace();
+      for (const program of programs) await lab.load(program, config);
+      if (programs.includes('omni_ingress')) lab.setMac1Keys([MAC1_KEY]);
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
     return lab;
   }
 
