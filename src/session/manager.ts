@@ -29,7 +29,7 @@ import { openUdp, type Transport } from './transport.ts';
 
 export type { ManagerEvent, ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 
-/** Own initiations: about a tenth of a processor at most. */
+/** Own initiations: about a tenth of a processor at most, a third where they are hybrid. */
 const INITIATIONS_PER_SECOND = 400;
 const INITIATION_BURST = 64;
 /** Keepalives that tell idle peers of a new address: a sealed empty datagram each. */

@@ -1,4 +1,4 @@
-/** Initiations without a proved address that are answered in a second: about a tenth of a processor in Diffie-Hellman. */
+/** Initiations without a proved address that are answered in a second: about a tenth of a processor, a quarter where they are hybrid. */
 const ANSWERED_PER_SECOND = 200;
 /** Cookie replies in a second, at most. The packet filter lets no more of them through (OMNI_UNPROVEN_PER_SECOND). */
 const REPLIES_PER_SECOND = 1_000;

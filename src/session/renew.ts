@@ -3,7 +3,7 @@ import { beginAttempt } from './attempt.ts';
 import { type Draft, type Slot, update } from './model.ts';
 
 /** What is under way on a session that is no longer wanted may still arrive, once its successor is proven. */
-export const UNFIT_GRACE_MS = 1_000;
+const UNFIT_GRACE_MS = 1_000;
 
 /** The applied revision no longer wants these sessions: others are asked for at once, and they end in any case. */
 export function renew(
