@@ -56,7 +56,7 @@ export class Initiator {
     const peer = this.#peer;
     const wanted = () => peer.state.attempt?.pending === sequence;
     if (!wanted()) return;
-    const candidates = await peer.candidates();
+    const candidates = await peer.paths.candidates();
     if (candidates.length === 0) {
       this.#tried({ sent: false });
       services.failed(peer, 'no-endpoint');
@@ -85,7 +85,7 @@ export class Initiator {
   async repeat({ sequence, tries, nth }: Repeat): Promise<void> {
     const services = this.#services;
     const peer = this.#peer;
-    const candidates = await peer.candidates();
+    const candidates = await peer.paths.candidates();
     const to = nth < candidates.length ? candidates[(tries + nth) % candidates.length] : undefined;
     const made = this.#made;
     if (to === undefined || made?.sequence !== sequence || peer.state.attempt?.pending !== sequence) return;

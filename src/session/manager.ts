@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
 import type { EndpointHint, PublicKey } from '../manifest/model.ts';
@@ -17,24 +16,22 @@ import type { Identity } from './identity.ts';
 import { SessionIds } from './ids.ts';
 import { encapsulate, generateKemKeyPair } from './kem.ts';
 import { keptFile } from './kept.ts';
+import { Listener } from './listener.ts';
 import { Pacer } from './pacer.ts';
 import { Parties } from './parties.ts';
-import { MOVE_REASONS, type Move, type MoveReason } from './paths/model.ts';
-import { Watched } from './paths/watched.ts';
+import type { Move } from './paths/model.ts';
+import { SharedPaths } from './paths/shared.ts';
 import type { PeerSessions } from './peer.ts';
 import { Polls } from './polls.ts';
 import { FrameQueues } from './queue.ts';
 import { hasSession, statusOf } from './status.ts';
-import { openUdp, type Transport } from './transport.ts';
+import { openUdp } from './transport.ts';
 
 export type { ManagerEvent, ManagerStats, PeerSessionStatus, SessionManagerOptions } from './contract.ts';
 
 /** Own initiations: about a tenth of a processor at most, a third where they are hybrid. */
 const INITIATIONS_PER_SECOND = 400;
 const INITIATION_BURST = 64;
-/** Keepalives that tell idle peers of a new address: a sealed empty datagram each. */
-const KEEPALIVES_PER_SECOND = 2_000;
-const KEEPALIVE_BURST = 256;
 
 /**
  * Brings up sessions with the peers of the applied revision and keeps them fresh. Holds no traffic: the data plane
@@ -50,13 +47,11 @@ export class SessionManager {
   readonly #queues = new FrameQueues<PeerSessions>();
   readonly #agenda: Agenda<PeerSessions>;
   readonly #pacer: Pacer;
-  readonly #keepalives: Pacer;
-  readonly #watched: Watched<PeerSessions>;
-  readonly #moves = new Map<MoveReason, number>(MOVE_REASONS.map((reason) => [reason, 0]));
+  readonly #paths: SharedPaths<PeerSessions>;
+  readonly #listener: Listener;
   readonly #polls: Polls;
   readonly #calls: Calls;
   #handshakeClock: HandshakeClock | undefined;
-  #transport: { readonly port: number; readonly transport: Transport } | undefined;
   #cluster: { readonly config: SessionConfig; readonly sessions: ClusterSessions } | undefined;
   #unsubscribe: Stop | undefined;
   #configuring: Promise<void> = Promise.resolve();
@@ -78,23 +73,24 @@ export class SessionManager {
       now: () => sessions.now(),
       setTimer,
     });
-    this.#keepalives = new Pacer({
-      perSecond: KEEPALIVES_PER_SECOND,
-      burst: KEEPALIVE_BURST,
+    this.#paths = new SharedPaths({
       now: () => sessions.now(),
       setTimer,
-    });
-    this.#watched = new Watched({
-      now: () => sessions.now(),
       fullFrame: options.fullFrame,
+      nonce: options.nonce,
       report: (error) => this.#report(error),
+    });
+    this.#listener = new Listener({
+      open: options.openTransport ?? openUdp,
+      onDatagram: (datagram, from) => this.#cluster?.sessions.receive(datagram, from),
+      onError: (error) => this.#report(error),
     });
     this.#agenda = new Agenda({ now: () => sessions.now(), setTimer, onDue: (peers) => this.#timers(peers) });
     this.#calls = new Calls({
       now: () => sessions.now(),
       setTimer,
       resolve: options.resolve,
-      reaches: (address) => this.#transport?.transport.reaches(address) ?? false,
+      reaches: (address) => this.#listener.reaches(address),
     });
     this.#polls = new Polls({ plane: sessions, setTimer, report: (error) => this.#report(error) });
   }
@@ -155,7 +151,7 @@ export class SessionManager {
   /** Names of `hosts` have other addresses now. */
   addressesChanged(hosts: ReadonlySet<string>): void {
     for (const peer of this.#cluster?.sessions.peers ?? []) {
-      if (peer.intent.endpoints.some(({ host }) => hosts.has(host))) peer.findEndpoints();
+      if (peer.intent.endpoints.some(({ host }) => hosts.has(host))) peer.paths.findHints();
     }
   }
 
@@ -170,7 +166,7 @@ export class SessionManager {
       framesQueued: queued,
       framesDropped: dropped,
       framesWaiting: waiting,
-      pathMoves: Object.fromEntries(this.#moves) as Record<MoveReason, number>,
+      pathMoves: this.#paths.moves,
     };
   }
 
@@ -186,9 +182,9 @@ export class SessionManager {
     this.#agenda.stop();
     this.#pacer.stop();
     this.#cookieSecrets.stop();
-    this.#keepalives.stop();
+    this.#paths.stop();
     this.#polls.stop();
-    await this.#closeTransport();
+    await this.#listener.close();
     const peers = this.#cluster?.sessions.peers ?? [];
     await Promise.all(peers.map((peer) => peer.idle()));
     this.#cluster = undefined;
@@ -196,7 +192,7 @@ export class SessionManager {
   }
 
   async #configure(config: SessionConfig | undefined): Promise<void> {
-    if (config !== undefined) await this.#listen(config.port);
+    if (config !== undefined) await this.#listener.listen(config.port);
     const before = this.#cluster;
     const moved = before?.config.cluster !== config?.cluster || before?.config.interface !== config?.interface;
     if (before !== undefined && moved) {
@@ -204,7 +200,7 @@ export class SessionManager {
       await before.sessions.clear();
     }
     if (config === undefined) {
-      await this.#closeTransport();
+      await this.#listener.close();
       return;
     }
     const known = moved ? undefined : before?.sessions;
@@ -221,6 +217,7 @@ export class SessionManager {
       plane: this.#plane,
       interface: config.interface,
       queues: this.#queues,
+      paths: this.#paths,
       cluster: config.cluster,
       parties: this.#parties,
       cookieSecrets: this.#cookieSecrets,
@@ -234,12 +231,8 @@ export class SessionManager {
       accepted: ({ intent }, timestampNs) => handshakeClock.accepted(intent.publicKey, timestampNs),
       pace: (run) => this.#pacer.run(run),
       endpoints: ({ intent }) => this.#endpoints(intent),
-      nonce: this.#options.nonce ?? randomNonce,
-      fullFrame: () => this.#watched.fullFrame(config.interface),
-      watch: (peer, watched) => this.#watched.watch(peer, watched),
-      paceKeepalive: (run) => this.#keepalives.run(() => void run().catch((error) => this.#report(error))),
       moved: (peer, move) => this.#moved(peer, move),
-      send: async (datagram, to) => (await this.#transport?.transport.send(datagram, to)) ?? false,
+      send: (datagram, to) => this.#listener.send(datagram, to),
       setDeadline: (peer, atMs) => this.#agenda.set(peer, atMs),
       poll: (peer, generation, ids) => this.#polls.ask(peer, generation, ids),
       established: (peer, initiator) => this.#established(peer, initiator),
@@ -256,8 +249,8 @@ export class SessionManager {
   }
 
   #endpoints({ endpoints }: PeerIntent): readonly Endpoint[] {
-    const reaches = this.#transport?.transport.reaches;
-    return reaches === undefined ? [] : allEndpoints(endpoints, { resolve: this.#options.resolve, reaches });
+    const reaches = this.#listener.reaches.bind(this.#listener);
+    return allEndpoints(endpoints, { resolve: this.#options.resolve, reaches });
   }
 
   #established({ intent }: PeerSessions, initiator: boolean): void {
@@ -266,7 +259,6 @@ export class SessionManager {
   }
 
   #moved({ intent }: PeerSessions, move: Move): void {
-    this.#moves.set(move.why, (this.#moves.get(move.why) ?? 0) + 1);
     this.#options.onEvent({ type: 'path-moved', name: intent.name, peer: intent.publicKey, move });
   }
 
@@ -288,24 +280,6 @@ export class SessionManager {
     this.#options.onEvent({ type: 'error', error });
   }
 
-  /** The new port is taken before the old one is given up: a port in use changes nothing. */
-  async #listen(port: number): Promise<void> {
-    if (this.#transport?.port === port) return;
-    const transport = await (this.#options.openTransport ?? openUdp)({
-      port,
-      onDatagram: (datagram, from) => this.#cluster?.sessions.receive(datagram, from),
-      onError: (error) => this.#report(error),
-    });
-    await this.#closeTransport();
-    this.#transport = { port, transport };
-  }
-
-  async #closeTransport(): Promise<void> {
-    const before = this.#transport;
-    this.#transport = undefined;
-    await before?.transport.close();
-  }
-
   #requireHandshakeClock(): HandshakeClock {
     if (this.#handshakeClock !== undefined) return this.#handshakeClock;
     throw new OmniError('the session manager was configured before it was started', {
@@ -313,8 +287,4 @@ export class SessionManager {
       class: 'bug',
     });
   }
-}
-
-function randomNonce(): bigint {
-  return randomBytes(8).readBigUInt64LE();
 }

@@ -26,8 +26,6 @@ export class PeerSessions {
   readonly #calls: PeerCalls;
   readonly paths: PeerPaths;
   #state: MachineState;
-  /** The manifest's hints were looked at. */
-  #knowsEndpoints = false;
   #work: Promise<void> = Promise.resolve();
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
@@ -45,9 +43,9 @@ export class PeerSessions {
 
   /** Takes over where an earlier process sent to. */
   async #adopt(): Promise<void> {
-    this.findEndpoints();
+    this.paths.findHints();
     void this.paths.take({ type: 'session', present: true, fresh: false });
-    await this.#findEndpoint();
+    await this.paths.findActive();
   }
 
   get state(): MachineState {
@@ -72,38 +70,7 @@ export class PeerSessions {
   change(intent: PeerIntent, settings: MachineSettings): void {
     this.intent = intent;
     this.dispatch({ type: 'settings', settings });
-    if (this.#knowsEndpoints) this.findEndpoints();
-  }
-
-  /** What the manifest's hints mean may have changed: a name has other addresses. */
-  findEndpoints(): void {
-    this.#knowsEndpoints = true;
-    const { keepaliveMs, preferred } = this.#state.settings;
-    void this.paths.take({ type: 'settings', preferred, keepalive: keepaliveMs !== undefined });
-    void this.paths.take({ type: 'hints', endpoints: this.#services.endpoints(this) });
-    this.#count();
-  }
-
-  /** Where initiations go now, best first. */
-  async candidates(): Promise<readonly Endpoint[]> {
-    await this.#findEndpoint();
-    this.findEndpoints();
-    return this.paths.candidates();
-  }
-
-  async #findEndpoint(): Promise<void> {
-    try {
-      const found = await this.#services.plane.endpoint(this.intent.publicKey);
-      if (found !== undefined) await this.paths.take({ type: 'found', ...found });
-    } catch (error) {
-      this.#services.report(error);
-    }
-  }
-
-  /** How many endpoints an initiation may have to try. */
-  #count(): void {
-    const count = Math.max(1, this.paths.state.ways.length);
-    if (count !== this.#state.candidates) this.dispatch({ type: 'candidates', count });
+    if (this.paths.known) this.paths.findHints();
   }
 
   /** Resolves when everything decided so far has been carried out. */
@@ -113,7 +80,7 @@ export class PeerSessions {
 
   dispatch(input: MachineInput): readonly MachineEffect[] {
     const { plane, queues } = this.#services;
-    if (!this.#knowsEndpoints) this.findEndpoints();
+    if (!this.paths.known) this.paths.findHints();
     if (input.type === 'timer' && this.paths.deadlineMs <= plane.now()) void this.paths.take(input);
     const before = this.#state;
     const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
@@ -136,7 +103,9 @@ export class PeerSessions {
     const present = this.#state.current !== undefined;
     const fresh = effects.some(({ type }) => type === 'established');
     if (fresh || present !== (before.current !== undefined)) void this.paths.take({ type: 'session', present, fresh });
-    if (input.type === 'snapshot' && input.asked.length > 0) {
+    // Thousands of idle peers a second come by here with nothing new, and nothing that waits for it.
+    const news = this.#state.seen !== before.seen || this.paths.deadlineMs !== Number.POSITIVE_INFINITY;
+    if (input.type === 'snapshot' && input.asked.length > 0 && news) {
       void this.paths.take({ type: 'statistics', seen: this.#state.seen });
     }
   }

@@ -7,6 +7,7 @@ import type { SessionIds } from './ids.ts';
 import type { Encapsulate, KemKeyPair } from './kem.ts';
 import type { Parties } from './parties.ts';
 import type { Move } from './paths/model.ts';
+import type { SharedPaths } from './paths/shared.ts';
 import type { PeerSessions } from './peer.ts';
 import type { FrameQueues } from './queue.ts';
 
@@ -15,6 +16,7 @@ export interface PeerServices {
   readonly plane: SessionPlane;
   readonly interface: string;
   readonly queues: FrameQueues<PeerSessions>;
+  readonly paths: SharedPaths<PeerSessions>;
   jitter(): number;
   /** Calls `run` when an initiation may be made, and not before. */
   pace(run: () => void): void;
@@ -25,14 +27,6 @@ export interface PeerServices {
   endpoints(peer: PeerSessions): readonly Endpoint[];
   /** False: the system would not send. */
   send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
-  /** 64 unpredictable bits. */
-  nonce(): bigint;
-  /** Bytes of the overlay's largest frame, Ethernet header included. */
-  fullFrame(): number;
-  /** Whether the peer's paths are watched; how much less often than usual whatever is done for all those peers may be done. */
-  watch(peer: PeerSessions, watched: boolean): number;
-  /** Calls `run` in its turn: a node that moved tells all its peers. */
-  paceKeepalive(run: () => Promise<void>): void;
   /** Data to the peer goes elsewhere. */
   moved(peer: PeerSessions, move: Move): void;
   setDeadline(peer: PeerSessions, atMs: number): void;

@@ -152,11 +152,10 @@ function proved(draft: PathDraft, endpoint: Endpoint, only: boolean): void {
 
 /** What the data plane says is so. */
 function found(draft: PathDraft, endpoint: Endpoint, observed: boolean): void {
-  const { state, nowMs } = draft;
+  const { active, activeSinceMs } = draft.state;
   addWay(draft, endpoint, observed ? 'proved' : 'hint');
-  const same = sameEndpoint(endpoint, state.active);
-  const activeSinceMs = same ? state.activeSinceMs : observed ? nowMs : undefined;
-  updatePaths(draft, { active: endpoint, observed, activeSinceMs });
+  const known = sameEndpoint(endpoint, active);
+  updatePaths(draft, { active: endpoint, observed, activeSinceMs: known ? activeSinceMs : undefined });
 }
 
 function hinted(draft: PathDraft, endpoints: readonly Endpoint[]): void {

@@ -5,48 +5,78 @@ import { initialPaths, nextPathDeadlineMs, stepPaths } from './machine.ts';
 import type { PathEffect, PathInput, PathsState } from './model.ts';
 import { candidates, works } from './ways.ts';
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 /** One peer's paths: their state machine, and the carrying out of what that decides. */
 export class PeerPaths {
   readonly #services: PeerServices;
   readonly #peer: PeerSessions;
-  #state: PathsState;
+  #state: PathsState = initialPaths();
+  /** The manifest's hints were looked at. */
+  #known = false;
 
   constructor(services: PeerServices, peer: PeerSessions) {
     this.#services = services;
     this.#peer = peer;
-    this.#state = initialPaths();
   }
 
   get state(): PathsState {
     return this.#state;
   }
 
+  get known(): boolean {
+    return this.#known;
+  }
+
   get deadlineMs(): number {
     return nextPathDeadlineMs(this.#state);
   }
 
+  /** What the manifest's hints mean may have changed: it is another one, or a name has other addresses. */
+  findHints(): void {
+    this.#known = true;
+    const { keepaliveMs, preferred } = this.#peer.state.settings;
+    void this.take({ type: 'settings', preferred, keepalive: keepaliveMs !== undefined });
+    void this.take({ type: 'hints', endpoints: this.#services.endpoints(this.#peer) });
+    const count = Math.max(1, this.#state.ways.length);
+    if (count !== this.#peer.state.candidates) this.#peer.dispatch({ type: 'candidates', count });
+  }
+
+  /** What the data plane sends to is the path in use. */
+  async findActive(): Promise<void> {
+    try {
+      const found = await this.#services.plane.endpoint(this.#peer.intent.publicKey);
+      if (found !== undefined) await this.take({ type: 'found', ...found });
+    } catch (error) {
+      this.#services.report(error);
+    }
+  }
+
   /** Where initiations go now, best first. */
-  candidates(): readonly Endpoint[] {
+  async candidates(): Promise<readonly Endpoint[]> {
+    await this.findActive();
+    this.findHints();
     return candidates(this.#state, works(this.#state, this.#services.plane.now()));
   }
 
   /** Resolves when what follows has been carried out; what fails is reported. */
   async take(input: PathInput): Promise<void> {
-    const services = this.#services;
+    const { plane, paths, jitter, interface: name, report } = this.#services;
     const { state, effects } = stepPaths(this.#state, input, {
-      nowMs: services.plane.now(),
-      jitter: services.jitter(),
-      stretch: services.watch(this.#peer, this.#state.lookAtMs !== Number.POSITIVE_INFINITY),
-      fullSize: services.fullFrame(),
-      nonce: () => services.nonce(),
+      nowMs: plane.now(),
+      jitter: jitter(),
+      stretch: paths.stretch,
+      fullSize: paths.fullFrame(name),
+      nonce: () => paths.nonce(),
     });
     this.#state = state;
+    paths.watch(this.#peer, state.lookAtMs !== NEVER);
     this.#peer.arm();
-    await Promise.all(effects.map((effect) => this.#perform(effect).catch((error) => services.report(error))));
+    await Promise.all(effects.map((effect) => this.#perform(effect).catch(report)));
   }
 
   async #perform(effect: PathEffect): Promise<void> {
-    const { plane, paceKeepalive, moved } = this.#services;
+    const { plane, paths, moved } = this.#services;
     const { publicKey } = this.#peer.intent;
     switch (effect.type) {
       case 'challenge': {
@@ -62,7 +92,7 @@ export class PeerPaths {
         break;
       case 'keepalive':
         if (effect.urgent) await plane.keepalive(publicKey);
-        else paceKeepalive(() => plane.keepalive(publicKey));
+        else paths.paceKeepalive(() => plane.keepalive(publicKey));
         break;
       case 'look':
         this.#peer.dispatch({ type: 'look' });
@@ -71,6 +101,7 @@ export class PeerPaths {
         this.#peer.dispatch({ type: 'unreachable' });
         break;
       case 'moved':
+        paths.moved(effect.move.why);
         moved(this.#peer, effect.move);
         break;
     }
