@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { PostQuantum } from '../../src/manifest/model.ts';
 import { FakeClock } from '../unit/session/support/clock.ts';
 import { FakeNetwork } from '../unit/session/support/network.ts';
 import { configOf, FakeNode } from '../unit/session/support/node.ts';
@@ -11,11 +12,16 @@ type Act =
   | { readonly type: 'restart' | 'reboot'; readonly by: 'a' | 'b' }
   /** Whether the other end answers at its address, or at one that is nobody's. */
   | { readonly type: 'call'; readonly by: 'a' | 'b'; readonly astray: boolean }
+  /** A commit that reached one of them. */
+  | { readonly type: 'adopt'; readonly by: 'a' | 'b'; readonly postQuantum: PostQuantum }
   | { readonly type: 'weather'; readonly loss: number; readonly doubling: number; readonly spreadMs: number };
 
 const side = fc.constantFrom('a' as const, 'b' as const);
 const call = fc.record({ type: fc.constant('call' as const), by: side, astray: fc.boolean() });
+const adopt = (...modes: readonly PostQuantum[]) =>
+  fc.record({ type: fc.constant('adopt' as const), by: side, postQuantum: fc.constantFrom(...modes) });
 const act: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 1, arbitrary: adopt('off', 'preferred', 'required') },
   { weight: 2, arbitrary: call },
   { weight: 6, arbitrary: fc.record({ type: fc.constant('send' as const), by: side }) },
   {
@@ -52,13 +58,13 @@ interface World extends Pair {
   readonly calls: Promise<boolean>[];
 }
 
-async function build(keepaliveMs: number | undefined): Promise<World> {
+async function build(keepaliveMs: number | undefined, postQuantum: PostQuantum = 'off'): Promise<World> {
   const clock = new FakeClock();
   const network = new FakeNetwork(clock);
   const a = new FakeNode(network, { seed: 1, address: '192.0.2.1' });
   const b = new FakeNode(network, { seed: 2, address: '192.0.2.2' });
   const stranger = new FakeNode(network, { seed: 3, address: '192.0.2.3', psk: new Uint8Array(32).fill(1) });
-  const keepalive = keepaliveMs === undefined ? {} : { keepaliveMs };
+  const keepalive = { postQuantum, ...(keepaliveMs === undefined ? {} : { keepaliveMs }) };
   await a.start(configOf({ peers: [b, stranger], ...keepalive }));
   await b.start(configOf({ peers: [a, stranger], ...keepalive }));
   await stranger.start(configOf({ peers: [a, b], keepaliveMs: 5_000 }));
@@ -84,6 +90,13 @@ async function perform(world: World, act: Act, random: () => number): Promise<vo
     case 'wait':
       await clock.advance(act.ms);
       break;
+    case 'adopt': {
+      const node = world[act.by];
+      if (node.config === undefined) throw new Error('it is in a cluster');
+      node.config = { ...node.config, postQuantum: act.postQuantum };
+      await node.manager.configure(node.config);
+      break;
+    }
     case 'restart':
       await world[act.by].restartAgent();
       break;
@@ -151,36 +164,44 @@ test('whatever happens on the way, two peers end with sessions that work both wa
         expect(world.a.events.concat(world.b.events).filter((event) => event.type === 'error')).toEqual([]);
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
-test('without loss, nothing is ever lost: restarts of agents and rekeys included', { timeout: 120_000 }, async () => {
-  const calm: fc.Arbitrary<Act> = fc.oneof(
-    { weight: 2, arbitrary: call },
-    { weight: 6, arbitrary: fc.record({ type: fc.constant('send' as const), by: side }) },
-    {
-      weight: 4,
-      arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(1, 7, 300, 5_000, 70_000) }),
-    },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const), by: side }) },
-  );
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(calm, { minLength: 1, maxLength: 60 }),
-      fc.integer({ min: 1, max: 50 }),
-      async (acts, delay) => {
-        const world = await build(undefined);
-        world.network.weather = () => [delay];
-        // A session first: what waits in an agent's queue dies with that agent.
-        world.a.sends(world.b, 'a-first');
-        await world.clock.advance(1_000);
-        for (const each of acts) await perform(world, each, Math.random);
-        await world.clock.advance(1_000);
-        expect(world.b.plane.received).toEqual(['a-first', ...world.sent.a]);
-        expect(world.a.plane.received).toEqual(world.sent.b);
+test.each([
+  ['off', 'preferred'],
+  ['preferred', 'required'],
+] as const)(
+  'without loss, nothing is ever lost, restarts, rekeys and commits from %s to %s included',
+  { timeout: 120_000 },
+  async (...modes) => {
+    const calm: fc.Arbitrary<Act> = fc.oneof(
+      { weight: 1, arbitrary: adopt(...modes) },
+      { weight: 2, arbitrary: call },
+      { weight: 6, arbitrary: fc.record({ type: fc.constant('send' as const), by: side }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(1, 7, 300, 5_000, 70_000) }),
       },
-    ),
-    { numRuns: 60 },
-  );
-});
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const), by: side }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(calm, { minLength: 1, maxLength: 60 }),
+        fc.integer({ min: 1, max: 50 }),
+        async (acts, delay) => {
+          const world = await build(undefined, modes[0]);
+          world.network.weather = () => [delay];
+          // A session first: what waits in an agent's queue dies with that agent.
+          world.a.sends(world.b, 'a-first');
+          await world.clock.advance(1_000);
+          for (const each of acts) await perform(world, each, Math.random);
+          await world.clock.advance(1_000);
+          expect(world.b.plane.received).toEqual(['a-first', ...world.sent.a]);
+          expect(world.a.plane.received).toEqual(world.sent.b);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  },
+);
