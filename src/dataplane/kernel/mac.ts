@@ -5,6 +5,18 @@ import type { Pins } from './pins.ts';
 import { programId } from './programs.ts';
 
 /**
+ * Makes the place for the filter below while the interface is down: making it on one that is up deactivates its queue for
+ * some milliseconds (qdisc_graft), and what is sent then is lost. Empty, it costs next to nothing.
+ */
+export function prepareMacChange(context: Context, pins: Pins, { name, ifindex, up }: LinkInfo): void {
+  const object = `interface/${name}`;
+  if (up || context.calls.read(object, (native) => native.tcIngress({ ifindex })) !== undefined) return;
+  const program = pins.program('delivery');
+  context.calls.write(object, (native) => native.attachTcIngress({ program, ifindex }));
+  context.calls.write(object, (native) => native.detachTcIngress({ ifindex }));
+}
+
+/**
  * Gives the stack's end of a pair another MAC while frames arrive. The programs that readdress frames to it and the device
  * itself change one after the other: meanwhile a filter makes sure that the stack takes what is to either MAC. `swap`
  * attaches programs that know the new one; where the MAC is right already, nothing else is done.

@@ -6,7 +6,7 @@ import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSessions } from './erase.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
-import { changeMac } from './mac.ts';
+import { changeMac, prepareMacChange } from './mac.ts';
 import { missingCapabilities } from './needs.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
@@ -55,6 +55,7 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
     signal.throwIfAborted();
   }
   changeMac(context, pins, pair.inner, row.mac, () => attachPrograms(context, pins, pair, underlays));
+  prepareMacChange(context, pins, pair.inner);
   bringUp(context, pair);
   const meta: Meta = {
     ...settings,

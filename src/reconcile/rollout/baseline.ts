@@ -39,10 +39,12 @@ export function selectProbes(input: SelectionInput): Selection {
   const peers = after.state.sessions?.peers ?? new Map<PublicKey, PeerIntent>();
   const touched = touchedPeers(input);
   const live = intentsOf(input.live, peers);
-  const asked = sample(live, touched, input.random);
-  const endpoints = live.flatMap((intent) => (hintsChanged(input, intent) ? endpointProbe(intent) : []));
+  const asked = sample([...live.keys()], touched, input.random);
+  const endpoints = [...live.keys()].flatMap((intent) => (hintsChanged(input, intent) ? endpointProbe(intent) : []));
   const declared = declaredProbes(after);
-  const all = new Map([...asked.map(peerProbe), ...declared, sourceProbe].map((probe) => [probe.id, probe]));
+  // Tried before the revision, so by the key that the peer still goes by here.
+  const peerProbes = asked.map((intent) => peerProbe(intent, live.get(intent)));
+  const all = new Map([...peerProbes, ...declared, sourceProbe].map((probe) => [probe.id, probe]));
   if (source === 'none') all.delete('source');
 
   const assumed = new Map(endpoints.map((probe) => [probe.id, probe]));
@@ -83,8 +85,8 @@ export function probesNamed(ids: readonly string[], { fleet, state }: Side, hasS
   });
 }
 
-function peerProbe({ name, publicKey }: PeerIntent): Probe {
-  return { kind: 'peer', id: `peer/${name}`, peer: publicKey, name };
+function peerProbe({ name, publicKey }: PeerIntent, key = publicKey): Probe {
+  return { kind: 'peer', id: `peer/${name}`, peer: key, name };
 }
 
 function endpointProbe({ name, publicKey, endpoints: hints }: PeerIntent): readonly Probe[] {
@@ -117,20 +119,24 @@ function touchedPeers({
   return names;
 }
 
-/** Who has these keys; one that a peer goes by no more is its other one. */
-function intentsOf(keys: readonly PublicKey[], peers: ReadonlyMap<PublicKey, PeerIntent>): readonly PeerIntent[] {
-  const found = new Set<PeerIntent>();
+/** Whose these keys are, with the one of it; a key that a peer goes by no more is its other one. */
+function intentsOf(
+  keys: readonly PublicKey[],
+  peers: ReadonlyMap<PublicKey, PeerIntent>,
+): ReadonlyMap<PeerIntent, PublicKey> {
+  const found = new Map<PeerIntent, PublicKey>();
   const others = new Set<PublicKey>();
   for (const key of keys) {
     const intent = peers.get(key);
     if (intent === undefined) others.add(key);
-    else found.add(intent);
+    else found.set(intent, key);
   }
-  if (others.size === 0) return [...found];
+  if (others.size === 0) return found;
   for (const intent of peers.values()) {
-    if (intent.nextPublicKey !== undefined && others.has(intent.nextPublicKey)) found.add(intent);
+    const { nextPublicKey: other } = intent;
+    if (other !== undefined && others.has(other) && !found.has(intent)) found.set(intent, other);
   }
-  return [...found];
+  return found;
 }
 
 function hintsChanged({ before }: SelectionInput, { publicKey, nextPublicKey, endpoints }: PeerIntent): boolean {

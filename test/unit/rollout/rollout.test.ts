@@ -182,6 +182,28 @@ describe('the baseline', () => {
     expect(verdict.message).toContain('peer/robot-3');
   });
 
+  it('asks a peer that changes its key by the old one before, by the new one after, and holds it to that', async () => {
+    const keysOf = (n: number, next: number) => ({ publicKey: keyOf(n), nextPublicKey: keyOf(next) });
+    const overlap = edit(good, [peer(2, keysOf(2, 22))]).fleet;
+    const { world, agent } = await trusting(overlap);
+    world.answer = (probe) => {
+      if (probe.id !== 'peer/robot-2' || probe.kind !== 'peer') return undefined;
+      return probe.peer === keyOf(world.has(rowOf(22)) ? 22 : 2) ? undefined : 'no answer';
+    };
+    world.commit('b', edit(good, [peer(2, keysOf(22, 2))]).fleet);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'good' });
+    expect(world.record.history.at(-1)?.message).toContain('peer/robot-2');
+    expect(world.rows()).not.toContain(rowOf(2));
+
+    world.live = [keyOf(22), keyOf(3)];
+    world.answer = ({ id }) => (id === 'peer/robot-2' && world.has(rowOf(2)) ? 'silence' : undefined);
+    world.commit('c', overlap);
+    const verdict = await agent.tried('c');
+    expect(verdict).toMatchObject({ outcome: 'rolled-back' });
+    expect(world.has(rowOf(22))).toBe(true);
+    expect(world.record.revoked).toEqual([]);
+  });
+
   it('tries new endpoints of a peer that is live at the old ones', async () => {
     const { world, agent } = await trusting();
     world.commit('b', edit(good, [peer(2, { endpoints: [hint('192.0.2.2', 1)] })]).fleet);
