@@ -21,6 +21,12 @@ export type OpenTransport = (options: {
   readonly onError: (error: OmniError) => void;
 }) => Promise<Transport>;
 
+/**
+ * Bytes: a fleet that calls at once while the agent is busy for a second. The system may give less (net.core.rmem_max), and
+ * by default gives twice what it would without being asked.
+ */
+const RECEIVE_BUFFER = 4 * 1024 * 1024;
+
 type Family = 'udp4' | 'udp6';
 
 /** What a system without IPv6 says to a socket of it, or to all of its addresses. */
@@ -60,7 +66,7 @@ export const openUdp: OpenTransport = async ({ port, onDatagram, onError }) => {
 };
 
 async function bind(family: Family, port: number): Promise<Socket> {
-  const socket = createSocket({ type: family, ipv6Only: family === 'udp6' });
+  const socket = createSocket({ type: family, ipv6Only: family === 'udp6', recvBufferSize: RECEIVE_BUFFER });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error) => {
       socket.close();
