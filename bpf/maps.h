@@ -18,6 +18,7 @@
 #define OMNI_MAX_SOURCES 65536
 #define OMNI_MAX_PENDING 16384
 #define OMNI_MAX_UNDERLAYS 256
+#define OMNI_MAX_CPUS 64	/* the loader says how many there are */
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
 
 struct {
@@ -128,5 +129,37 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } xmit_map SEC(".maps");
+
+/* Its entries run a program that calls the one in open_map (omni_spread.bpf.c). */
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, OMNI_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct bpf_cpumap_val);
+} cpu_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct spread_entry);
+} spread_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OMNI_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct load_entry);
+} load_map SEC(".maps");
+
+/* Not preallocated: most peers never need a row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OMNI_MAX_PEERS);
+	__type(key, __u64);
+	__type(value, struct handover_entry);
+} handover_map SEC(".maps");
 
 #endif /* OMNI_MAPS_H */

@@ -24,6 +24,9 @@ STRUCT(omni_path_frame);
 STRUCT(gate_entry);
 STRUCT(pending_entry);
 STRUCT(path_entry);
+STRUCT(spread_entry);
+STRUCT(load_entry);
+STRUCT(handover_entry);
 STRUCT(omni_event);
 STRUCT(omni_path_event);
 STRUCT(meta_entry);
@@ -64,5 +67,7 @@ enum omni_constants {
 	CONSTANT(OMNI_COUNTERS),
 	CONSTANT(OMNI_PATH_VERSION),
 	CONSTANT(OMNI_ETHERTYPE_PATH),
+	CONSTANT(OMNI_MAX_RECEIVE_CPUS),
+	CONSTANT(OMNI_MAX_SPREAD_UNDERLAYS),
 };
 ENUM(omni_constants);

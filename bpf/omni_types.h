@@ -255,6 +255,7 @@ enum omni_drop {
 	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, or cookie reply, and more of those than the agent is asked to look at */
 	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
 	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer */
+	OMNI_DROP_BACKLOG,		/* the queue of the CPU that was to open it was full; noticed by the next one that came through */
 	OMNI_DROP_MAX,
 };
 
@@ -269,6 +270,7 @@ enum omni_stat {
 	OMNI_STAT_CONTROL_PASSED,	/* handshake messages passed to the agent's socket */
 	OMNI_STAT_NEIGH_ANSWERED,	/* ARP and ND answered here */
 	OMNI_STAT_NEIGH_RESOLVE,	/* datagrams that took the stack's path to resolve the underlay's neighbour */
+	OMNI_STAT_HANDED_OVER,		/* data datagrams that another CPU than the one they arrived on was asked to open */
 	OMNI_STAT_MAX,
 };
 
@@ -305,6 +307,68 @@ struct pending_entry {
 struct path_entry {
 	struct omni_endpoint path;
 	__u64 told_ns;		/* when the agent was told */
+};
+
+/* --- cpu_map: CPUMAP, spread_map: ARRAY[1] of spread_entry (written by user space only) - */
+
+#define OMNI_MAX_RECEIVE_CPUS 64
+#define OMNI_MAX_SPREAD_UNDERLAYS 32
+
+/*
+ * The CPUs that may open datagrams which arrive on another one, for each of
+ * which cpu_map has an entry; so it has for every CPU that datagrams may
+ * arrive on. None: each datagram is opened where it arrives. So is what
+ * arrives on an interface that is not listed: the kernel cannot be asked to
+ * take it elsewhere.
+ */
+struct spread_entry {
+	__u32 count;		/* of cpus */
+	__u32 underlays;	/* of ifindexes */
+	__u16 cpus[OMNI_MAX_RECEIVE_CPUS];
+	__u32 ifindexes[OMNI_MAX_SPREAD_UNDERLAYS];
+};
+
+/* --- load_map: ARRAY  CPU -> load_entry (each CPU writes its own) --------- */
+
+/*
+ * What a datagram costs, in bytes of text: its own, and OMNI_LOAD_DATAGRAM for
+ * everything that does not depend on its length. A CPU on which more than
+ * OMNI_LOAD_BUSY arrives within OMNI_LOAD_WINDOW_NS is busy, and remains so
+ * for OMNI_LOAD_LINGER_NS: from about 300 Mbit/s or 120,000 short datagrams a
+ * second on.
+ */
+#define OMNI_LOAD_DATAGRAM 256
+#define OMNI_LOAD_BUSY (160 * 1024)
+#define OMNI_LOAD_WINDOW_NS (4 * 1000000ULL)
+#define OMNI_LOAD_LINGER_NS (10 * 1000000ULL)
+
+struct load_entry {
+	__u64 window_ns;	/* when the window began */
+	__u64 busy_ns;		/* when more than OMNI_LOAD_BUSY had arrived, last */
+	__u64 queue;		/* where it arrived: ifindex << 32 | receive queue */
+	__u32 work;		/* in the window */
+	__u32 turn;		/* of spread_entry.cpus, counted on for ever */
+	__u32 given;		/* peers given a CPU since this one became busy */
+	__u32 pad;
+	__u64 pad1[3];		/* to a cache line */
+};
+
+/* --- handover_map: HASH  u64 peer -> handover_entry (written by the programs only) */
+
+/* Of handover_entry.route: the CPU that opens, plus 1, and from this bit on the one that relays, plus 1. */
+#define OMNI_ROUTE_RELAY_SHIFT 16
+
+/*
+ * Who opens a peer's datagrams. Tickets number those that were handed over, by
+ * twos; ends that are equal mean that none is under way.
+ */
+struct handover_entry {
+	__u32 route;		/* 0: the CPU that they arrive on; atomic */
+	__u32 handed;		/* last ticket given; atomic */
+	__u64 handed_ns;
+	__u64 pad[6];		/* those below are another CPU's: another cache line */
+	__u32 relayed;		/* last ticket that the relay passed on */
+	__u32 opened;		/* last ticket that the opener saw */
 };
 
 /* --- event_map: RINGBUF of omni_event ------------------------------------ */

@@ -12,6 +12,7 @@
         "src/bpf_object.cpp",
         "src/bpf_pin.cpp",
         "src/bpf_program.cpp",
+        "src/bpf_program_map.cpp",
         "src/bpf_test_run.cpp",
         "src/btf.cpp",
         "src/error.cpp",

@@ -121,6 +121,13 @@ export class BpfMap {
   close(): void;
 }
 
+/**
+ * Puts a pinned program into a pinned map: with `queue`, into a CPUMAP, as what the CPU `key` runs on the packets that it
+ * is sent, of which so many wait; without, into a PROG_ARRAY. `BpfMap.lookup` finds the program's id there. EINVAL: a map
+ * of another type. A CPUMAP's entry is made anew, and what waits in the old one is not in order with what comes.
+ */
+export function setProgram(options: { map: string; key: number; program: string; queue?: number }): void;
+
 /** Reads a pinned RINGBUF; `onRecord` is called on the main thread with a copy of each record. Keeps the event loop alive until closed. */
 export class RingBuffer {
   constructor(options: { pin: string; onRecord: (record: Buffer) => void });

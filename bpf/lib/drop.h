@@ -5,12 +5,17 @@
 
 #include "../maps.h"
 
-static __always_inline int drop(__u32 reason)
+static __always_inline void drop_add(__u32 reason, __u64 amount)
 {
 	__u64 *count = bpf_map_lookup_elem(&drop_map, &reason);
 
 	if (count)
-		(*count)++;
+		*count += amount;
+}
+
+static __always_inline int drop(__u32 reason)
+{
+	drop_add(reason, 1);
 	return XDP_DROP;
 }
 

@@ -20,6 +20,7 @@ struct receipt {
 	__u64 now_ns;
 	__u64 expires_ns;	/* of the session, as it was found */
 	__u64 peer;		/* the session's; known once the datagram is accepted */
+	__u32 reason;		/* OMNI_DROP_*: why data_find() found none */
 };
 
 /*
@@ -128,44 +129,56 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct datagram *da
 	return bpf_redirect(config.ifindex_outer, 0);
 }
 
-static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagram *datagram)
+/*
+ * Finds the datagram's session, NULL if it has none that may open it. Then
+ * `receipt->reason` says why.
+ */
+static __always_inline struct session_entry *data_find(struct xdp_md *ctx, const struct datagram *datagram,
+							struct receipt *receipt)
 {
 	struct span message = packet_from(ctx, datagram->payload);
 	struct omni_header *header = message.at;
 	struct session_entry *session;
-	struct receipt receipt;
-	__u32 inner_length;
-	int reason;
 
+	receipt->reason = OMNI_DROP_TRUNCATED;
 	if ((void *)(header + 1) > message.end || datagram->length < sizeof(*header) ||
 	    datagram->length > sizeof(*header) + OMNI_MAX_FRAME)
-		return underlay_refuse(ctx, OMNI_DROP_TRUNCATED);
-	inner_length = datagram->length - sizeof(*header);
-	receipt.id = header->session_id;
-	receipt.counter = header->counter;
+		return NULL;
+	receipt->id = header->session_id;
+	receipt->counter = header->counter;
 
-	session = bpf_map_lookup_elem(&session_map, &receipt.id);
+	receipt->reason = OMNI_DROP_SESSION_UNKNOWN;
+	session = bpf_map_lookup_elem(&session_map, &receipt->id);
 	if (!session)
-		return underlay_refuse(ctx, OMNI_DROP_SESSION_UNKNOWN);
-	receipt.now_ns = bpf_ktime_get_boot_ns();
-	receipt.expires_ns = *(volatile __u64 *)&session->expires_ns;
-	if (receipt.now_ns >= receipt.expires_ns) {
-		session_wipe(session, receipt.now_ns);
-		return drop(OMNI_DROP_SESSION_EXPIRED);
+		return NULL;
+	receipt->now_ns = bpf_ktime_get_boot_ns();
+	receipt->expires_ns = *(volatile __u64 *)&session->expires_ns;
+	if (receipt->now_ns >= receipt->expires_ns) {
+		session_wipe(session, receipt->now_ns);
+		receipt->reason = OMNI_DROP_SESSION_EXPIRED;
+		return NULL;
 	}
-	if (!replay_fresh(session, receipt.counter))
-		return drop(OMNI_DROP_REPLAY);
+	receipt->reason = OMNI_DROP_REPLAY;
+	return replay_fresh(session, receipt->counter) ? session : NULL;
+}
+
+/* Opens the datagram and hands on what is inside. Returns a verdict. */
+static __always_inline int data_open(struct xdp_md *ctx, const struct datagram *datagram, struct session_entry *session,
+				     struct receipt *receipt)
+{
+	__u32 inner_length = datagram->length - sizeof(struct omni_header);
+	int reason;
+
 	if (trim(ctx, datagram))
 		return drop(OMNI_DROP_INTERNAL);
-
-	reason = open(ctx, session, &receipt, inner_length);
+	reason = open(ctx, session, receipt, inner_length);
 	if (reason)
 		return drop(reason);
-	session_check_confirm(session, receipt.id);
-	session_check_last_call(session, receipt.id, receipt.now_ns);
+	session_check_confirm(session, receipt->id);
+	session_check_last_call(session, receipt->id, receipt->now_ns);
 	if (inner_length)
-		return deliver(ctx, datagram, session, &receipt, inner_length);
-	path_check(datagram, receipt.id, receipt.peer, receipt.now_ns);
+		return deliver(ctx, datagram, session, receipt, inner_length);
+	path_check(datagram, receipt->id, receipt->peer, receipt->now_ns);
 	count_received(0);
 	return XDP_DROP;
 }

@@ -12,6 +12,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportBpfProgram(env, exports);
   omni::ExportBpfTestRun(env, exports);
   omni::ExportBpfLink(env, exports);
+  omni::ExportBpfProgramMap(env, exports);
   omni::ExportBpfMap(env, exports);
   omni::ExportRingBuffer(env, exports);
   omni::ExportBtf(env, exports);

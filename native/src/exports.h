@@ -8,6 +8,7 @@ void ExportBpfObject(Napi::Env env, Napi::Object exports);
 void ExportBpfProgram(Napi::Env env, Napi::Object exports);
 void ExportBpfTestRun(Napi::Env env, Napi::Object exports);
 void ExportBpfLink(Napi::Env env, Napi::Object exports);
+void ExportBpfProgramMap(Napi::Env env, Napi::Object exports);
 void ExportBpfMap(Napi::Env env, Napi::Object exports);
 void ExportRingBuffer(Napi::Env env, Napi::Object exports);
 void ExportBtf(Napi::Env env, Napi::Object exports);

@@ -11,6 +11,7 @@ import { checkPath, checkRef } from '../source/url.ts';
 import type { BusyHook } from './busy.ts';
 import type { AgentConfig, SourceConfig } from './config.ts';
 import { placed, readDocument } from './config-document.ts';
+import { parseReceiveCpus } from './receive-cpus.ts';
 import { isTimeZone, type Window } from './windows.ts';
 
 /** What a configuration file says; what it does not say is absent. */
@@ -42,6 +43,7 @@ export function readSettings(bytes: Uint8Array, file: string): AgentSettingsResu
     ...given('underlay', node.underlay),
     ...given('engine', node.engine),
     ...given('xdpMode', node.xdpMode),
+    ...given('receiveCpus', node.receiveCpus === undefined ? undefined : parseReceiveCpus(String(node.receiveCpus))),
     ...given('identity', node.identity),
     ...given('pskFile', node.pskFile),
     ...given('stateDir', node.stateDir),

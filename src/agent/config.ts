@@ -50,6 +50,8 @@ export interface AgentConfig {
   readonly engine: 'kernel' | 'memory';
   /** Of the kernel engine: `auto` is native where every interface can. */
   readonly xdpMode?: 'auto' | 'native' | 'generic';
+  /** Of the kernel engine: CPUs that datagrams may be opened on while the one that they arrive on is busy. */
+  readonly receiveCpus?: 'auto' | 'none' | readonly number[];
   /** Folder of the compiled BPF programs: `build/bpf` of the installation. */
   readonly objects: string;
   readonly logFormat: 'json' | 'text';

@@ -18,5 +18,6 @@ export function createEngine(config: AgentConfig, mac1Key: Uint8Array, log: Log)
     mac1Key,
     log,
     ...(config.xdpMode === undefined ? {} : { mode: config.xdpMode }),
+    ...(config.receiveCpus === undefined ? {} : { receiveCpus: config.receiveCpus }),
   });
 }

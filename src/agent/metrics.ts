@@ -76,6 +76,9 @@ function packetMetrics(parts: () => Parts, counter: AddCounter): void {
   counter('omni_frames_queued_total', 'Frames handed to the agent for want of a session.', async () =>
     one((await counters()).queued),
   );
+  counter('omni_packets_handed_over_total', 'Datagrams opened on another CPU than the one they came in on.', async () =>
+    one((await counters()).handedOver),
+  );
   counter('omni_control_passed_total', 'Datagrams that reached user space.', async () =>
     one((await counters()).controlPassed),
   );

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AgentConfig, SourceConfig } from '../agent/config.ts';
 import type { AgentSettings } from '../agent/config-settings.ts';
+import { parseReceiveCpus } from '../agent/receive-cpus.ts';
 import { parsePruneLimit } from '../reconcile/guards.ts';
 import { parseSourceUrl } from '../source/url.ts';
 import { usageError } from './errors.ts';
@@ -24,6 +25,7 @@ export interface AgentOptions extends IdentityOptions {
   readonly metrics?: string;
   readonly engine: AgentConfig['engine'];
   readonly xdpMode: NonNullable<AgentConfig['xdpMode']>;
+  readonly receiveCpus: string;
   readonly logFormat: AgentConfig['logFormat'];
   readonly logLevel: NonNullable<AgentConfig['logLevel']>;
   readonly teardown: boolean;
@@ -55,6 +57,10 @@ export function agentConfig(command: Command, settings: AgentSettings, io: Io): 
     identity: absolute(identityPath({ stateDir, ...(identity === undefined ? {} : { identity }) })),
     engine: chosen('engine', settings.engine),
     xdpMode: chosen('xdpMode', settings.xdpMode),
+    receiveCpus:
+      command.getOptionValueSource('receiveCpus') === 'default'
+        ? (settings.receiveCpus ?? 'auto')
+        : parseReceiveCpus(options.receiveCpus),
     logFormat: chosen('logFormat', settings.logFormat),
     logLevel: chosen('logLevel', settings.logLevel),
     objects: join(installationRoot(), 'build', 'bpf'),

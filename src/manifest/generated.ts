@@ -424,6 +424,10 @@ export interface AgentConfigDocument {
        */
       xdpMode?: 'auto' | 'native' | 'generic';
       /**
+       * The CPUs that datagrams may be opened on while the one that they arrive on is busy: `auto` is all that the agent may run on, `none` is none. Each peer's datagrams stay in order.
+       */
+      receiveCpus?: number | string;
+      /**
        * The node's key. Absent: `identity.key` in `stateDir`.
        */
       identity?: string;

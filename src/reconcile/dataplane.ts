@@ -77,6 +77,8 @@ export interface DataPlaneDescription {
     readonly mode?: 'native' | 'generic';
     readonly ifindex: number;
     readonly mtu: number;
+    /** Of an overlay: the CPUs that datagrams may be opened on under load; absent: each is opened where it arrives. */
+    readonly receiveCpus?: readonly number[];
   }[];
   readonly notes: readonly string[];
 }
@@ -87,6 +89,8 @@ export interface DataPlaneCounters {
   readonly rxPackets: bigint;
   readonly rxBytes: bigint;
   readonly queued: bigint;
+  /** Data datagrams that were opened on another CPU than the one they arrived on. */
+  readonly handedOver: bigint;
   readonly controlPassed: bigint;
   readonly neighboursAnswered: bigint;
   readonly neighboursResolved: bigint;
@@ -152,6 +156,8 @@ export interface SessionState {
   readonly initiator: boolean;
   readonly unconfirmed: boolean;
   readonly hybrid: boolean;
+  /** The CPU that opens its datagrams while there is load; absent: the one that they arrive on. */
+  readonly receiveCpu?: number;
   /** True if frames to the peer go out on this session. */
   readonly current: boolean;
   readonly createdMs: number;

@@ -47,7 +47,7 @@ export const UNRESOLVED6 = '2001:db8:51::9';
 export const REMOTE_MAC = '02:00:00:00:51:02';
 export const HOST_MAC = '02:00:00:00:51:01';
 
-export type Program = 'omni_egress' | 'omni_ingress' | 'omni_slowpath';
+export type Program = 'omni_egress' | 'omni_ingress' | 'omni_open' | 'omni_slowpath' | 'omni_spread';
 export type MapName =
   | 'session_map'
   | 'peer_map'
@@ -60,7 +60,10 @@ export type MapName =
   | 'gate_map'
   | 'pending_map'
   | 'drop_map'
-  | 'stats_map';
+  | 'stats_map'
+  | 'spread_map'
+  | 'load_map'
+  | 'handover_map';
 type Drop = Exclude<keyof typeof OmniDrop, 'none' | 'max'>;
 type Stat = Exclude<keyof typeof OmniStat, 'max'>;
 
@@ -181,7 +184,7 @@ export class Lab {
       pinMaps: join(this.folder, 'maps'),
       pinPrograms: { [program]: this.pin(program) },
       rodata:
-        program === 'omni_slowpath'
+        program === 'omni_slowpath' || program === 'omni_spread'
           ? {}
           : {
               config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac) }),

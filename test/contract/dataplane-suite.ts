@@ -603,6 +603,7 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
             'controlPassed',
             'neighboursAnswered',
             'neighboursResolved',
+            'handedOver',
             'queued',
             'rxBytes',
             'rxPackets',

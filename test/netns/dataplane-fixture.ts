@@ -30,6 +30,7 @@ export function freshKey(): PublicKey {
 
 export interface StartOptions {
   readonly mode?: 'auto' | 'native' | 'generic';
+  readonly receiveCpus?: 'auto' | 'none' | readonly number[];
   readonly mac1Key?: Uint8Array;
   readonly underlay?: readonly string[] | undefined;
   readonly lingerMs?: number;
@@ -51,6 +52,7 @@ export function startPlane(host: Host, options: StartOptions = {}): Promise<Remo
     stateDir: join(host.folder, 'state'),
     mac1Key: options.mac1Key ?? new Uint8Array(32),
     mode: options.mode ?? 'auto',
+    receiveCpus: options.receiveCpus ?? 'auto',
     ...(options.lingerMs !== undefined && { lingerMs: options.lingerMs }),
   };
   return RemotePlane.start(host.inside([]), settings, build);

@@ -53,6 +53,13 @@ export function agentCommand(cli: Cli): Command {
       }),
     )
     .addOption(
+      new Flag(
+        '--receive-cpus <cpus>',
+        'CPUs that share the work while one is busy: auto is all that the agent may run on; none; or a list, as in 2-3,6',
+        { default: 'auto' },
+      ),
+    )
+    .addOption(
       new Flag('--log-format <format>', 'form of the log on stderr', { default: 'text', choices: ['text', 'json'] }),
     )
     .addOption(

@@ -95,9 +95,13 @@ function sessionFields(session: SessionView, { sessionMs }: Clocks): Field[] {
       'Established',
       `${ago(session.createdMs)}; rekey in ${ahead(session.rekeyAfterMs)}, ends in ${ahead(session.expiresMs)}`,
     ],
-    ['Received', traffic(session.rxPackets, session.rxBytes, ago(session.rxLastMs))],
+    ['Received', `${traffic(session.rxPackets, session.rxBytes, ago(session.rxLastMs))}${openedOn(session)}`],
     ['Sent', traffic(session.txPackets, session.txBytes, ago(session.txLastMs))],
   ];
+}
+
+function openedOn({ receiveCpu }: SessionView): string {
+  return receiveCpu === undefined ? '' : `, now opened on CPU ${receiveCpu}`;
 }
 
 function traffic(packets: string, bytes: string, last: string): string {

@@ -63,6 +63,11 @@ function overview(status: StatusView, nowMs: number): Field[] {
       'Traffic',
       `rx ${traffic(counters.rxPackets, counters.rxBytes)}, tx ${traffic(counters.txPackets, counters.txBytes)}`,
     ],
+    ...status.dataPlane.interfaces.flatMap(({ name, receiveCpus }): Field[] =>
+      receiveCpus === undefined
+        ? []
+        : [['Receiving', `${name} spreads over CPUs ${receiveCpus.join(', ')} under load`]],
+    ),
     ...status.dataPlane.notes.map((text): Field => ({ name: 'Note', text, tone: 'warn' })),
   ];
 }

@@ -13,6 +13,7 @@ import { refreshSources } from './peer.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinsOf } from './pins.ts';
 import { buildIdOf, loadPrograms } from './programs.ts';
 import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
+import { syncSpread } from './spread.ts';
 import { findUnderlays } from './underlay.ts';
 import { findPair, isOurs, type Pair } from './veth.ts';
 
@@ -86,7 +87,10 @@ async function renew(
   const changed = loaded || !buildId.equals(meta.buildId) || !programsPinned(pins);
   if (changed && !loaded) await loadPrograms(context, pins, meta, pair.outer.ifindex);
   const left = leaveGeneric(context, pins, pair.outer, underlays);
-  if (!changed && !left && attachmentFaults(context, pins, pair.outer, underlays).length === 0) return;
+  if (!changed && !left && attachmentFaults(context, pins, pair.outer, underlays).length === 0) {
+    // What the agent is told, and may run on, is another matter than what is attached.
+    return syncSpread(context, pins, underlays.present);
+  }
   attachPrograms(context, pins, pair, underlays);
   overlay.meta = { ...meta, buildId };
   writeMeta(context, overlay, meta, overlay.meta);

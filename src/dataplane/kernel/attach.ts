@@ -4,6 +4,7 @@ import { failedWith, stall } from './errors.ts';
 import type { Fallback } from './inventory.ts';
 import { isPinned, type Pins, pinnedUnderlays } from './pins.ts';
 import { programId } from './programs.ts';
+import { syncSpread } from './spread.ts';
 import { syncTransmit, transmitFaults } from './transmit.ts';
 import type { Underlays } from './underlay.ts';
 import { conditionsOf, nativeMayReturn } from './xdp-mode.ts';
@@ -38,6 +39,7 @@ export function attachAll(context: Context, pins: Pins, outer: LinkInfo, underla
     return attach(context, hook, before) ?? [];
   });
   syncTransmit(context, pins, outer, underlays.present);
+  syncSpread(context, pins, underlays.present);
   context.inventory.setFallbacks(pins.interface, fallbacks);
 }
 

@@ -13,6 +13,7 @@ import {
   OMNI_KEY_WORDS,
   OMNI_LAYOUT_VERSION,
   OMNI_REPLAY_WORDS,
+  OMNI_SESSION_CPU_SHIFT,
   OmniPeerFlags,
   OmniSessionFlags,
   sessionEntryLayout,
@@ -132,6 +133,7 @@ export type SessionValue = Omit<SessionState, 'interface' | 'localId' | 'peer' |
 export function decodeSession(value: Buffer): SessionValue {
   const { fields } = sessionEntryLayout;
   const flags = value.readUInt32LE(fields.flags.offset);
+  const cpu = flags >>> OMNI_SESSION_CPU_SHIFT;
   const read = (field: { readonly offset: number }) => value.readBigUInt64LE(field.offset);
   const ms = (field: { readonly offset: number }) => Number(read(field)) / Number(NS_PER_MS);
   return {
@@ -140,6 +142,7 @@ export function decodeSession(value: Buffer): SessionValue {
     initiator: (flags & OmniSessionFlags.initiator) !== 0,
     unconfirmed: (flags & OmniSessionFlags.unconfirmed) !== 0,
     hybrid: (flags & OmniSessionFlags.hybrid) !== 0,
+    ...(cpu > 0 && { receiveCpu: cpu - 1 }),
     createdMs: ms(fields.createdNs),
     rekeyAfterMs: ms(fields.rekeyAfterNs),
     expiresMs: ms(fields.expiresNs),

@@ -4,6 +4,7 @@ import type { EventHub } from './events.ts';
 import type { Gate } from './gate.ts';
 import type { Inventory } from './inventory.ts';
 import type { Overlay } from './overlay.ts';
+import type { ReceiveCpus } from './spread.ts';
 
 /** Rows per map; a map that is adopted keeps the size it was made with. */
 export interface MapLimits {
@@ -29,6 +30,8 @@ export interface KernelDataPlaneOptions {
   readonly stateDir: string;
   /** `auto`: native where an interface can, else generic. */
   readonly mode?: 'auto' | XdpMode;
+  /** Default `auto`. */
+  readonly receiveCpus?: ReceiveCpus;
   /** 32 bytes: the BLAKE2s key of mac1 in messages to this node, until `SessionPlane.setMac1Keys` gives others. Copied. */
   readonly mac1Key: Uint8Array;
   readonly limits?: Partial<MapLimits>;
@@ -44,6 +47,7 @@ export interface Context {
   readonly underlay: readonly string[] | undefined;
   readonly mode: 'auto' | XdpMode;
   readonly lingerMs: number;
+  readonly receiveCpus: ReceiveCpus;
   /** Own copies: of new interfaces, and of what `setMac1Keys` said last. */
   readonly gate: Gate;
   readonly objects: string;

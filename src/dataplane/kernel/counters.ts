@@ -31,6 +31,7 @@ export function readCounters(context: Context): DataPlaneCounters {
     rxPackets: stat(OmniStat.rxPackets),
     rxBytes: stat(OmniStat.rxBytes),
     queued: stat(OmniStat.queued),
+    handedOver: stat(OmniStat.handedOver),
     controlPassed: stat(OmniStat.controlPassed),
     neighboursAnswered: stat(OmniStat.neighAnswered),
     neighboursResolved: stat(OmniStat.neighResolve),

@@ -3,6 +3,7 @@ import type { LinkInfo } from './calls.ts';
 import type { Context } from './context.ts';
 import { linkFaults, ourInterfaces } from './link.ts';
 import { pinnedUnderlays, pinsOf } from './pins.ts';
+import { spreadCpus, spreadObstacle } from './spread.ts';
 import { detour } from './transmit.ts';
 import { findLink, outerName } from './veth.ts';
 
@@ -23,6 +24,7 @@ export function describe(context: Context): DataPlaneDescription {
   const notes: string[] = [];
   for (const name of ourInterfaces(context)) {
     const pins = pinsOf(context.bpffs, name);
+    const cpus = spreadCpus(context, pins);
     const roles: readonly (readonly [string, Described['role']])[] = [
       [name, 'overlay'],
       [outerName(name), 'outer'],
@@ -31,11 +33,15 @@ export function describe(context: Context): DataPlaneDescription {
     for (const [linkName, role] of roles) {
       const link = findLink(context, linkName);
       if (link === undefined) continue;
-      interfaces.push(describeLink(link, role));
+      interfaces.push({
+        ...describeLink(link, role),
+        ...(role === 'overlay' && cpus.length > 0 && { receiveCpus: cpus }),
+      });
       if (link.xdpMode === 'generic' && role !== 'overlay') notes.push(slower(context, name, linkName));
       const outer = role === 'underlay' ? findLink(context, outerName(name)) : undefined;
       const reason = outer && detour(context, outer, link);
-      if (reason !== undefined) notes.push(reason);
+      const obstacle = role === 'underlay' ? spreadObstacle(link, cpus) : undefined;
+      notes.push(...[reason, obstacle].filter((note) => note !== undefined));
     }
     if (interfaces.every(({ role }) => role !== 'underlay') && context.underlay === undefined) {
       notes.push(`${name} listens nowhere: there is no default route, and no route to a peer's endpoint`);

@@ -38,6 +38,8 @@ export const OMNI_UNPROVEN_PER_SECOND = 1000;
 export const OMNI_COUNTERS = 64;
 export const OMNI_PATH_VERSION = 1;
 export const OMNI_ETHERTYPE_PATH = 34997;
+export const OMNI_MAX_RECEIVE_CPUS = 64;
+export const OMNI_MAX_SPREAD_UNDERLAYS = 32;
 
 /** `struct omni_header`: offsets and sizes in bytes. */
 export const omniHeaderLayout = {
@@ -484,7 +486,8 @@ export const OmniDrop = {
   overload: 21,
   unexpected: 22,
   path: 23,
-  max: 24,
+  backlog: 24,
+  max: 25,
 } as const;
 /** Index = value. */
 export const omniDropNames = [
@@ -512,6 +515,7 @@ export const omniDropNames = [
   'overload',
   'unexpected',
   'path',
+  'backlog',
 ] as const;
 
 /** `enum omni_stat`. */
@@ -524,7 +528,8 @@ export const OmniStat = {
   controlPassed: 5,
   neighAnswered: 6,
   neighResolve: 7,
-  max: 8,
+  handedOver: 8,
+  max: 9,
 } as const;
 /** Index = value. */
 export const omniStatNames = [
@@ -536,6 +541,7 @@ export const omniStatNames = [
   'control-passed',
   'neigh-answered',
   'neigh-resolve',
+  'handed-over',
 ] as const;
 
 /** `struct gate_entry`: offsets and sizes in bytes. */
@@ -616,6 +622,138 @@ export function encodePathEntry(value: PathEntry): Buffer {
 export function decodePathEntry(source: Uint8Array, offset = 0): PathEntry {
   const view = viewOf(source, offset, 48);
   return { path: decodeOmniEndpoint(view, 0), toldNs: view.readBigUInt64LE(40) };
+}
+
+/** `struct spread_entry`: offsets and sizes in bytes. */
+export const spreadEntryLayout = {
+  size: 264,
+  fields: {
+    count: { offset: 0, size: 4 },
+    underlays: { offset: 4, size: 4 },
+    cpus: { offset: 8, size: 128 },
+    ifindexes: { offset: 136, size: 128 },
+  },
+} as const;
+
+export interface SpreadEntry {
+  readonly count: number;
+  readonly underlays: number;
+  readonly cpus: readonly number[];
+  readonly ifindexes: readonly number[];
+}
+
+export function encodeSpreadEntry(value: SpreadEntry): Buffer {
+  const buffer = Buffer.alloc(264);
+  buffer.writeUInt32LE(value.count, 0);
+  buffer.writeUInt32LE(value.underlays, 4);
+  expectCount(value.cpus.length, 64, 'cpus');
+  value.cpus.forEach((word, i) => {
+    buffer.writeUInt16LE(word, 8 + i * 2);
+  });
+  expectCount(value.ifindexes.length, 32, 'ifindexes');
+  value.ifindexes.forEach((word, i) => {
+    buffer.writeUInt32LE(word, 136 + i * 4);
+  });
+  return buffer;
+}
+
+export function decodeSpreadEntry(source: Uint8Array, offset = 0): SpreadEntry {
+  const view = viewOf(source, offset, 264);
+  return {
+    count: view.readUInt32LE(0),
+    underlays: view.readUInt32LE(4),
+    cpus: Array.from({ length: 64 }, (_, i) => view.readUInt16LE(8 + i * 2)),
+    ifindexes: Array.from({ length: 32 }, (_, i) => view.readUInt32LE(136 + i * 4)),
+  };
+}
+
+/** `struct load_entry`: offsets and sizes in bytes. */
+export const loadEntryLayout = {
+  size: 64,
+  fields: {
+    windowNs: { offset: 0, size: 8 },
+    busyNs: { offset: 8, size: 8 },
+    queue: { offset: 16, size: 8 },
+    work: { offset: 24, size: 4 },
+    turn: { offset: 28, size: 4 },
+    given: { offset: 32, size: 4 },
+    pad: { offset: 36, size: 4 },
+    pad1: { offset: 40, size: 24 },
+  },
+} as const;
+
+export interface LoadEntry {
+  readonly windowNs: bigint;
+  readonly busyNs: bigint;
+  readonly queue: bigint;
+  readonly work: number;
+  readonly turn: number;
+  readonly given: number;
+}
+
+export function encodeLoadEntry(value: LoadEntry): Buffer {
+  const buffer = Buffer.alloc(64);
+  buffer.writeBigUInt64LE(value.windowNs, 0);
+  buffer.writeBigUInt64LE(value.busyNs, 8);
+  buffer.writeBigUInt64LE(value.queue, 16);
+  buffer.writeUInt32LE(value.work, 24);
+  buffer.writeUInt32LE(value.turn, 28);
+  buffer.writeUInt32LE(value.given, 32);
+  return buffer;
+}
+
+export function decodeLoadEntry(source: Uint8Array, offset = 0): LoadEntry {
+  const view = viewOf(source, offset, 64);
+  return {
+    windowNs: view.readBigUInt64LE(0),
+    busyNs: view.readBigUInt64LE(8),
+    queue: view.readBigUInt64LE(16),
+    work: view.readUInt32LE(24),
+    turn: view.readUInt32LE(28),
+    given: view.readUInt32LE(32),
+  };
+}
+
+/** `struct handover_entry`: offsets and sizes in bytes. */
+export const handoverEntryLayout = {
+  size: 72,
+  fields: {
+    route: { offset: 0, size: 4 },
+    handed: { offset: 4, size: 4 },
+    handedNs: { offset: 8, size: 8 },
+    pad: { offset: 16, size: 48 },
+    relayed: { offset: 64, size: 4 },
+    opened: { offset: 68, size: 4 },
+  },
+} as const;
+
+export interface HandoverEntry {
+  readonly route: number;
+  readonly handed: number;
+  readonly handedNs: bigint;
+  readonly relayed: number;
+  readonly opened: number;
+}
+
+export function encodeHandoverEntry(value: HandoverEntry): Buffer {
+  const buffer = Buffer.alloc(72);
+  buffer.writeUInt32LE(value.route, 0);
+  buffer.writeUInt32LE(value.handed, 4);
+  buffer.writeBigUInt64LE(value.handedNs, 8);
+  buffer.writeUInt32LE(value.relayed, 64);
+  buffer.writeUInt32LE(value.opened, 68);
+  return buffer;
+}
+
+export function decodeHandoverEntry(source: Uint8Array, offset = 0): HandoverEntry {
+  const view = viewOf(source, offset, 72);
+  return {
+    route: view.readUInt32LE(0),
+    handed: view.readUInt32LE(4),
+    handedNs: view.readBigUInt64LE(8),
+    relayed: view.readUInt32LE(64),
+    opened: view.readUInt32LE(68),
+  };
 }
 
 /** `enum omni_event_type`. */

@@ -7,6 +7,7 @@ import { type FormerCounters, inheritGate, openFormerCounters } from './older-pi
 import { Outlets } from './outlets.ts';
 import { PeerIds } from './peer-ids.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
+import { SPREAD_MAPS } from './spread.ts';
 import { TRANSMIT_MAP } from './transmit.ts';
 
 const MAP_NAMES = {
@@ -21,9 +22,10 @@ const MAP_NAMES = {
   gate: 'gate_map',
   pending: 'pending_map',
   path: 'path_map',
+  handover: 'handover_map',
 } as const;
 /** All map names: pins that lack one of them are an older build's. */
-export const ALL_MAPS: readonly string[] = [...Object.values(MAP_NAMES), TRANSMIT_MAP];
+export const ALL_MAPS: readonly string[] = [...Object.values(MAP_NAMES), TRANSMIT_MAP, ...SPREAD_MAPS];
 type Maps = { readonly [K in keyof typeof MAP_NAMES]: BpfMap };
 
 /** One cluster interface whose maps are open. */

@@ -150,6 +150,7 @@ function remove(context: Context, row: PeerRow): void {
   }
   context.calls.erase(object, () => overlay.maps.path.delete({ key: u64(id) }));
   overlay.outlets.route(id, undefined);
+  context.calls.erase(object, () => overlay.maps.handover.delete({ key: u64(id) }));
   // A session that was confirmed meanwhile has put itself back as the one to send on.
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
 }

@@ -7,6 +7,8 @@ import { stall } from './errors.ts';
 export const PROGRAMS = {
   egress: 'omni_egress',
   ingress: 'omni_ingress',
+  open: 'omni_open',
+  spread: 'omni_spread',
   slowpath: 'omni_slowpath',
   delivery: 'omni_delivery',
 } as const;

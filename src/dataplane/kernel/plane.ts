@@ -15,6 +15,7 @@ import { adoptAll } from './adopt.ts';
 import { Calls } from './calls.ts';
 import type { Context, KernelDataPlaneOptions, MapLimits } from './context.ts';
 import { readCounters } from './counters.ts';
+import { possibleCpuCount } from './cpus.ts';
 import { describe } from './describe.ts';
 import { EventHub } from './events.ts';
 import { applyForwarding } from './fdb.ts';
@@ -45,9 +46,12 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): DataPlan
 
 function maxEntriesOf(limits: Partial<MapLimits>): Record<string, number> {
   const { sessions, peers, forwarding, neighbours, sources } = limits;
+  const cpus = possibleCpuCount();
   return {
+    cpu_map: cpus,
+    load_map: cpus,
     ...(sessions !== undefined && { session_map: sessions }),
-    ...(peers !== undefined && { peer_map: peers, send_map: peers }),
+    ...(peers !== undefined && { peer_map: peers, send_map: peers, handover_map: peers }),
     ...(forwarding !== undefined && { fdb_map: forwarding }),
     ...(neighbours !== undefined && { neigh_map: neighbours }),
     ...(sources !== undefined && { source_map: sources }),
@@ -63,6 +67,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     underlay: options.underlay,
     mode: options.mode ?? 'auto',
     lingerMs: options.lingerMs ?? LINGER_MS,
+    receiveCpus: options.receiveCpus ?? 'auto',
     gate: { mac1Keys: copyMac1Keys([options.mac1Key]), cookieSecrets: [] },
     objects: options.objects,
     objectsDigest: () => (digest ??= digestObjects(options.objects)),

@@ -7,6 +7,8 @@ import { stall } from './errors.ts';
 import { isPinned, type Pins, PROGRAMS, type ProgramRole } from './pins.ts';
 
 const BUILD_HASH = 'blake2s256';
+/** They know no configuration, and no maps but their own: what they need comes with each packet. */
+const STANDALONE: ReadonlySet<ProgramRole> = new Set(['slowpath', 'spread']);
 export const ROLES = Object.keys(PROGRAMS) as ProgramRole[];
 
 function objectPath(objects: string, role: ProgramRole): string {
@@ -50,8 +52,7 @@ export async function loadPrograms(
 ): Promise<void> {
   const config = encodeConfig(settings, outerIfindex);
   for (const role of ROLES) {
-    // The slow path knows no configuration and no maps: what it needs comes with each packet.
-    const configured = role !== 'slowpath';
+    const configured = !STANDALONE.has(role);
     await context.calls.writeAsync(pins.program(role), (native) =>
       native.loadObject({
         object: objectPath(context.objects, role),

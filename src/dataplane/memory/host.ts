@@ -85,6 +85,7 @@ export class MemoryHost {
     controlPassed: 0n,
     neighboursAnswered: 0n,
     neighboursResolved: 0n,
+    handedOver: 0n,
     drops: Object.fromEntries(omniDropNames.filter((name) => name !== 'none').map((name) => [name, 0n])),
   };
   readonly watchers = new Set<Wake>();

@@ -56,6 +56,7 @@ describe('an AgentConfig', () => {
       underlay: ['eth0'],
       engine: 'kernel',
       xdpMode: 'auto',
+      receiveCpus: 'auto',
       identity: '/var/lib/omni/identity.key',
       pskFile: '/etc/omni/psk',
       stateDir: '/var/lib/omni',

@@ -58,6 +58,7 @@ describe('what an agent is started with', () => {
       identity: '/var/lib/omni/identity.key',
       engine: 'kernel',
       xdpMode: 'auto',
+      receiveCpus: 'auto',
       logFormat: 'text',
       logLevel: 'info',
       teardown: false,
@@ -70,6 +71,7 @@ describe('what an agent is started with', () => {
     underlay: [eth7, eth8]
     engine: memory
     xdpMode: native
+    receiveCpus: 7
     identity: /file/key
     pskFile: /file/psk
     stateDir: /file/state
@@ -86,6 +88,7 @@ describe('what an agent is started with', () => {
     underlay: ['eth7', 'eth8'],
     engine: 'memory',
     xdpMode: 'native',
+    receiveCpus: [7],
     identity: '/file/key',
     pskFile: '/file/psk',
     stateDir: '/file/state',
@@ -104,6 +107,8 @@ describe('what an agent is started with', () => {
       'kernel',
       '--xdp-mode',
       'auto',
+      '--receive-cpus',
+      '2-3,6',
       '--identity',
       'key',
       '--psk-file',
@@ -121,6 +126,7 @@ describe('what an agent is started with', () => {
     underlay: ['eth0', 'eth1'],
     engine: 'kernel',
     xdpMode: 'auto',
+    receiveCpus: [2, 3, 6],
     identity: '/home/ada/key',
     pskFile: '/home/ada/psk',
     stateDir: '/home/ada/state',

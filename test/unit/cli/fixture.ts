@@ -211,6 +211,7 @@ export const READY: Status = {
     controlPassed: 2n,
     neighboursAnswered: 3n,
     neighboursResolved: 4n,
+    handedOver: 0n,
     drops: { 'fdb-miss': 0n, replay: 1_234n, auth: 7n },
   },
 };

@@ -57,6 +57,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     underlay: ['eth0'],
     mode: 'auto',
     lingerMs: 60_000,
+    receiveCpus: 'none',
     gate: { mac1Keys: [new Uint8Array(32)], cookieSecrets: [] },
     objects: folder,
     maxEntries: {},

@@ -38,7 +38,13 @@ class WatchedMap extends FakeMap {
 function node() {
   const context = contextOf({}, '/nonexistent');
   const session = new WatchedMap(sessionEntryLayout.size);
-  const maps = { session, send: new FakeMap(8), peer: new FakeMap(80), path: new FakeMap(48) };
+  const maps = {
+    session,
+    send: new FakeMap(8),
+    peer: new FakeMap(80),
+    path: new FakeMap(48),
+    handover: new FakeMap(72),
+  };
   const overlay = overlayOf(context, maps);
   const peer = overlay.peers.allot(PEER);
   const common = { interface: 'omni0', remoteId: 1n, peer: PEER, initiator: true, unconfirmed: false, hybrid: false };
