@@ -52,6 +52,10 @@ export class Pinger {
   get received(): number {
     return this.#replies.reduce((count) => count + 1, 0);
   }
+  /** Milliseconds since 1970; 0: none came. */
+  get lastReplyMs(): number {
+    return this.#replies.at(-1) ?? 0;
+  }
   get slowestMs(): number {
     return this.#slowestMs;
   }
