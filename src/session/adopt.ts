@@ -1,4 +1,5 @@
 import type { SessionState } from '../reconcile/dataplane.ts';
+import { latest } from './liveness.ts';
 import type { MachineState, Slot } from './model.ts';
 import { RETIRE_GRACE_MS, UNCONFIRMED_MS } from './timers.ts';
 
@@ -17,6 +18,7 @@ export function adoptSessions(state: MachineState, sessions: readonly SessionSta
     next: next && { ...next, removeAtMs: nowMs + UNCONFIRMED_MS },
     retiring,
     establishedMs: current?.createdMs,
+    seen: latest(state.seen, sessions),
     pollAtMs: nowMs,
   };
 }

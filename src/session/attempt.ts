@@ -11,7 +11,7 @@ export type AttemptReason = 'traffic' | 'keepalive' | 'rekey' | 'renew' | 'dead-
  * sent a handshake message less than a handshake timeout ago: then that one gets its chance first.
  */
 export function beginAttempt(draft: Draft, reason: AttemptReason): void {
-  const { attempt, handshakeSentMs, settings } = draft.state;
+  const { attempt, handshakeSentMs, settings, vain } = draft.state;
   const giveUpAtMs = draft.nowMs + ATTEMPT_MS;
   if (attempt !== undefined) {
     if (reason === 'traffic') update(draft, { attempt: { ...attempt, giveUpAtMs } });
@@ -20,14 +20,16 @@ export function beginAttempt(draft: Draft, reason: AttemptReason): void {
   if (reason !== 'traffic' && reason !== 'converge' && !mayAsk(draft)) return;
   const earliestMs = handshakeSentMs + settings.handshakeTimeoutMs;
   const waits = earliestMs > draft.nowMs;
+  const lasts = reason === 'traffic' || peerMayLive(draft);
   update(draft, {
     attempt: {
       pending: undefined,
       tries: 0,
+      firstTry: lasts ? 0 : vain,
       retryAtMs: waits ? handshakeSentMs + jittered(draft, settings.handshakeTimeoutMs) : draft.nowMs,
       repeats: 0,
       repeatAtMs: NEVER,
-      giveUpAtMs: reason === 'traffic' || peerMayLive(draft) ? giveUpAtMs : draft.nowMs,
+      giveUpAtMs: lasts ? giveUpAtMs : draft.nowMs,
     },
     establishAtMs: NEVER,
   });
@@ -58,7 +60,7 @@ export function attemptDue(draft: Draft): void {
       repeatAtMs: candidates > 1 ? draft.nowMs + NEXT_CANDIDATE_MS : NEVER,
     },
   });
-  draft.effects.push({ type: 'initiate', sequence: sequence + 1, tries: attempt.tries });
+  draft.effects.push({ type: 'initiate', sequence: sequence + 1, tries: attempt.firstTry + attempt.tries });
 }
 
 /**
@@ -70,7 +72,7 @@ function repeatDue(draft: Draft, attempt: Attempt): void {
   const nth = attempt.repeats + 1;
   const repeatAtMs = nth + 1 < draft.state.candidates ? draft.nowMs + NEXT_CANDIDATE_MS : NEVER;
   update(draft, { attempt: { ...attempt, repeats: nth, repeatAtMs } });
-  draft.effects.push({ type: 'repeat', sequence: attempt.pending, tries: attempt.tries - 1, nth });
+  draft.effects.push({ type: 'repeat', sequence: attempt.pending, tries: attempt.firstTry + attempt.tries - 1, nth });
 }
 
 /**
@@ -89,17 +91,18 @@ export function yieldTo(draft: Draft): void {
 /** A session is there: nothing more is asked for. */
 export function endAttempt(draft: Draft): void {
   if (draft.state.attempt?.pending !== undefined) draft.effects.push({ type: 'abandon' });
-  update(draft, { attempt: undefined, gaveUpMs: undefined, establishAtMs: NEVER });
+  update(draft, { attempt: undefined, gaveUpMs: undefined, vain: 0, establishAtMs: NEVER });
 }
 
 function giveUp(draft: Draft): void {
-  const { settings, current } = draft.state;
+  const { settings, current, vain } = draft.state;
   draft.effects.push({ type: 'abandon' }, { type: 'discard' }, { type: 'gave-up' });
   const again = current === undefined ? settings.keepaliveMs : undefined;
   update(draft, {
     attempt: undefined,
     queued: false,
     gaveUpMs: draft.nowMs,
+    vain: vain + 1,
     establishAtMs: again === undefined ? NEVER : draft.nowMs + again,
   });
 }

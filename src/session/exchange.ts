@@ -9,7 +9,14 @@ import {
   readResponse,
 } from './handshake.ts';
 import { equalBytes } from './hash.ts';
-import { type ExchangePolicy, type IdSource, type InitiationServices, Initiations, type Offer } from './initiations.ts';
+import {
+  type Attempted,
+  type ExchangePolicy,
+  type IdSource,
+  type InitiationServices,
+  Initiations,
+  type Offer,
+} from './initiations.ts';
 import type { Encapsulate } from './kem.ts';
 import type { CallerState, ResponderState, TransportKeys } from './noise.ts';
 import type { Psk } from './psks.ts';
@@ -69,12 +76,12 @@ export class Exchange {
     }
   }
 
-  /** A session that an earlier process left. */
   /** Whether the session's handshake was a hybrid one; undefined: there is no such session. */
   isHybrid(localId: SessionId): boolean | undefined {
     return this.#made.get(localId)?.hybrid;
   }
 
+  /** A session that an earlier process left. */
   adopt(localId: SessionId, hybrid: boolean): void {
     this.#made.set(localId, { hybrid, remoteKey: undefined });
   }
@@ -88,12 +95,9 @@ export class Exchange {
     return mayServeMs(made, { mode: postQuantum, keys, keyDropped: this.#keyDropped });
   }
 
-  /**
-   * Initiation `sequence`, try number `tries` of its attempt; it takes the place of an earlier one. Undefined: the peer's
-   * key is of low order.
-   */
-  initiate(sequence: number, timestampNs: bigint, tries: number): Offer | undefined {
-    return this.#initiations.attempt(sequence, timestampNs, tries);
+  /** An initiation of an attempt; the few before it may still be answered. Undefined: the peer's key is of low order. */
+  initiate(attempted: Attempted): Offer | undefined {
+    return this.#initiations.attempt(attempted);
   }
 
   /** An initiation that takes no other one's place: its answer is welcome until `release`. Undefined: as above. */
@@ -106,7 +110,7 @@ export class Exchange {
     return this.#initiations.prove(datagram, to);
   }
 
-  /** An answer to the pending initiation is no longer welcome. */
+  /** Answers to initiations of the attempt are no longer welcome. */
   abandon(): void {
     this.#initiations.abandon();
   }
@@ -127,8 +131,6 @@ export class Exchange {
     const read = readInitiation(local, caller);
     if (read === undefined) return undefined;
     const { senderId: remoteId, version } = message;
-    // One that calls in the older way may well answer in the newer one.
-    if (version === Version.hybrid) this.#initiations.answered(version);
     const localId = this.#ids.allocate();
     this.#authenticate(localId, { remoteId, version, remote, handshake: { responder: read.state, psk } }, from);
     return { localId, timestampNs: read.timestampNs };
@@ -177,6 +179,8 @@ export class Exchange {
     if ('keys' in handshake) return { remoteId, hybrid, keys: handshake.keys, from };
     const { psk } = handshake;
     if (psk.gone) return 'unusable';
+    // Its initiation is fresh. One that calls in the older way may well answer in the newer one.
+    if (hybrid) this.#initiations.answered(version);
     const made = createResponse(remote, handshake.responder, {
       psk,
       senderId: localId,

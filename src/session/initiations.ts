@@ -37,6 +37,22 @@ export interface ExchangePolicy {
   readonly remotes: readonly [RemoteParty, ...RemoteParty[]];
 }
 
+/**
+ * How many initiations of an attempt may be answered: the last one and those before it. A responder has no room for the
+ * sessions of more: one that is not confirmed yet, and two previous ones.
+ */
+const WELCOME_ANSWERS = 3;
+
+/** An initiation of an attempt. */
+export interface Attempted {
+  readonly sequence: number;
+  readonly timestampNs: bigint;
+  /** Its number within the attempt, from 0. */
+  readonly tries: number;
+  /** How long it may be answered, milliseconds, though others leave after it. */
+  readonly welcomeMs: number;
+}
+
 /** An initiation, ready to leave. */
 export interface Offer {
   readonly localId: SessionId;
@@ -51,6 +67,8 @@ export interface Pending extends Offer {
   readonly state: InitiatorState;
   readonly psk: Psk;
   readonly remote: RemoteParty;
+  /** Its answer is welcome until then, and while no other one has left. */
+  readonly welcomeUntilMs: number;
   /** A cookie came in answer to it: there will be no other. */
   readonly cookieTaken: boolean;
 }
@@ -60,8 +78,8 @@ export class Initiations {
   readonly #services: InitiationServices;
   readonly #ids: IdSource;
   #policy: ExchangePolicy;
-  #latest: Pending | undefined;
-  readonly #calls = new Map<SessionId, Pending>();
+  /** In the order in which they were made. */
+  readonly #pending = new Map<SessionId, Pending>();
   readonly #tries = new Tries();
   readonly #cookies = new Cookies();
 
@@ -75,36 +93,31 @@ export class Initiations {
     this.#policy = policy;
   }
 
-  /** One of an attempt. It takes the place of the one before. Undefined: the peer's key is of low order. */
-  attempt(sequence: number, timestampNs: bigint, tries: number): Offer | undefined {
-    this.abandon();
-    const way = this.#tries.attempt(this.#callable(), tries, this.#services.now());
-    this.#latest = this.#create(sequence, timestampNs, way);
-    return this.#latest;
+  /** One of an attempt; a few before it may still be answered. Undefined: the peer's key is of low order. */
+  attempt({ sequence, timestampNs, tries, welcomeMs }: Attempted): Offer | undefined {
+    const nowMs = this.#services.now();
+    this.#makeRoom(nowMs);
+    const way = this.#tries.attempt(this.#callable(), tries, nowMs);
+    return this.#create({ sequence, welcomeUntilMs: nowMs + welcomeMs }, timestampNs, way);
   }
 
   /** One that takes no other one's place. Undefined: as above. */
   call(timestampNs: bigint): Offer | undefined {
     const way = this.#tries.call(this.#callable(), this.#services.now());
-    const pending = this.#create(undefined, timestampNs, way);
-    if (pending !== undefined) this.#calls.set(pending.localId, pending);
-    return pending;
+    return this.#create({ sequence: undefined, welcomeUntilMs: Number.POSITIVE_INFINITY }, timestampNs, way);
   }
 
-  /** The one of an attempt is no longer to be answered. */
+  /** Those of an attempt are no longer to be answered. */
   abandon(): void {
-    if (this.#latest === undefined) return;
-    const { localId } = this.#latest;
-    this.settle(localId);
-    this.#ids.release(localId);
+    for (const pending of this.#attempted()) this.#giveUp(pending);
   }
 
   get pending(): readonly Pending[] {
-    return [...(this.#latest === undefined ? [] : [this.#latest]), ...this.#calls.values()];
+    return [...this.#pending.values()];
   }
 
   find(localId: SessionId): Pending | undefined {
-    return this.#latest?.localId === localId ? this.#latest : this.#calls.get(localId);
+    return this.#pending.get(localId);
   }
 
   /** It was answered, or nobody waits for it any more. Idempotent. */
@@ -112,8 +125,7 @@ export class Initiations {
     const pending = this.find(localId);
     if (pending === undefined) return;
     pending.state.kem?.wipe();
-    if (this.#latest === pending) this.#latest = undefined;
-    this.#calls.delete(localId);
+    this.#pending.delete(localId);
     this.#ids.settled(localId);
   }
 
@@ -139,9 +151,7 @@ export class Initiations {
     const cookie = readCookieReply(keys, pending.datagram, reply);
     if (cookie === undefined) return false;
     this.#cookies.keep(placeOf(from), cookie, this.#services.now());
-    const taken = { ...pending, cookieTaken: true };
-    if (this.#latest === pending) this.#latest = taken;
-    else this.#calls.set(taken.localId, taken);
+    this.#pending.set(pending.localId, { ...pending, cookieTaken: true });
     return true;
   }
 
@@ -149,22 +159,44 @@ export class Initiations {
     return { mode: this.#policy.postQuantum, hasNextKey: this.#policy.remotes.length > 1 };
   }
 
-  #create(sequence: number | undefined, timestampNs: bigint, way: Try): Pending | undefined {
+  #attempted(): readonly Pending[] {
+    return this.pending.filter(({ sequence }) => sequence !== undefined);
+  }
+
+  /** For one more of an attempt: what is too old, or one too many, is no longer to be answered. */
+  #makeRoom(nowMs: number): void {
+    const attempted = this.#attempted();
+    attempted.forEach((pending, index) => {
+      const after = attempted.length - index;
+      if (after >= WELCOME_ANSWERS || nowMs >= pending.welcomeUntilMs) this.#giveUp(pending);
+    });
+  }
+
+  #giveUp({ localId }: Pending): void {
+    this.settle(localId);
+    this.#ids.release(localId);
+  }
+
+  #create(about: Pick<Pending, 'sequence' | 'welcomeUntilMs'>, timestampNs: bigint, way: Try): Pending | undefined {
     const services = this.#services;
     const [current, next] = this.#policy.remotes;
     const remote = way.key === 'next' ? (next ?? current) : current;
     const localId = this.#ids.allocate();
     const ephemeral = services.generateKeyPair();
-    const kem = way.version === Version.hybrid ? { kem: services.generateKemKeyPair() } : {};
+    const kem: { readonly kem?: KemKeyPair } =
+      way.version === Version.hybrid ? { kem: services.generateKemKeyPair() } : {};
     const made = createInitiation(
       { prologues: services.prologues, local: services.caller(), remote },
       { senderId: localId, timestampNs, ephemeral, ...kem },
     );
     if (made === undefined) {
+      kem.kem?.wipe();
       this.#ids.release(localId);
       return undefined;
     }
-    return { ...made, sequence, localId, version: way.version, remote, cookieTaken: false };
+    const pending = { ...made, ...about, localId, version: way.version, remote, cookieTaken: false };
+    this.#pending.set(localId, pending);
+    return pending;
   }
 }
 

@@ -6,7 +6,7 @@ import type { MachineEffect } from './model.ts';
 import type { PeerSessions } from './peer.ts';
 import type { PeerServices } from './services.ts';
 
-/** Jitter, and what the pacing adds: an answer is welcome until the next initiation leaves. */
+/** Jitter, and what the pacing adds: an answer to the last initiation is welcome until the next one leaves. */
 const ANSWER_MARGIN_MS = 1_000;
 
 type Initiate = Extract<MachineEffect, { type: 'initiate' }>;
@@ -64,11 +64,12 @@ export class Initiator {
     }
     const timestampNs = await services.timestampNs();
     if (!wanted()) return;
-    const offer = this.#exchange.initiate(sequence, timestampNs, tries);
+    const welcomeMs = peer.state.settings.handshakeTimeoutMs;
+    const offer = this.#exchange.initiate({ sequence, timestampNs, tries, welcomeMs });
     if (offer === undefined) throw unusableKey(peer.intent);
     const { localId, datagram } = offer;
     this.#made = { sequence, datagram };
-    await services.plane.expectAnswer(localId, peer.state.settings.handshakeTimeoutMs + ANSWER_MARGIN_MS);
+    await services.plane.expectAnswer(localId, welcomeMs + ANSWER_MARGIN_MS);
     for (let nth = 0; nth < candidates.length; nth++) {
       const to = candidates[(tries + nth) % candidates.length];
       if (to === undefined || !wanted()) return;

@@ -73,7 +73,8 @@ function confirmIfOther(draft: Draft, sending: SessionState): void {
   if (sending.localId !== draft.state.current?.localId && !sending.unconfirmed) confirm(draft, sending.localId);
 }
 
-function latest(seen: Seen, sessions: readonly SessionState[]): Seen {
+/** When datagrams last moved, as these sessions know as well. */
+export function latest(seen: Seen, sessions: readonly SessionState[]): Seen {
   return {
     txMs: Math.max(seen.txMs, ...sessions.map((session) => session.txLastMs)),
     txDataMs: Math.max(seen.txDataMs, ...sessions.map((session) => session.txDataLastMs)),

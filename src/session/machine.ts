@@ -57,6 +57,7 @@ export function initialState(
     polledMs: LONG_AGO,
     unansweredSinceMs: undefined,
     gaveUpMs: undefined,
+    vain: 0,
     establishAtMs: NEVER,
   };
   const state = adoptSessions(empty, options.adopted, options.nowMs);

@@ -35,9 +35,11 @@ export interface Slot {
 
 /** An effort to get a session: initiations, early ones and then every handshake timeout, until one is answered. */
 export interface Attempt {
-  /** Number of the initiation whose answer is welcome. */
+  /** Number of the last initiation; answers to it and to a few before it are welcome. */
   readonly pending: number | undefined;
   readonly tries: number;
+  /** What its initiations are counted from, for whoever chooses between ways to make them. */
+  readonly firstTry: number;
   readonly retryAtMs: number;
   readonly giveUpAtMs: number;
   /** Endpoints that the pending initiation went to beyond its first, and when the next one has its turn. */
@@ -84,6 +86,8 @@ export interface MachineState {
   readonly unansweredSinceMs: number | undefined;
   /** The last attempt ended without an answer. */
   readonly gaveUpMs: number | undefined;
+  /** So many attempts in a row did. */
+  readonly vain: number;
   /** A persistent keepalive without a session to go on asks for one then. */
   readonly establishAtMs: number;
 }
@@ -128,11 +132,14 @@ export type MachineInput =
 type RejectReason = 'replayed' | 'rate-limited';
 
 export type MachineEffect =
-  /** Make and send initiation `sequence`; `tries` counts those of this attempt from 0: choose the endpoint by it. */
+  /**
+   * Make and send initiation `sequence`. `tries` counts those of this attempt from 0, and where an attempt has but one, the
+   * attempts: choose the way and the endpoint by it.
+   */
   | { readonly type: 'initiate'; readonly sequence: number; readonly tries: number }
   /** Send the same initiation to the endpoint that is `nth` after its first as well. */
   | { readonly type: 'repeat'; readonly sequence: number; readonly tries: number; readonly nth: number }
-  /** Forget the pending initiation: an answer to it is no longer welcome. */
+  /** Forget the attempt's initiations: answers to them are no longer welcome. */
   | { readonly type: 'abandon' }
   /**
    * Install as unconfirmed, then send the response to where the initiation came from. `moveEndpoint`: no session

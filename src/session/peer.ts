@@ -127,7 +127,7 @@ export class PeerSessions {
     const read = this.#exchange.readResponse(message, from);
     if (typeof read === 'string') this.#services.failed(this, read);
     else if (read.sequence === undefined) this.#called(read.localId);
-    else this.dispatch({ type: 'response', sequence: read.sequence, localId: read.localId });
+    else this.#installOrRelease({ type: 'response', sequence: read.sequence, localId: read.localId });
   }
 
   /** A peer that has much to do wants to see that we receive where we send from: the initiation leaves again, with proof. */
@@ -156,9 +156,14 @@ export class PeerSessions {
 
   #called(localId: SessionId): void {
     const call = this.#calls.take(localId);
-    const effects = this.dispatch({ type: 'called', localId });
-    if (!effects.some((effect) => effect.type === 'install')) this.#exchange.release(localId);
+    this.#installOrRelease({ type: 'called', localId });
     call?.end(true);
+  }
+
+  /** An answer that nobody wants any more leaves neither keys nor an id behind. */
+  #installOrRelease(input: Extract<MachineInput, { type: 'response' | 'called' }>): void {
+    const effects = this.dispatch(input);
+    if (!effects.some((effect) => effect.type === 'install')) this.#exchange.release(input.localId);
   }
 
   /** Ids of sessions that are no more may be given out again. */

@@ -26,9 +26,12 @@ export function usable(draft: Draft): Slot | undefined {
   return current !== undefined && draft.nowMs < current.expiresMs ? current : undefined;
 }
 
-/** Our initiation number `sequence` was answered. */
+/** Our initiation number `sequence` was answered. Whoever says so has forgotten those whose answers are not welcome. */
 export function installInitiated(draft: Draft, localId: SessionId, sequence: number): void {
-  if (draft.state.attempt?.pending === sequence) takeOver(draft, localId);
+  const pending = draft.state.attempt?.pending;
+  if (pending === undefined || sequence > pending) return;
+  draft.effects.push({ type: 'abandon' });
+  takeOver(draft, localId);
 }
 
 /**
@@ -57,6 +60,7 @@ function takeOver(draft: Draft, localId: SessionId): void {
     next: undefined,
     attempt: undefined,
     gaveUpMs: undefined,
+    vain: 0,
     establishAtMs: NEVER,
     establishedMs: draft.nowMs,
     unansweredSinceMs: draft.nowMs,
@@ -108,7 +112,7 @@ export function confirm(draft: Draft, localId: SessionId): void {
   }
   const slot = next?.localId === localId ? next : retiring.find((each) => each.localId === localId);
   if (slot === undefined) return;
-  const crossed = slot !== next && current?.initiator === true;
+  const crossed = slot !== next && current?.initiator === true && current.createdMs >= slot.createdMs;
   changeSlots(draft, {
     next: slot === next ? undefined : next,
     retiring: retiring.filter((each) => each !== slot),

@@ -13,7 +13,7 @@ export const RETRY_JITTER_MS = 333;
  * Pauses before the first retries where there is no session; the cluster's handshakeTimeout, where it is shorter and
  * after them. A commit reaches two nodes at different moments: the first of them calls a peer that does not know it
  * for up to a poll interval, and must not sit out a whole timeout then. They grow, as an answer counts only until the
- * next initiation leaves: on a long path the first pause that is longer than the round trip lets one in.
+ * third initiation after it leaves: on a long path, or where a machine is slow, some initiation gets the time it needs.
  */
 export const EARLY_RETRIES_MS: readonly number[] = [250, 500, 500, 1_000, 2_000];
 /** An initiation that was not answered within this goes to the peer's next endpoint as well (RFC 8305, section 5). */

@@ -7,7 +7,15 @@ import { Tries, wayOf, waysToCall } from '../../../src/session/tries.ts';
 import { type Datagram, endpoint, isHandshake, type Weather } from './support/network.ts';
 import { configOf, type FakeNode } from './support/node.ts';
 import { establishedPair, initiations, type Pair, pair, reachable, sameSession } from './support/pair.ts';
-import { authenticInitiation, exchangeOf, must, opened, partyOf } from './support/party.ts';
+import {
+  authenticInitiation,
+  authenticResponse,
+  exchangeOf,
+  must,
+  opened,
+  type Party,
+  partyOf,
+} from './support/party.ts';
 
 /** Which version a cluster's handshakes have, and what becomes of sessions when that changes. */
 
@@ -280,7 +288,9 @@ describe('when the cluster takes hybrid sessions only', () => {
     const [from, to] = [partyOf(1), partyOf(2)];
     const answer = (before: (called: Exchange) => void) => {
       const called = exchangeOf(to, from, 'off');
-      const { datagram } = must(exchangeOf(from, to, 'off').initiate(1, 1n, 0));
+      const { datagram } = must(
+        exchangeOf(from, to, 'off').initiate({ sequence: 1, timestampNs: 1n, tries: 0, welcomeMs: 5_000 }),
+      );
       const handshake = authenticInitiation(to, datagram);
       const { localId } = must(
         called.readInitiation(handshake, must(opened(to, handshake)).caller, endpoint('192.0.2.1')),
@@ -292,6 +302,39 @@ describe('when the cluster takes hybrid sessions only', () => {
     expect(answer((called) => called.configure({ postQuantum: 'required', remotes: [from.remote] }))).toBe('unusable');
     expect(answer((called) => called.configure({ postQuantum: 'off', remotes: [to.remote] }))).toBe('unusable');
   });
+});
+
+test('a keepalive finds a peer again that version 2 does not get through to, though a whole attempt was in vain', async () => {
+  const nodes = await pair({ postQuantum: 'preferred', keepaliveMs: 25_000 });
+  const { clock, network, a, b } = nodes;
+  network.weather = () => [];
+  await clock.advance(200_000);
+  network.weather = classicOnly;
+  await clock.advance(60_000);
+  expect(isHybrid(a, b)).toBe(false);
+});
+
+test('a recorded call by version 2 does not show that the peer still speaks it', () => {
+  const [from, to] = [partyOf(1), partyOf(2)];
+  const [caller, called] = [exchangeOf(from, to, 'off'), exchangeOf(to, from, 'preferred')];
+  const by = (exchange: Exchange, tries: number) =>
+    must(exchange.initiate({ sequence: tries, timestampNs: 1n, tries, welcomeMs: 5_000 })).datagram;
+  const accept = (exchange: Exchange, party: Party, datagram: Uint8Array) => {
+    const handshake = authenticInitiation(party, datagram);
+    return must(exchange.readInitiation(handshake, must(opened(party, handshake)).caller, endpoint('192.0.2.1')))
+      .localId;
+  };
+  const recorded = by(exchangeOf(from, to, 'required'), 0);
+  const completed = caller.complete(accept(caller, from, by(called, 2)));
+  const response = typeof completed === 'string' ? undefined : completed.response;
+  called.readResponse(authenticResponse(to, must(response)), endpoint('192.0.2.1'));
+  expect(by(called, 0)[9]).toBe(classic);
+
+  const localId = accept(called, to, recorded);
+  called.release(localId); // its time stamp is not fresh
+  expect(by(called, 0)[9]).toBe(classic);
+  called.complete(accept(called, to, recorded));
+  expect(by(called, 0)[9]).toBe(hybrid);
 });
 
 describe('secrets', () => {

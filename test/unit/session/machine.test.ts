@@ -196,13 +196,26 @@ describe('attempts', () => {
     expect(types(driver.wait(1))).toEqual(['initiate']);
   });
 
-  test('an answer to an earlier initiation is not welcome', () => {
+  test.each([1, 2])('an answer to initiation %i of two is welcome, and ends the attempt', (sequence) => {
     const driver = new Driver();
     driver.put({ type: 'frame' });
     expect(types(driver.wait(250))).toEqual(['initiate']);
-    expect(driver.put({ type: 'response', sequence: 1, localId: 5n })).toEqual([]);
-    expect(types(driver.put({ type: 'response', sequence: 2, localId: 6n }))).toContain('install');
-    expect(driver.put({ type: 'response', sequence: 2, localId: 7n })).toEqual([]);
+    expect(driver.put({ type: 'response', sequence: 3, localId: 5n })).toEqual([]);
+    expect(types(driver.put({ type: 'response', sequence, localId: 6n }))).toEqual(
+      expect.arrayContaining(['abandon', 'install']),
+    );
+    for (const late of [1, 2]) expect(driver.put({ type: 'response', sequence: late, localId: 7n })).toEqual([]);
+  });
+
+  test('the only initiations of a turn are made in turns of their own', () => {
+    const driver = new Driver({ keepaliveMs: 25_000 });
+    driver.wait(100_000);
+    const tries = driver.wait(150_000).flatMap((effect) => (effect.type === 'initiate' ? [effect.tries] : []));
+    expect(tries).toEqual([1, 2, 3, 4, 5]);
+    driver.put({ type: 'frame' });
+    driver.wait(5_000);
+    expect(driver.put({ type: 'response', sequence: driver.state.sequence, localId: 9n })).not.toEqual([]);
+    expect(driver.state.vain).toBe(0);
   });
 });
 
@@ -211,6 +224,7 @@ describe('an answered initiation', () => {
     const driver = new Driver();
     driver.put({ type: 'frame' });
     expect(types(driver.put({ type: 'response', sequence: 1, localId: 5n }))).toEqual([
+      'abandon',
       'endpoint',
       'install',
       'keepalive',
@@ -312,6 +326,16 @@ describe('an initiation', () => {
     expect(driver.put(call(1n, 2n))).toEqual([{ type: 'respond', localId: 2n, moveEndpoint: false }]);
     driver.nowMs += 25_001;
     expect(driver.put(call(2n, 3n))).toMatchObject([{ type: 'respond', localId: 3n, moveEndpoint: true }]);
+  });
+
+  test('of several that were answered an earlier one may be used: that is no crossing with an old session of ours', () => {
+    const driver = new Driver({ preferred: true }).established();
+    driver.nowMs += 30_000;
+    driver.put(call(1n, 2n));
+    driver.nowMs += 250;
+    driver.put(call(2n, 3n));
+    expect(types(driver.put({ type: 'confirmed', localId: 2n }))).toContain('established');
+    expect(driver.state.attempt).toBeUndefined();
   });
 
   test('that crosses ours: the preferred end goes on, the other yields and asks later', () => {
@@ -555,6 +579,13 @@ describe('what the data plane says', () => {
 });
 
 describe('adoption', () => {
+  test('an initiation does not move the endpoint of a session that was alive a moment ago', () => {
+    const driver = new Driver({}, [session(1n, { current: true, rxPackets: 1n, rxLastMs: START - 5_000 })]);
+    expect(driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n })).toEqual([
+      { type: 'respond', localId: 2n, moveEndpoint: false },
+    ]);
+  });
+
   test('takes each session for what it is, and asks how they are', () => {
     const driver = new Driver({}, [
       session(1n, { current: true, initiator: true, rxPackets: 4n }),

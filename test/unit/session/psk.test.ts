@@ -117,7 +117,7 @@ describe('a key that goes while a handshake is under way', () => {
     const [a, b] = [partyOf(1, [OLD, NEW]), partyOf(2, [OLD, NEW])];
     const answer = (before: () => void) => {
       const [caller, called] = [exchangeOf(a, b, 'off'), exchangeOf(b, a, 'off')];
-      const { datagram } = must(caller.initiate(1, 1n, 0));
+      const { datagram } = must(caller.initiate({ sequence: 1, timestampNs: 1n, tries: 0, welcomeMs: 5_000 }));
       const handshake = authenticInitiation(b, datagram);
       const opened = must(openInitiation(b.prologues, handshake));
       const read = called.readInitiation(handshake, opened, endpoint('192.0.2.1'));
