@@ -52,7 +52,7 @@ describe('ChaCha20-Poly1305, Project Wycheproof', () => {
       expect(packet.subarray(OVERHEAD).toString('hex'), `test ${tcId}`).toBe(vector.msg);
       expect(selftest.seal({ key, nonce, aad }, hex(vector.msg)), `test ${tcId}`).toEqual(sealed);
     }
-    expect(vectors).toHaveLength(229);
+    expect(vectors).toHaveLength(222);
     expect(forgeries).toBe(60);
   });
 });
