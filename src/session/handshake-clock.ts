@@ -3,8 +3,10 @@ import type { Clock } from '../reconcile/clock.ts';
 import type { KeptText } from './kept.ts';
 import { Timestamps } from './timestamps.ts';
 
-/** Accepted time stamps reach the disk this much later at most. */
-const SAVE_DELAY_MS = 10_000;
+/** Accepted time stamps reach the disk this much later: those of one moment at once. */
+const SAVE_DELAY_MS = 100;
+/** And this much later where something was written just before: a large fleet must not wear the disk out. */
+const SAVE_INTERVAL_MS = 10_000;
 const NS_PER_MS = 1e6;
 
 /** The time stamps of handshakes (timestamps.ts), with a clock and a disk that may refuse. */
@@ -12,7 +14,8 @@ export class HandshakeClock {
   readonly #clock: Pick<Clock, 'wall' | 'setTimer'>;
   readonly #timestamps: Timestamps;
   readonly #report: (error: unknown) => void;
-  #cancelSave: (() => void) | undefined;
+  /** Of the timer that saves, or that keeps the next save waiting. */
+  #cancelTimer: (() => void) | undefined;
 
   private constructor(
     timestamps: Timestamps,
@@ -50,15 +53,20 @@ export class HandshakeClock {
 
   accepted(peer: PublicKey, timestampNs: bigint): void {
     this.#timestamps.accepted(peer, timestampNs);
-    this.#cancelSave ??= this.#clock.setTimer(SAVE_DELAY_MS, () => {
-      this.#cancelSave = undefined;
-      void this.#save();
+    this.#cancelTimer ??= this.#clock.setTimer(SAVE_DELAY_MS, () => this.#saveThenRest());
+  }
+
+  #saveThenRest(): void {
+    void this.#save();
+    this.#cancelTimer = this.#clock.setTimer(SAVE_INTERVAL_MS, () => {
+      this.#cancelTimer = undefined;
+      if (this.#timestamps.dirty) this.#saveThenRest();
     });
   }
 
   /** What was accepted is on disk when it resolves. */
   async stop(): Promise<void> {
-    this.#cancelSave?.();
+    this.#cancelTimer?.();
     await this.#save();
   }
 
