@@ -119,8 +119,7 @@ export class Watcher {
     this.#lost = false;
     this.#networkChanged = false;
     try {
-      if (networkChanged) this.#follow();
-      const keys = this.#news();
+      const keys = networkChanged ? this.#newsOfNetwork() : this.#news();
       const causes = this.#causes.take(keys, (key) => this.#seen.has(key));
       if (networkChanged) for (const key of this.#context.waiting) keys.add(key);
       if (lost) this.#wake('unknown');
@@ -162,6 +161,17 @@ export class Watcher {
   /** One fault may take another's place while the row stays as broken as it was. */
   #textOf({ row }: ObservedRow): string {
     return JSON.stringify(row.kind === 'link' ? [row, linkFaults(this.#context, row.interface)] : row);
+  }
+
+  /** A route that came while we looked is followed before its absence is taken for a fault. */
+  #newsOfNetwork(): Set<RowKey> {
+    const before = this.#seen;
+    this.#follow();
+    const keys = this.#news();
+    if (![...keys].some((key) => key.startsWith('link/'))) return keys;
+    this.#seen = before;
+    this.#follow();
+    return this.#news();
   }
 
   #news(): Set<RowKey> {
