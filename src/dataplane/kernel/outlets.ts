@@ -5,6 +5,7 @@
 export class Outlets {
   readonly #ofPeer = new Map<bigint, number>();
   readonly #usedAt = new Map<number, number>();
+  #routedLast: ReadonlySet<number> = new Set();
 
   /** `ifindex` absent: the peer has no endpoint, or there is no route to it. */
   route(peer: bigint, ifindex: number | undefined): void {
@@ -20,6 +21,13 @@ export class Outlets {
   /** Something left by this interface, or would. */
   use(ifindex: number, nowMs: number): void {
     this.#usedAt.set(ifindex, nowMs);
+  }
+
+  /** `routed` are the interfaces that anything is routed through now; those of the last time were in use until now. */
+  settle(routed: ReadonlySet<number>, nowMs: number): void {
+    for (const ifindex of this.#routedLast) this.use(ifindex, nowMs);
+    for (const ifindex of routed) this.use(ifindex, nowMs);
+    this.#routedLast = routed;
   }
 
   /** Milliseconds since; undefined: never, as far as this process knows. */

@@ -82,9 +82,8 @@ export function chooseUnderlays(
   const known = candidates(context).filter(
     (link) => routed.has(link.ifindex) || attached.has(link.name) || outlets.idleFor(link.ifindex, nowMs) !== undefined,
   );
-  for (const { ifindex } of known) {
-    if (routed.has(ifindex) || outlets.idleFor(ifindex, nowMs) === undefined) outlets.use(ifindex, nowMs);
-  }
+  outlets.settle(routed, nowMs);
+  for (const { ifindex } of known) if (outlets.idleFor(ifindex, nowMs) === undefined) outlets.use(ifindex, nowMs);
   const remaining = ({ ifindex }: LinkInfo) => context.lingerMs - (outlets.idleFor(ifindex, nowMs) ?? 0);
   const wanted = known.filter((link) => remaining(link) > 0);
   if (wanted.length === 0) return { present: known, missing: [], exclusive: false };

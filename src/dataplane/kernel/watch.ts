@@ -112,14 +112,14 @@ export class Watcher {
       this.#schedule();
       return;
     }
-    const started = performance.now();
+    const started = process.cpuUsage();
     let failed = false;
     const lost = this.#lost;
     const networkChanged = this.#networkChanged || lost;
     this.#lost = false;
     this.#networkChanged = false;
     try {
-      const keys = networkChanged ? this.#newsOfNetwork() : this.#news();
+      const keys = this.#settledNews(networkChanged);
       const causes = this.#causes.take(keys, (key) => this.#seen.has(key));
       if (networkChanged) for (const key of this.#context.waiting) keys.add(key);
       if (lost) this.#wake('unknown');
@@ -130,8 +130,9 @@ export class Watcher {
       this.#wake('unknown');
       failed = true;
     }
-    const ended = performance.now();
-    this.#notBefore = ended + Math.max((ended - started) * IDLE_RATIO, failed ? RETRY_MS : 0);
+    const { user, system } = process.cpuUsage(started);
+    const spentMs = (user + system) / 1_000;
+    this.#notBefore = performance.now() + Math.max(spentMs * IDLE_RATIO, failed ? RETRY_MS : 0);
     // The reconciler reads rows; sources are followed here alone.
     if (failed && networkChanged) {
       this.#networkChanged = true;
@@ -163,10 +164,10 @@ export class Watcher {
     return JSON.stringify(row.kind === 'link' ? [row, linkFaults(this.#context, row.interface)] : row);
   }
 
-  /** A route that came while we looked is followed before its absence is taken for a fault. */
-  #newsOfNetwork(): Set<RowKey> {
+  /** Routes may change while we look, and are followed before what they ask for is taken for a fault of the link's. */
+  #settledNews(networkChanged: boolean): Set<RowKey> {
     const before = this.#seen;
-    this.#follow();
+    if (networkChanged) this.#follow();
     const keys = this.#news();
     if (![...keys].some((key) => key.startsWith('link/'))) return keys;
     this.#seen = before;

@@ -1,12 +1,19 @@
 import type { LinkInfo } from './calls.ts';
 import type { Context } from './context.ts';
+import { failedWith } from './errors.ts';
 import type { Fallback } from './inventory.ts';
 
 /** NETDEV_XDP_ACT_NDO_XMIT of linux/netdev.h: a native program elsewhere may redirect frames to it. */
 const REDIRECT_TARGET = 4;
 
+/** undefined: the kernel cannot tell, or the interface vanished a moment ago. */
 function xdpFeatures(context: Context, link: LinkInfo): number | undefined {
-  return context.calls.read(`interface/${link.name}`, (native) => native.xdpFeatures({ ifindex: link.ifindex }));
+  try {
+    return context.calls.read(`interface/${link.name}`, (native) => native.xdpFeatures({ ifindex: link.ifindex }));
+  } catch (error) {
+    if (failedWith(error, 'ENODEV')) return undefined;
+    throw error;
+  }
 }
 
 /**
