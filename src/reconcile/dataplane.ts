@@ -23,7 +23,8 @@ export interface DataPlane {
   /**
    * Carries out one change. Resolves when the kernel took it; the caller verifies by observing again.
    * - A row on an interface whose link is absent cannot be created: `link-absent`, class `wait`.
-   * - Deleting or replacing a link takes everything on it along; deleting a peer, its sessions.
+   * - Deleting a link takes everything on it along; deleting a peer, its sessions. Changing either ends nothing: a link's MAC
+   *   changes under way, and a peer whose `publicKey` changes keeps its sessions, its forwarding rows and what a handshake proved.
    * - A peer row's `endpoint` is a hint: it never displaces an endpoint that a handshake proved. Deleting the peer forgets both.
    */
   apply(change: Change, signal: AbortSignal): Promise<void>;
@@ -209,7 +210,10 @@ export type SessionEvent =
   /** This node's own address towards the peer's endpoint is another one now, or there is none any more. */
   | { readonly type: 'source-changed'; readonly interface: string; readonly peer: PublicKey };
 
-/** The half of the data plane that the session manager drives. */
+/**
+ * The half of the data plane that the session manager drives. A peer may be named by the key that it went by until its row
+ * was changed; answers and events have its present one.
+ */
 export interface SessionPlane {
   /** Monotonic across suspend (CLOCK_BOOTTIME), milliseconds. The clock of every session time here. */
   now(): number;

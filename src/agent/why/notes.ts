@@ -60,6 +60,10 @@ function membership(peer: Peer, known: Known, about: Circumstances): readonly st
   const cluster = clusterHere(known);
   if (isSelf(peer, about)) return [`${ref} is this node: it holds its own addresses, and no row that leads to itself`];
   const notes: string[] = [];
+  if (peer.nextPublicKey !== undefined) {
+    const [key, other] = [peer.publicKey, peer.nextPublicKey].map(fingerprint);
+    notes.push(`${ref} changes its key: it goes by ${key}, and by ${other} as well`);
+  }
   if (cluster !== undefined && !peer.clusters.includes(cluster)) {
     const where = peer.clusters.length === 0 ? 'no cluster' : `cluster ${peer.clusters.join(', ')}`;
     notes.push(`${ref} is in ${where}, and this node in ${cluster}: it has no rows here`);

@@ -39,6 +39,13 @@ beforeAll(() => {
   commit('moved', { ...manifests([1, 3, 4]), 'robot-3.yaml': robot(3, '203.0.113.99:51820') });
   commit('relabelled', { ...manifests([1, 2, 3]), 'robot-1.yaml': robot(1).replace('munich', 'hamburg') });
   commit('broken', { ...manifests([1, 2]), 'robot-2.yaml': robot(2).replace('10.77.0.2', '10.99.0.2') });
+  const withKeys = (keys: string) => ({
+    ...manifests([1, 2, 3]),
+    'robot-2.yaml': robot(2).replace(/publicKey: .*/, `publicKey: ${keys}`),
+  });
+  commit('both-keys', withKeys(`${keyOf(2)}\n  nextPublicKey: ${keyOf(12)}`));
+  commit('swapped-keys', withKeys(`${keyOf(12)}\n  nextPublicKey: ${keyOf(2)}`));
+  commit('next-key', withKeys(keyOf(12)));
   commit('many', manifests(ROBOTS));
   commit('renamed', { ...manifests(ROBOTS), 'warehouse.yaml': `${CLUSTER}  interface: omni7\n` });
 }, 60_000);
@@ -57,6 +64,9 @@ describe('diff --rev', () => {
     ['twenty robots get another interface', 'many..renamed', 'renamed'],
     ['seventeen robots come', 'three..many', 'many'],
     ['most of a fleet goes', 'many..four', 'gone'],
+    ['a robot may have a second key', 'three..both-keys', 'both-keys'],
+    ['a robot changes its key', 'both-keys..swapped-keys', 'swapped-keys'],
+    ['a robot gives up its old key', 'swapped-keys..next-key', 'next-key'],
   ])('%s', async (_what, range, name) => {
     const outcome = await diff(range);
     expect(outcome).toMatchObject({ code: 1, stderr: '' });
