@@ -44,8 +44,11 @@ export class PeerPaths {
 
   /** What the data plane sends to is the path in use. */
   async findActive(): Promise<void> {
+    const { active, observed } = this.#state;
     try {
       const found = await this.#services.plane.endpoint(this.#peer.intent.publicKey);
+      // What was decided while it was looked up is newer.
+      if (this.#state.active !== active || this.#state.observed !== observed) return;
       if (found !== undefined) await this.take({ type: 'found', ...found });
     } catch (error) {
       this.#services.report(error);

@@ -34,6 +34,25 @@ const movesOf = (node: FakeNode) => node.events.flatMap((event) => (event.type =
 const DATA_HEADER = 32;
 
 describe('a peer that roams', () => {
+  test('is not taken for back at its old place by a look at the data plane that began before it moved', async () => {
+    const { clock, a, b } = await establishedPair();
+    const endpointOf = a.plane.endpoint.bind(a.plane);
+    a.plane.endpoint = async (peer) => {
+      const found = await endpointOf(peer);
+      await new Promise<void>((resolve) => clock.setTimer(300, resolve));
+      return found;
+    };
+    await clock.advance(121_000);
+    a.sends(b, 'rekey'); // looks where b is
+    b.roam('203.0.113.5');
+    b.sends(a, 'here');
+    await clock.advance(400);
+    a.plane.endpoint = endpointOf;
+    const [status] = await a.manager.status();
+    expect(status?.endpoint).toEqual(b.at);
+    expect(status?.paths.filter(({ active }) => active).map(({ endpoint: at }) => at)).toEqual([b.at]);
+  });
+
   test('is followed within a round trip, and nothing but what was under way is lost', async () => {
     const nodes = await establishedPair();
     const { a, b } = nodes;
