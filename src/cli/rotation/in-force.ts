@@ -17,7 +17,7 @@ export interface InForce {
   readonly keys: PeerKeys;
   /** Clusters of the peer whose key is sealed in the manifest. */
   readonly sealed: readonly string[];
-  /** What the agent goes by, as it says; absent: it was not asked. */
+  /** What the agent goes by, as it says; absent: none runs. */
   readonly agent?: NodeKeys;
 }
 
@@ -78,7 +78,12 @@ async function askAgent(question: Question): Promise<InForce | undefined | 'nobo
   if (![held.publicKey, held.nextPublicKey].includes(agent.publicKey)) throw anotherNode(question, agent.publicKey);
   if (revision.lastApplied === undefined && objects.length === 0) return undefined;
   const own = objects.find(({ object }) => object === `peer/${node.peer}`);
-  if (own?.detail.publicKey === undefined) throw notAMember(revision.lastApplied?.label ?? 'the revision in force');
+  if (own?.detail.publicKey === undefined) {
+    if (node.peer === undefined) throw notAMember(revision.lastApplied?.label ?? 'the revision in force');
+    // Nothing of a Peer that is suspended is in force, and its keys are no less its own.
+    const kept = (await trusted(question))?.inForce;
+    return kept && { ...kept, agent };
+  }
   const { publicKey, nextPublicKey } = own.detail as { readonly publicKey: PublicKey; nextPublicKey?: PublicKey };
   const sealed = objects.filter(({ detail }) => detail.psk !== undefined || detail.nextPsk !== undefined);
   return {

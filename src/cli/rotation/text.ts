@@ -44,6 +44,7 @@ export function sourceText(inForce: InForce | undefined): string {
   if (inForce === undefined) return 'no revision is in force here yet: the Peer is taken to name the present key alone';
   const { revision, keys, from } = inForce;
   const next = keys.nextPublicKey === undefined ? '' : `, next ${fingerprint(keys.nextPublicKey)}`;
-  const whose = from === 'agent' ? 'in force' : 'last known good, as no agent runs';
+  const why = inForce.agent === undefined ? 'no agent runs' : 'this node takes no part now';
+  const whose = from === 'agent' ? 'in force' : `last known good, as ${why}`;
   return `${shortRevision(revision)} (${whose}) says: key ${fingerprint(keys.publicKey)}${next}`;
 }

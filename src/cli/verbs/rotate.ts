@@ -61,10 +61,22 @@ async function rotate(invocation: Rotation): Promise<number> {
   }
   const path = resolve(io.cwd, identityPath(options));
   const held: Held = { path, identity: readIdentity(path), next: readNextIdentity(path) };
+  requireTwoKeys(held);
   const inForce = await inForceOf({ io, options, held: keysOf(held) });
   if (options.finish) return finish(invocation, held, inForce);
   if (options.abort) return abort(invocation, held, inForce);
   return next(invocation, held, inForce);
+}
+
+function requireTwoKeys({ path, identity, next }: Held): void {
+  if (identity.publicKey !== next?.publicKey) return;
+  const file = nextIdentityPath(path);
+  throw new OmniError(`${file} is a copy of ${path}: no key to go over to`, {
+    code: 'next-key-copied',
+    class: 'stall',
+    exitCode: ExitCode.usage,
+    fix: `Remove it, \`rm ${file}\`, and run \`omni rotate\` to make one.`,
+  });
 }
 
 function keysOf({ identity, next }: Pick<Held, 'identity' | 'next'>) {
@@ -182,7 +194,8 @@ async function requireOpens({ keyPair }: Identity, { clusters }: Trusted): Promi
 
 async function abort({ out, progress, options }: Rotation, held: Held, inForce: InForce | undefined): Promise<number> {
   const file = nextIdentityPath(held.path);
-  if (held.next === undefined) throw refused('no-next-key', `there is no ${file}`, 'Nothing is to be given up.');
+  if (held.next === undefined)
+    throw refused('no-next-key', `there is no ${file}`, 'Begin with `omni rotate`: there is nothing to give up.');
   const { publicKey } = held.next;
   if (inForce?.keys.publicKey === publicKey || inForce?.keys.nextPublicKey === publicKey) {
     throw refused(

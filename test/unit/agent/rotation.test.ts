@@ -115,7 +115,7 @@ describe('a rotation', () => {
     await agentHas(node.identity.publicKey);
     expect(await rotate('--abort')).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('Nothing is to be given up'),
+      stderr: expect.stringContaining('there is nothing to give up'),
     });
   });
 
@@ -130,6 +130,20 @@ describe('a rotation', () => {
       step: 'swap',
       inForce: { from: 'state-dir', position: { file: expect.stringContaining('self.yaml') } },
     });
+  });
+
+  it('goes on while the node is suspended', async () => {
+    await node.start();
+    await node.ready();
+    const { json } = await rotate();
+    const { publicKey, nextPublicKey } = json.spec;
+    const keys = `${publicKey}, nextPublicKey: ${nextPublicKey}, suspended: true`;
+    node.write('self.yaml', peerText('robot-1', keys) + vipText('robot-1', '10.77.0.1'));
+    await node.client.reconcile({ timeoutMs: 10_000 });
+    const announced = async () => (await rotate()).json?.step === 'swap';
+    await until('the revision that suspends it is trusted', announced);
+    expect((await rotate()).json).toMatchObject({ step: 'swap', inForce: { from: 'state-dir', peer: 'robot-1' } });
+    expect(await rotate('--abort')).toMatchObject({ code: 2, stderr: expect.stringContaining('names the next key') });
   });
 
   it('goes back by a commit, as it came', async () => {

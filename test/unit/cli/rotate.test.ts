@@ -74,6 +74,14 @@ describe('rotate', () => {
     expect((await rotate()).stdout).toBe(first.stdout);
   });
 
+  it('takes no copy of the key for the next one', async () => {
+    hold('identity.key', 1);
+    hold('identity.next.key', 1);
+    for (const flag of ['--status', '--abort', '--finish']) {
+      expect(await rotate(flag)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/is a copy of/) });
+    }
+  });
+
   it('makes no key where the fleet speaks against it', async () => {
     hold('identity.key', 1);
     await agentOf({ publicKey: OLD, nextPublicKey: FOREIGN });
