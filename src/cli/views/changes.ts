@@ -84,7 +84,7 @@ export function changeLines(
 function createWords(row: Row, names: PeerNames): string {
   switch (row.kind) {
     case 'link': {
-      const mtu = row.mtu === 'auto' ? '' : `, MTU ${row.mtu}`;
+      const mtu = typeof row.mtu === 'number' ? `, MTU ${row.mtu}` : '';
       return `create interface ${row.interface} for cluster ${row.cluster}, UDP port ${row.port}${mtu}`;
     }
     case 'address':
@@ -146,7 +146,9 @@ function fieldWords(from: Row, to: Row, fields: readonly string[], names: PeerNa
   const after: Readonly<Record<string, unknown>> = { ...to };
   return fields
     .map((field) => {
-      const show = (value: unknown): string => fieldValue(to.kind, field, value, names);
+      const named = (value: unknown): string => fieldValue(to.kind, field, value, names);
+      // Two MACs of one peer, while it changes its key.
+      const show = named(before[field]) === named(after[field]) ? String : named;
       return `${FIELD_NAMES[field] ?? field} ${show(before[field])} ${style.symbols.arrow} ${show(after[field])}`;
     })
     .join(', ');

@@ -45,6 +45,7 @@ const COLUMNS: Readonly<Record<ObjectKind, readonly ObjectColumn[]>> = {
     { header: 'TX', optional: true, cell: ({ session }) => (session ? humanBytes(session.txBytes) : '') },
     STATUS,
     AGE,
+    { header: 'KEYS', wide: true, cell: ({ contact }) => keysCell(contact) },
     { header: 'PATHS', wide: true, cell: ({ contact }) => livePaths(contact) },
     { header: 'ROUND TRIP', wide: true, cell: ({ contact }) => pathRoundTrip(contact) },
     { header: 'VIPS', wide: true, cell: ({ detail }) => detail.vips ?? '' },
@@ -116,6 +117,12 @@ function readyCell(status: ConditionStatus): Cell {
 /** `fleet/robot-17.yaml:1:1` */
 export function place(position: Position): string {
   return `${position.file}:${position.line}:${position.column}`;
+}
+
+/** Of the session in use. */
+function keysCell(contact: ObjectView['contact']): Cell {
+  if (contact?.hybrid === undefined) return '';
+  return contact.hybrid ? 'hybrid' : 'classic';
 }
 
 function sessionAge({ session, contact }: ObjectView, { sessionMs }: Clocks): Cell {
