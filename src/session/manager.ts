@@ -228,7 +228,10 @@ export class SessionManager {
       jitter: this.#options.jitter ?? Math.random,
       greatestTimestampNs: (peer) => handshakeClock.greatest(peer),
       timestampNs: () => handshakeClock.next(),
-      accepted: ({ intent }, timestampNs) => handshakeClock.accepted(intent.publicKey, timestampNs),
+      // Under both keys: whichever goes, the other one still tells what was accepted.
+      accepted: ({ intent: { publicKey, nextPublicKey = publicKey } }, timestampNs) => {
+        for (const key of new Set([publicKey, nextPublicKey])) handshakeClock.accepted(key, timestampNs);
+      },
       pace: (run) => this.#pacer.run(run),
       endpoints: ({ intent }) => this.#endpoints(intent),
       moved: (peer, move) => this.#moved(peer, move),

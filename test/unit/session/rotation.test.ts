@@ -4,7 +4,7 @@ import type { PeerIntent, SessionConfig } from '../../../src/reconcile/desired.t
 import { type Identity, identityOf } from '../../../src/session/identity.ts';
 import { Parties } from '../../../src/session/parties.ts';
 import { FakeClock } from './support/clock.ts';
-import { type Datagram, FakeNetwork } from './support/network.ts';
+import { type Datagram, endpoint, FakeNetwork } from './support/network.ts';
 import { configOf, FakeNode } from './support/node.ts';
 import { initiations, responses } from './support/pair.ts';
 
@@ -114,6 +114,29 @@ const seeds = [
 const cases = orders.flatMap((order) => seeds.map((each) => ({ order, ...each })));
 
 describe('a change of identity in three commits', () => {
+  test('a call by the new key that was recorded before the old one went is refused after a restart', async () => {
+    const rotation = new Rotation({ seed: 1, nextSeed: 3 });
+    const { a, b, clock, network } = rotation;
+    await rotation.startQuietly();
+    await rotation.adoptA(1);
+    await rotation.adoptB(1);
+    await rotation.adoptB(2); // it calls by its new key, which is the next one to the other
+    await clock.advance(100_000);
+    await b.reboot();
+    await rotation.adoptB(2);
+    network.log.length = 0;
+    b.sends(a, 'hello');
+    await clock.advance(20_000);
+    const recorded = initiations(network.log).at(-1);
+    await rotation.adoptA(2);
+    await rotation.adoptA(3);
+    await a.restartAgent();
+    if (recorded === undefined) throw new Error('nobody called');
+    network.deliver({ ...recorded, from: endpoint('198.51.100.66') });
+    await clock.advance(100);
+    expect(a.manager.stats().handshakesFailed).toMatchObject({ replayed: 1 });
+  });
+
   test.each(cases)('loses no frame under rekeys: $order, seeds $seed and $nextSeed', async ({ order, ...each }) => {
     const rotation = new Rotation({ ...each, rekeyAfterMs: 10_000 });
     const { a, b } = rotation;
