@@ -153,14 +153,18 @@ export class Exchange {
     return { sequence, localId };
   }
 
-  /** The initiation that is to leave again, once, to where the reply came from, and now with proof. */
+  /**
+   * The initiation that is to leave again, once, to where the reply came from, and now with proof; undefined where another
+   * one of the attempt did.
+   */
   readCookie(
     reply: { readonly message: CookieMessage; readonly datagram: Uint8Array },
     from: Endpoint,
-  ): Offer | 'unexpected-response' | 'cookie' {
+  ): Offer | undefined | 'unexpected-response' | 'cookie' {
     const pending = this.#initiations.find(reply.message.receiverId);
     if (pending === undefined) return 'unexpected-response';
     if (!this.#initiations.takeCookie(pending, reply, from)) return 'cookie';
+    if (this.#initiations.otherProves(pending)) return undefined;
     return { localId: pending.localId, datagram: this.#initiations.prove(pending.datagram, from) };
   }
 

@@ -155,6 +155,11 @@ export class Initiations {
     return true;
   }
 
+  /** Another one of the same attempt left again with proof: the peer has enough to do. */
+  otherProves({ localId, sequence }: Pending): boolean {
+    return sequence !== undefined && this.#attempted().some((each) => each.cookieTaken && each.localId !== localId);
+  }
+
   #callable(): { readonly mode: PostQuantum; readonly hasNextKey: boolean } {
     return { mode: this.#policy.postQuantum, hasNextKey: this.#policy.remotes.length > 1 };
   }

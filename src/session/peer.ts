@@ -138,6 +138,7 @@ export class PeerSessions {
       services.failed(this, offer);
       return;
     }
+    if (offer === undefined) return;
     const { localId, datagram } = offer;
     services.pace(() => {
       if (this.#exchange.awaits(localId)) services.send(datagram, from).catch((error) => services.report(error));

@@ -195,6 +195,23 @@ describe('a cookie', () => {
     expect([failures(a).cookie, a.unexpected]).toEqual([1, 1]);
   });
 
+  test('of several initiations that it asks for proof, one leaves again: its load grows no further', async () => {
+    const nodes = await pair();
+    const { clock, network, a, b } = nodes;
+    overload(nodes);
+    network.weather = (datagram) => (cookieReplies([datagram]).length > 0 ? [400] : [5]);
+    a.sends(b, 'hello');
+    await clock.advance(404);
+    const sent = initiations(network.log).filter(({ from }) => from === a.at);
+    expect(sent.map(proved)).toEqual([false, false]);
+    network.weather = ({ to }) => (to === b.at ? [5] : [700]);
+    await clock.advance(340);
+    expect(initiations(network.log).filter(proved)).toHaveLength(1);
+    await clock.advance(2_000);
+    expect(b.plane.received).toEqual(['hello']);
+    expect(failures(a).cookie).toBe(0);
+  });
+
   test('an agent that restarts makes cookies of new secrets', async () => {
     const nodes = await pair();
     const { clock, a, b } = nodes;
