@@ -23,7 +23,9 @@ export function suspect(draft: PathDraft): void {
 
 export function askOthers(draft: PathDraft): void {
   const { suspectedMs } = draft.state;
-  for (const way of alternatives(draft.state)) if (way.fullMs < suspectedMs) beginCheck(draft, way, 'rescue');
+  for (const way of alternatives(draft.state)) {
+    if (way.fullMs < suspectedMs && way.check?.why !== 'seen') beginCheck(draft, way, 'rescue');
+  }
 }
 
 /** The path in use is dead: the best of those that answered since the suspicion, or the first that will. */
