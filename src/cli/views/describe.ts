@@ -87,14 +87,14 @@ function sessionFields(session: SessionView, { sessionMs }: Clocks): Field[] {
     return sessionMs === undefined ? '<unknown>' : `${humanSpan(sessionMs - timeMs)} ago`;
   };
   const ahead = (timeMs: number): string => (sessionMs === undefined ? '<unknown>' : humanSpan(timeMs - sessionMs));
+  // Of a session that was replaced, or whose rekey is due now, there is nothing to announce.
+  const rekeyText =
+    sessionMs !== undefined && session.rekeyAfterMs <= sessionMs ? '' : `rekey in ${ahead(session.rekeyAfterMs)}, `;
   return [
     ['Remote id', sessionName(session.remoteId)],
     ['Role', session.initiator ? 'initiator' : 'responder'],
     ['Keys', session.hybrid ? 'hybrid: X25519 and ML-KEM-768' : 'X25519'],
-    [
-      'Established',
-      `${ago(session.createdMs)}; rekey in ${ahead(session.rekeyAfterMs)}, ends in ${ahead(session.expiresMs)}`,
-    ],
+    ['Established', `${ago(session.createdMs)}; ${rekeyText}ends in ${ahead(session.expiresMs)}`],
     ['Received', `${traffic(session.rxPackets, session.rxBytes, ago(session.rxLastMs))}${openedOn(session)}`],
     ['Sent', traffic(session.txPackets, session.txBytes, ago(session.txLastMs))],
   ];

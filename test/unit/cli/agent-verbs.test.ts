@@ -21,6 +21,7 @@ import {
   ON_TRIAL,
   REVISION,
   SIGNED,
+  session,
 } from './fixture.ts';
 import { interruption, type Outcome, omni, type RunOptions } from './run.ts';
 
@@ -147,6 +148,12 @@ describe('get', () => {
 });
 
 describe('describe', () => {
+  it('announces no rekey of a session that is replaced already', async () => {
+    const sessions = [session(2, { current: false, rekeyAfterMs: 1 })];
+    const outcome = await ask(['describe', 'peer/robot-2'], { sessions });
+    expect(outcome.stdout).toContain('72s ago; ends in 58m');
+  });
+
   it('tells all about a peer', async () => {
     const outcome = await ask(['describe', 'peer/robot-2']);
     expect(outcome.code).toBe(0);

@@ -81,7 +81,7 @@ function ago(seconds: number): string {
 /** `SessionPlane.now()` of the fixture. */
 const CLOCK_MS = 10_000_000;
 
-function session(peer: number, overrides: Partial<SessionState> = {}): SessionState {
+export function session(peer: number, overrides: Partial<SessionState> = {}): SessionState {
   return {
     interface: 'omni0',
     localId: 0xfeedn,
