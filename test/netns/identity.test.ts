@@ -20,6 +20,7 @@ import { Pinger } from '../soak/pinger.ts';
  */
 const ROBOTS = ['robot-1', 'robot-2', 'robot-3'];
 const PING_INTERVAL_MS = 2;
+const agentArguments = () => ['--source', fleet.url, '--path', 'fleet', '--interval', '1s'];
 const vip = (host: Host) => `10.77.0.${ROBOTS.indexOf(host.name) + 1}`;
 
 let lab: Lab;
@@ -42,7 +43,7 @@ beforeAll(async () => {
     await fleet.write(`${host.name}.yaml`, documents.get(host) ?? '');
   }
   await fleet.commitAndPush('three robots');
-  for (const host of everyone) host.startAgent(['--source', fleet.url, '--path', 'fleet', '--interval', '1s']);
+  for (const host of everyone) host.startAgent(agentArguments());
   await Promise.all(everyone.map((host) => ready(host)));
   for (const from of everyone) {
     for (const to of everyone) if (from !== to) await from.must(pingArguments(vip(to), { waitS: 3 }));
@@ -66,6 +67,8 @@ async function rowsOf(host: Host): Promise<readonly Row[]> {
   );
   return items.flatMap(({ observed }) => observed ?? []);
 }
+
+const macOfLink = async (host: Host) => (await host.must(['cat', '/sys/class/net/omni0/address'])).trim();
 
 async function sessionsOf(host: Host): Promise<readonly Json<SessionState>[]> {
   const { items }: { items: readonly Json<SessionState>[] } = JSON.parse(
@@ -137,14 +140,26 @@ it('a robot gets another key in three commits, and 2,000 packets a second lose n
   }
   const [link] = (await rowsOf(rotating)).filter((row) => row.kind === 'link');
   expect(link).toMatchObject({ mac: macOf(next) });
-  expect(await rotating.must(['cat', '/sys/class/net/omni0/address'])).toBe(`${macOf(next)}\n`);
+  expect(await macOfLink(rotating)).toBe(macOf(next));
   expect(await rotating.must(['tc', 'filter', 'show', 'dev', 'omni0', 'ingress'])).toBe('');
   expect(existsSync(join(rotating.folder, 'state', 'identity.next.key'))).toBe(false);
   expect((await rotating.mustOmni(['init', '--existing'])).trim()).toBe(next);
+});
 
-  await rotating.stopAgent();
-  rotating.startAgent(['--source', fleet.url, '--path', 'fleet', '--interval', '1s']);
+it('what an agent left that was killed while it changed the MAC is set right by the next, under its sessions', async () => {
+  const [link] = (await rowsOf(rotating)).filter((row) => row.kind === 'link');
+  const sessions = (await sessionsOf(rotating)).map(({ localId }) => localId).sort();
+  await rotating.stopAgent('SIGKILL');
+  const program = join(rotating.folder, 'bpf', 'omni', 'omni0', 'prog_delivery');
+  const filter = ['filter', 'add', 'dev', 'omni0', 'ingress', 'prio', '1', 'handle', '1'];
+  await rotating.must(['tc', ...filter, 'bpf', 'direct-action', 'object-pinned', program]);
+  await rotating.must(['ip', 'link', 'set', 'omni0', 'address', '02:00:00:00:00:77']);
+  rotating.startAgent(agentArguments());
   await ready(rotating);
+  await until('the MAC is right again', async () => (await macOfLink(rotating)) === link?.mac);
+  expect(await rotating.must(['tc', 'filter', 'show', 'dev', 'omni0', 'ingress'])).toBe('');
+  expect((await sessionsOf(rotating)).map(({ localId }) => localId).sort()).toEqual(sessions);
+  for (const other of others) await other.must(pingArguments(vip(rotating), { waitS: 3 }));
 });
 
 it('a robot whose file is deleted is cut off within a second of the commit', { timeout: 60_000 }, async () => {
