@@ -47,7 +47,7 @@ export const UNRESOLVED6 = '2001:db8:51::9';
 export const REMOTE_MAC = '02:00:00:00:51:02';
 export const HOST_MAC = '02:00:00:00:51:01';
 
-export type Program = 'omni_egress' | 'omni_ingress' | 'omni_open' | 'omni_slowpath' | 'omni_spread';
+export type Program = 'omni_delivery' | 'omni_egress' | 'omni_ingress' | 'omni_open' | 'omni_slowpath' | 'omni_spread';
 export type MapName =
   | 'session_map'
   | 'peer_map'
