@@ -49,7 +49,8 @@ export class Flood {
     const trafgen = ['trafgen', '--in', file, '--out', `${to.name}.p`, '--cpus', '1', '--num', most, ...ring];
     const bounded = ['timeout', '--signal=INT', String(options.seconds), 'taskset', '-c', String(options.cpu)];
     const before = await sentTo(lab, to);
-    const process = new Background(lab.onUnderlay([...bounded, ...trafgen]));
+    // trafgen makes its ring's file where it is started.
+    const process = new Background(lab.onUnderlay([...bounded, ...trafgen]), { cwd: lab.folder });
     const flowing = async () => {
       if (!process.running) throw new Error(`trafgen ended:\n${process.text}`);
       return (await sentTo(lab, to)) > before + 1000;
