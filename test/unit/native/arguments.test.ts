@@ -33,6 +33,7 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   updateLink: { required: { link: PATH, program: PATH } },
   linkInfo: { required: { pin: PATH } },
   detachLink: { required: { pin: PATH } },
+  setProgram: { required: { map: PATH, key: 0, program: PATH }, optional: { queue: 1 } },
   btfTypes: { required: { object: PATH }, optional: { names: ['a'] } },
   links: { required: {}, optional: { ifindex: IFINDEX, name: NAME } },
   createVeth: { required: { name: NAME, peerName: NAME, mac: MAC, peerMac: MAC, mtu: 1400 } },
