@@ -114,33 +114,35 @@ describe('Debian’s kernels under emulation', () => {
     },
   );
 
-  it('bullseye, 5.10: doctor and agent say what it lacks, and nothing changes', {
-    timeout: TIMEOUT_MS,
-  }, async (test) => {
-    const found = await bootSuite('bullseye', test.skip);
-    expect(found.kernel).toMatch(/^5\.10\./);
-    expect(found.lacks).toEqual(['atomics']);
-    // So it is said of a kernel that really takes none of them.
-    expect(found.failures.map(({ step }) => step)).toEqual(['load programs', 'test vectors']);
-    for (const { message } of found.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/);
-    expect(doctorOf(found).filter(({ check }) => /^(kernel|bpf)$/.test(check))).toEqual([
-      {
-        check: 'kernel',
-        status: 'warning',
-        message: expect.stringMatching(/^Linux 5\.10\.\S+ is older than 5\.15/),
-        fix: 'Boot Linux 5.15 or later.',
-      },
-      {
-        check: 'bpf',
-        status: 'failure',
-        message: expect.stringMatching(/refuses atomic operations that return a value \(EINVAL\), .* since 5\.12/),
-        fix: 'Boot Linux 5.15 or later.',
-      },
-    ]);
-    expect(found.doctor?.status).toBe(1);
-    expect(found.agent?.stderr).toContain('refuses atomic operations that return a value (in Linux since 5.12)');
-    expect(found.agent?.status).toBe(2);
-    // Its own lock, taken before it looked.
-    expect(found.agent?.changed).toEqual(['state/agent.lock']);
-  });
+  // Told apart by the one probe that finds it out, which unit tests know as well.
+  if (every)
+    it('bullseye, 5.10: doctor and agent say what it lacks, and nothing changes', {
+      timeout: TIMEOUT_MS,
+    }, async (test) => {
+      const found = await bootSuite('bullseye', test.skip);
+      expect(found.kernel).toMatch(/^5\.10\./);
+      expect(found.lacks).toEqual(['atomics']);
+      // So it is said of a kernel that really takes none of them.
+      expect(found.failures.map(({ step }) => step)).toEqual(['load programs', 'test vectors']);
+      for (const { message } of found.failures) expect(message).toMatch(/BPF_PROG_LOAD.*EINVAL/);
+      expect(doctorOf(found).filter(({ check }) => /^(kernel|bpf)$/.test(check))).toEqual([
+        {
+          check: 'kernel',
+          status: 'warning',
+          message: expect.stringMatching(/^Linux 5\.10\.\S+ is older than 5\.15/),
+          fix: 'Boot Linux 5.15 or later.',
+        },
+        {
+          check: 'bpf',
+          status: 'failure',
+          message: expect.stringMatching(/refuses atomic operations that return a value \(EINVAL\), .* since 5\.12/),
+          fix: 'Boot Linux 5.15 or later.',
+        },
+      ]);
+      expect(found.doctor?.status).toBe(1);
+      expect(found.agent?.stderr).toContain('refuses atomic operations that return a value (in Linux since 5.12)');
+      expect(found.agent?.status).toBe(2);
+      // Its own lock, taken before it looked.
+      expect(found.agent?.changed).toEqual(['state/agent.lock']);
+    });
 });
