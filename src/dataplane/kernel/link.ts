@@ -2,12 +2,15 @@ import type { Change, LinkRow, ObservedRow } from '../../reconcile/rows.ts';
 import { attachmentFaults } from './attach.ts';
 import type { Meta } from './codec.ts';
 import type { Context } from './context.ts';
+import { failedWith } from './errors.ts';
 import { readMeta } from './overlay.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinsOf } from './pins.ts';
 import { ensureLink, removeInterface } from './setup.ts';
 import { automaticMtu, findUnderlays, type Underlays } from './underlay.ts';
 import { ALIAS_PREFIX, findPair, isOurs, markedInterfaces, type Pair, pairFaults } from './veth.ts';
 
+/** At a link that vanishes while it is looked at. */
+const LOOKS = 3;
 const NO_MAC = '00:00:00:00:00:00' as LinkRow['mac'];
 
 /** Everything that is ours: a folder of pins, or a pair with our alias, or both. */
@@ -20,6 +23,17 @@ export function ourInterfaces(context: Context): string[] {
  * there has MTU 0, one whose programs do not see every packet has port 0; so drift is a difference, and `update` heals it.
  */
 export function observeLink(context: Context, name: string): ObservedRow | undefined {
+  for (let look = 1; ; look++) {
+    try {
+      return lookAtLink(context, name);
+    } catch (error) {
+      // Somebody deleted it between two of our looks; who does so again and again is for the caller to hear of.
+      if (look === LOOKS || !failedWith(error, 'ENODEV')) throw error;
+    }
+  }
+}
+
+function lookAtLink(context: Context, name: string): ObservedRow | undefined {
   const pins = pinsOf(context.bpffs, name);
   const meta = context.overlays.get(name)?.meta ?? readMeta(context, pins);
   const found = findPair(context, name);
