@@ -2,6 +2,7 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Lab } from '../lab/lab.ts';
 import { median } from '../lab/ping.ts';
+import { coresBench } from './cores.ts';
 import { floodBench } from './flood.ts';
 import { handshakeBench } from './handshakes.ts';
 import { type Figures, figureNames, measure } from './measure.ts';
@@ -18,7 +19,7 @@ import { tableOf } from './table.ts';
  * one. The second wire gives each host's receive queue a thread of its own, as two machines have two processors; it
  * costs every system a wake-up per packet, so latency is compared on the first.
  *
- *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale] [--flood] [--handshakes]
+ *   npm run bench -- [--rounds 3] [--seconds 3] [--only omninervous,…] [--json] [--network] [--reconcile] [--scale] [--flood] [--handshakes] [--cores]
  */
 const { values: options } = parseArgs({
   options: {
@@ -31,6 +32,7 @@ const { values: options } = parseArgs({
     scale: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
     handshakes: { type: 'boolean', default: false },
+    cores: { type: 'boolean', default: false },
   },
 });
 
@@ -114,8 +116,8 @@ function printRatios(tables: ReadonlyMap<Wire, ReadonlyMap<string, Figures>>): v
 }
 
 async function main(): Promise<void> {
-  const { network, reconcile, scale, flood, handshakes } = options;
-  const everything = !network && !reconcile && !scale && !flood && !handshakes;
+  const { network, reconcile, scale, flood, handshakes, cores } = options;
+  const everything = !network && !reconcile && !scale && !flood && !handshakes && !cores;
   if (everything || network) {
     if (process.getuid?.() !== 0) throw new Error('the network benchmark makes namespaces: run as root');
     const results = await rounds(Number(options.rounds), Number(options.seconds), options.only?.split(','));
@@ -137,6 +139,7 @@ async function main(): Promise<void> {
   if (everything || scale) await scaleBench();
   if (everything || flood) await floodBench(Number(options.seconds));
   if (everything || handshakes) await handshakeBench();
+  if (everything || cores) await coresBench(Number(options.rounds), Number(options.seconds));
 }
 
 await main();

@@ -17,8 +17,9 @@ const answers = (a: Host, address: string): Promise<unknown> =>
   until(`${address} answers`, async () => (await ping(a, address, { count: 1, waitS: 1 })).received === 1, 20_000);
 
 /** Threaded NAPI on the wire of each host: its receive work runs in a thread of its own. */
-export async function threadReceiveQueues(hosts: readonly Host[]): Promise<void> {
-  for (const host of hosts) await host.must(['sh', '-c', 'echo 1 > /sys/class/net/eth0/threaded']);
+export async function threadReceiveQueues(hosts: readonly Host[], threads = true): Promise<void> {
+  const value = threads ? 1 : 0;
+  for (const host of hosts) await host.must(['sh', '-c', `echo ${value} > /sys/class/net/eth0/threaded`]);
 }
 
 const plain: System = {
