@@ -56,6 +56,15 @@ describe('status', () => {
     await expect(outcome.stdout).toMatchFileSnapshot(golden('status-not-ready.txt'));
   });
 
+  it('says which CPUs share the work of receiving', async () => {
+    const { dataPlane } = NOT_READY;
+    const interfaces = dataPlane.interfaces.map((each) =>
+      each.role === 'overlay' ? { ...each, receiveCpus: [0, 1, 2] } : each,
+    );
+    const outcome = await ask(['status'], { status: { ...NOT_READY, dataPlane: { ...dataPlane, interfaces } } });
+    expect(outcome.stdout).toMatch(/Receiving: +omni0 spreads over CPUs 0, 1, 2 under load\n/);
+  });
+
   it('fits 80 columns of a terminal, in colour', async () => {
     const outcome = await ask(['status'], { status: NOT_READY }, { columns: 80 });
     for (const line of outcome.stdout.split('\n')) expect(displayWidth(line), line).toBeLessThanOrEqual(80);
@@ -152,6 +161,11 @@ describe('describe', () => {
     const sessions = [session(2, { current: false, rekeyAfterMs: 1 })];
     const outcome = await ask(['describe', 'peer/robot-2'], { sessions });
     expect(outcome.stdout).toContain('72s ago; ends in 58m');
+  });
+
+  it('names the CPU that a session is opened on under load', async () => {
+    const busy = await ask(['describe', 'peer/robot-2'], { sessions: [session(2, { receiveCpu: 3 })] });
+    expect(busy.stdout).toMatch(/Received: .*, now opened on CPU 3\n/);
   });
 
   it('tells all about a peer', async () => {
