@@ -19,7 +19,6 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 {
 	struct receipt receipt = {};
 	struct session_entry *session = data_find(ctx, datagram, &receipt);
-	int verdict;
 
 	if (!session)
 		return receipt.reason == OMNI_DROP_TRUNCATED || receipt.reason == OMNI_DROP_SESSION_UNKNOWN ?
@@ -27,10 +26,7 @@ static __always_inline int data_verdict(struct xdp_md *ctx, const struct datagra
 			       drop(receipt.reason);
 	if (spread_verdict(ctx, session, datagram->length, receipt.now_ns) == XDP_REDIRECT)
 		return XDP_REDIRECT;
-	verdict = data_open(ctx, datagram, session, &receipt);
-	if (verdict == XDP_REDIRECT)
-		spread_sample(receipt.counter, datagram->length, receipt.now_ns);
-	return verdict;
+	return data_open(ctx, datagram, session, &receipt);
 }
 
 SEC("xdp")

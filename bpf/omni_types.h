@@ -331,26 +331,26 @@ struct spread_entry {
 /* --- load_map: ARRAY  CPU -> load_entry (each CPU writes its own) --------- */
 
 /*
- * A CPU is busy, and remains so for OMNI_LOAD_LINGER_NS, when opening what
- * arrived on it within OMNI_LOAD_WINDOW_NS takes more than OMNI_LOAD_BUSY_NS of
- * its time. Work is counted in bytes of datagrams, and OMNI_LOAD_DATAGRAM for
- * each; what that takes is measured on one datagram in OMNI_LOAD_SAMPLE.
+ * What a datagram costs, in bytes of text: its own, and OMNI_LOAD_DATAGRAM for
+ * everything that does not depend on its length. A CPU on which more than
+ * OMNI_LOAD_BUSY arrives within OMNI_LOAD_WINDOW_NS is busy, and remains so
+ * for OMNI_LOAD_LINGER_NS: from about 300 Mbit/s or 120,000 short datagrams a
+ * second on.
  */
-#define OMNI_LOAD_WINDOW_NS (4 * 1000000ULL)
-#define OMNI_LOAD_BUSY_NS (500 * 1000ULL)
-#define OMNI_LOAD_LINGER_NS (10 * 1000000ULL)
 #define OMNI_LOAD_DATAGRAM 256
-#define OMNI_LOAD_SAMPLE 16
+#define OMNI_LOAD_BUSY (160 * 1024)
+#define OMNI_LOAD_WINDOW_NS (4 * 1000000ULL)
+#define OMNI_LOAD_LINGER_NS (10 * 1000000ULL)
 
 struct load_entry {
 	__u64 window_ns;	/* when the window began */
-	__u64 busy_ns;		/* when the CPU was found busy, last */
-	__u64 queue;		/* by what: ifindex << 32 | receive queue */
+	__u64 busy_ns;		/* when more than OMNI_LOAD_BUSY had arrived, last */
+	__u64 queue;		/* where it arrived: ifindex << 32 | receive queue */
 	__u32 work;		/* in the window */
-	__u32 price;		/* nanoseconds for 256 of it, a moving average; 0: none measured yet */
 	__u32 turn;		/* of spread_entry.cpus, counted on for ever */
 	__u32 given;		/* peers given a CPU since this one became busy */
-	__u64 pad[3];		/* to a cache line */
+	__u32 pad;
+	__u64 pad1[3];		/* to a cache line */
 };
 
 /* --- handover_map: HASH  u64 peer -> handover_entry (written by the programs only) */

@@ -24,8 +24,6 @@
 #define SPREAD_CPU_MASK ((1U << OMNI_ROUTE_RELAY_SHIFT) - 1)
 /* How long after the last hand-over all the work on it has ended: it is counted a few microseconds before that. */
 #define SPREAD_SETTLE_NS 1000000ULL
-/* What 256 bytes of work take, about, in nanoseconds. */
-#define SPREAD_PRICE 700
 #define SPREAD_TICKET 2U
 #define SPREAD_RELAY 1U		/* in a label's ticket */
 
@@ -45,42 +43,17 @@ static __always_inline int spread_is_busy(const struct load_entry *load, __u64 n
 /* Counts a datagram that arrived on this CPU. */
 static __always_inline void spread_count(const struct xdp_md *ctx, struct load_entry *load, __u32 length, __u64 now_ns)
 {
-	__u64 price = load->price ? load->price : SPREAD_PRICE;
-
 	if (now_ns - load->window_ns >= OMNI_LOAD_WINDOW_NS) {
 		load->window_ns = now_ns;
 		load->work = 0;
 	}
 	load->work += length + OMNI_LOAD_DATAGRAM;
-	if (load->work * price < OMNI_LOAD_BUSY_NS * 256)
+	if (load->work <= OMNI_LOAD_BUSY)
 		return;
 	if (!spread_is_busy(load, now_ns))
 		load->given = 0;
 	load->busy_ns = now_ns;
 	load->queue = (__u64)ctx->ingress_ifindex << 32 | ctx->rx_queue_index;
-}
-
-/*
- * Measures, now and then, how long it took to open a datagram, after
- * `begun_ns`. A sample counts for an eighth, and for no more than twice what
- * was known: it may have been interrupted.
- */
-static __always_inline void spread_sample(__u64 counter, __u32 length, __u64 begun_ns)
-{
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct load_entry *load;
-	__u64 price, sample;
-
-	if (counter % OMNI_LOAD_SAMPLE)
-		return;
-	load = bpf_map_lookup_elem(&load_map, &cpu);
-	if (!load)
-		return;
-	price = load->price ? load->price : SPREAD_PRICE;
-	sample = (bpf_ktime_get_boot_ns() - begun_ns) * 256 / (length + OMNI_LOAD_DATAGRAM);
-	if (sample > 2 * price)
-		sample = 2 * price;
-	load->price = price - price / 8 + sample / 8;
 }
 
 /* Whether all that was handed over is done with, `done` being the last ticket that `worker` saw. */

@@ -29,7 +29,7 @@ const ID = 0x8877665544332211n;
 const LATER_ID = 0x1122334455667788n;
 const KEY = randomBytes(32);
 /** More than makes a CPU busy, whatever came before. */
-const FLOOD = 600;
+const FLOOD = 300;
 /** Until it is no longer, and until all that was handed over counts as done with. */
 const LULL_MS = 20;
 const ZERO = Buffer.alloc(4);

@@ -675,10 +675,10 @@ export const loadEntryLayout = {
     busyNs: { offset: 8, size: 8 },
     queue: { offset: 16, size: 8 },
     work: { offset: 24, size: 4 },
-    price: { offset: 28, size: 4 },
-    turn: { offset: 32, size: 4 },
-    given: { offset: 36, size: 4 },
-    pad: { offset: 40, size: 24 },
+    turn: { offset: 28, size: 4 },
+    given: { offset: 32, size: 4 },
+    pad: { offset: 36, size: 4 },
+    pad1: { offset: 40, size: 24 },
   },
 } as const;
 
@@ -687,7 +687,6 @@ export interface LoadEntry {
   readonly busyNs: bigint;
   readonly queue: bigint;
   readonly work: number;
-  readonly price: number;
   readonly turn: number;
   readonly given: number;
 }
@@ -698,9 +697,8 @@ export function encodeLoadEntry(value: LoadEntry): Buffer {
   buffer.writeBigUInt64LE(value.busyNs, 8);
   buffer.writeBigUInt64LE(value.queue, 16);
   buffer.writeUInt32LE(value.work, 24);
-  buffer.writeUInt32LE(value.price, 28);
-  buffer.writeUInt32LE(value.turn, 32);
-  buffer.writeUInt32LE(value.given, 36);
+  buffer.writeUInt32LE(value.turn, 28);
+  buffer.writeUInt32LE(value.given, 32);
   return buffer;
 }
 
@@ -711,9 +709,8 @@ export function decodeLoadEntry(source: Uint8Array, offset = 0): LoadEntry {
     busyNs: view.readBigUInt64LE(8),
     queue: view.readBigUInt64LE(16),
     work: view.readUInt32LE(24),
-    price: view.readUInt32LE(28),
-    turn: view.readUInt32LE(32),
-    given: view.readUInt32LE(36),
+    turn: view.readUInt32LE(28),
+    given: view.readUInt32LE(32),
   };
 }
 

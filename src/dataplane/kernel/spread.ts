@@ -14,11 +14,8 @@ const MAPS = { spread: 'spread_map', cpu: 'cpu_map', open: 'open_map' } as const
 /** Pins that lack one of these are an older build's; the programs alone use the last two. */
 export const SPREAD_MAPS: readonly string[] = [...Object.values(MAPS), 'load_map'];
 
-/**
- * Datagrams that may wait for a CPU: as many as network cards hold, some milliseconds of work on full-size ones. Twice as
- * many lose fewer of a TCP flow's, half as many an eighth of its throughput (docs/adr/0007).
- */
-const QUEUE = 1024;
+/** Datagrams that may wait for a CPU: ten milliseconds of work on full-size ones. */
+const QUEUE = 2048;
 
 function withMap<T>(context: Context, pins: Pins, name: keyof typeof MAPS, action: (map: BpfMap) => T): T {
   const pin = pins.map(MAPS[name]);
