@@ -256,6 +256,23 @@ enum omni_drop {
 	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
 	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer */
 	OMNI_DROP_BACKLOG,		/* the queue of the CPU that was to open it was full; noticed by the next one that came through */
+	/* ingress, authentic: the frame inside is not of a shape that is known in full (lib/inner.h) */
+	OMNI_DROP_INNER_TAGS,		/* more VLAN tags than two, or a tag that is cut short */
+	OMNI_DROP_INNER_ETHERTYPE,	/* an EtherType that neither the programs know nor the Cluster lists */
+	OMNI_DROP_INNER_HEADER,		/* IP header with lengths that lie, or options or extension headers that are not accepted */
+	OMNI_DROP_INNER_PROTOCOL,	/* an IP protocol that is not known, or inside which a stack looks further */
+	OMNI_DROP_INNER_NEIGHBOUR,	/* ARP or neighbour discovery whose own addresses disagree, or that is hidden */
+	OMNI_DROP_INNER_FOREIGN,	/* source address outside the subnets, and the Cluster says foreignSources: deny */
+	OMNI_DROP_INNER_ROUTER,		/* router advertisement or redirect of a peer that is not declared a router */
+	OMNI_DROP_INNER_DHCP,		/* DHCP offer of a peer that is not declared a DHCP server */
+	OMNI_DROP_INNER_AGENT,		/* UDP to the handshake port: the agent is not reached from inside the overlay */
+	/* egress */
+	OMNI_DROP_LOOP,			/* the route to the peer's endpoint leads into the overlay */
+	/* ingress, before authentication */
+	OMNI_DROP_TAGGED,		/* VLAN-tagged UDP to our port: the stack would take the tag off behind the programs */
+	OMNI_DROP_NO_AGENT,		/* handshake message, and no socket listens: passed up, it would draw an ICMP error */
+	OMNI_DROP_RECORDED,		/* handshake message that came from the same source before, byte for byte */
+	OMNI_DROP_BYPASS,		/* at the agent's socket: came by another way than the ingress program */
 	OMNI_DROP_MAX,
 };
 

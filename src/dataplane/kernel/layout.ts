@@ -487,7 +487,21 @@ export const OmniDrop = {
   unexpected: 22,
   path: 23,
   backlog: 24,
-  max: 25,
+  innerTags: 25,
+  innerEthertype: 26,
+  innerHeader: 27,
+  innerProtocol: 28,
+  innerNeighbour: 29,
+  innerForeign: 30,
+  innerRouter: 31,
+  innerDhcp: 32,
+  innerAgent: 33,
+  loop: 34,
+  tagged: 35,
+  noAgent: 36,
+  recorded: 37,
+  bypass: 38,
+  max: 39,
 } as const;
 /** Index = value. */
 export const omniDropNames = [
@@ -516,6 +530,20 @@ export const omniDropNames = [
   'unexpected',
   'path',
   'backlog',
+  'inner-tags',
+  'inner-ethertype',
+  'inner-header',
+  'inner-protocol',
+  'inner-neighbour',
+  'inner-foreign',
+  'inner-router',
+  'inner-dhcp',
+  'inner-agent',
+  'loop',
+  'tagged',
+  'no-agent',
+  'recorded',
+  'bypass',
 ] as const;
 
 /** `enum omni_stat`. */
