@@ -17,6 +17,8 @@
 #define OMNI_MAX_ADDRESSES 32768	/* MACs, and IPs: several per peer */
 #define OMNI_MAX_SOURCES 65536
 #define OMNI_MAX_PENDING 16384
+#define OMNI_MAX_SUBNETS 64
+#define OMNI_MAX_REFUSED 16384
 #define OMNI_MAX_UNDERLAYS 256
 #define OMNI_MAX_CPUS 64	/* the loader says how many there are */
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
@@ -55,6 +57,31 @@ struct {
 	__type(key, struct omni_address);
 	__type(value, struct neigh_entry);
 } neigh_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct policy_entry);
+} policy_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__uint(max_entries, OMNI_MAX_SUBNETS);
+	__type(key, struct subnet_key);
+	__type(value, struct subnet_entry);
+} subnet_map SEC(".maps");
+
+/* Not preallocated: an honest peer never needs a row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OMNI_MAX_REFUSED);
+	__type(key, struct refused_key);
+	__type(value, __u64);
+} refused_map SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

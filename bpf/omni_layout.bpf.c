@@ -19,6 +19,10 @@ STRUCT(peer_entry);
 STRUCT(fdb_key);
 STRUCT(fdb_entry);
 STRUCT(neigh_entry);
+STRUCT(policy_entry);
+STRUCT(subnet_key);
+STRUCT(subnet_entry);
+STRUCT(refused_key);
 STRUCT(source_entry);
 STRUCT(omni_path_frame);
 STRUCT(gate_entry);
@@ -38,6 +42,7 @@ ENUM(omni_path_kind);
 ENUM(omni_session_flags);
 ENUM(omni_peer_flags);
 ENUM(omni_fdb_flags);
+ENUM(omni_foreign_sources);
 ENUM(omni_drop);
 ENUM(omni_stat);
 ENUM(omni_event_type);
@@ -67,6 +72,8 @@ enum omni_constants {
 	CONSTANT(OMNI_COUNTERS),
 	CONSTANT(OMNI_PATH_VERSION),
 	CONSTANT(OMNI_ETHERTYPE_PATH),
+	CONSTANT(OMNI_ETHERTYPE_MESSAGE),
+	CONSTANT(OMNI_MAX_ETHERTYPES),
 	CONSTANT(OMNI_MAX_RECEIVE_CPUS),
 	CONSTANT(OMNI_MAX_SPREAD_UNDERLAYS),
 };

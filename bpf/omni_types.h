@@ -9,9 +9,11 @@
  * little-endian on the wire.
  *
  * Who writes what: a map row has one writer. User space writes peer_map,
- * fdb_map, neigh_map and inserts or deletes session_map rows; the programs
- * write what happens to a session (counter, window, statistics), the send_map
- * flip of a confirmed session, source_map, path_map, and the counters.
+ * fdb_map, neigh_map, policy_map, subnet_map and inserts or deletes
+ * session_map rows; the programs write what happens to a session (counter,
+ * window, statistics), the send_map flip of a confirmed session, source_map,
+ * path_map, and the counters. refused_map has rows of the programs that user
+ * space deletes with their peer.
  */
 #ifndef OMNI_TYPES_H
 #define OMNI_TYPES_H
@@ -94,6 +96,9 @@ enum omni_control {
  */
 #define OMNI_ETHERTYPE_PATH 0x88b5
 
+/* EtherType of agents' messages (IEEE Std 802, local experimental 2): ordinary frames to the programs. */
+#define OMNI_ETHERTYPE_MESSAGE 0x88b6
+
 /* --- identifiers ------------------------------------------------------- */
 
 /*
@@ -173,6 +178,8 @@ struct session_entry {
 enum omni_peer_flags {
 	OMNI_PEER_ENDPOINT = 1 << 0,		/* endpoint is set */
 	OMNI_PEER_ENDPOINT_OBSERVED = 1 << 1,	/* by an authenticated handshake, not only a manifest's hint */
+	OMNI_PEER_ROUTER = 1 << 2,		/* its router advertisements and redirects are let in, and its own link-local address */
+	OMNI_PEER_DHCP_SERVER = 1 << 3,		/* its DHCP offers are let in */
 };
 
 struct peer_entry {
@@ -208,6 +215,46 @@ struct neigh_entry {
 	__u16 flags;
 };
 
+/* --- policy_map: ARRAY[1] of policy_entry (written by user space only) ---- */
+
+#define OMNI_MAX_ETHERTYPES 8
+
+/* Sources outside the subnets. An entry that nobody wrote says UNSET, which denies. */
+enum omni_foreign_sources {
+	OMNI_FOREIGN_SOURCES_UNSET = 0,
+	OMNI_FOREIGN_SOURCES_DENY,
+	OMNI_FOREIGN_SOURCES_ALLOW,
+};
+
+/* What the Cluster says of frames that peers send here. */
+struct policy_entry {
+	__u32 foreign_sources;	/* enum omni_foreign_sources */
+	__u32 ethertype_count;
+	__be16 ethertypes[OMNI_MAX_ETHERTYPES];	/* let in unseen, beside those that are looked at */
+	__u32 reserved[8];	/* zero */
+};
+
+/* --- subnet_map: LPM_TRIE  subnet_key -> subnet_entry (written by user space only) */
+
+/* A subnet of the cluster: inside it only declared addresses are sources. */
+struct subnet_key {
+	__u32 prefix_length;	/* of 128 bits; IPv4: 96 more than the subnet's */
+	struct omni_address address;
+};
+
+struct subnet_entry {
+	__u32 flags;		/* none yet */
+};
+
+/* --- refused_map: HASH  refused_key -> u64 ------------------------------- */
+
+/* Frames of authentic datagrams of a peer that were dropped, by reason. */
+struct refused_key {
+	__u64 peer;
+	__u32 reason;		/* enum omni_drop */
+	__u32 pad;
+};
+
 /* --- source_map: LRU_HASH  omni_address -> source_entry; the key: lib/ratelimit.h */
 
 /*
@@ -232,7 +279,7 @@ enum omni_drop {
 	/* egress */
 	OMNI_DROP_FRAME_MALFORMED,	/* shorter than an Ethernet header, or longer than a program can seal */
 	OMNI_DROP_FDB_MISS,		/* no row for the destination MAC */
-	OMNI_DROP_MULTICAST,		/* group address, and nothing answers or replicates it */
+	OMNI_DROP_MULTICAST,		/* group address, and nothing answers or replicates it; on ingress too: no node sends any */
 	OMNI_DROP_NEIGH_MISS,		/* ARP or ND for an address that no manifest declares */
 	OMNI_DROP_NO_ENDPOINT,		/* the peer has no endpoint yet */
 	OMNI_DROP_COUNTER_EXHAUSTED,
@@ -249,7 +296,7 @@ enum omni_drop {
 	OMNI_DROP_AUTH,			/* tag does not verify */
 	OMNI_DROP_REPLAY,
 	OMNI_DROP_INNER_MALFORMED,	/* authentic, but no Ethernet frame inside */
-	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC or VIP is not this peer's */
+	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC, or an address inside the subnets, is not this peer's */
 	OMNI_DROP_INTERNAL,		/* a helper failed where it never should */
 	/* later ones, in order of appearance: counters keep their places */
 	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, or cookie reply, and more of those than the agent is asked to look at */
@@ -264,7 +311,7 @@ enum omni_drop {
 	OMNI_DROP_INNER_NEIGHBOUR,	/* ARP or neighbour discovery whose own addresses disagree, or that is hidden */
 	OMNI_DROP_INNER_FOREIGN,	/* source address outside the subnets, and the Cluster says foreignSources: deny */
 	OMNI_DROP_INNER_ROUTER,		/* router advertisement or redirect of a peer that is not declared a router */
-	OMNI_DROP_INNER_DHCP,		/* DHCP offer of a peer that is not declared a DHCP server */
+	OMNI_DROP_INNER_DHCP,		/* UDP of a DHCP server, of a peer that is not declared one */
 	OMNI_DROP_INNER_AGENT,		/* UDP to the handshake port: the agent is not reached from inside the overlay */
 	/* egress */
 	OMNI_DROP_LOOP,			/* the route to the peer's endpoint leads into the overlay */

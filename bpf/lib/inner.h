@@ -1,110 +1,101 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whether a frame's sender may be whom it says it is. The session proves the
- * peer; manifests say which MACs a peer has, and which MAC an address has.
+ * Which frames of a peer the stack may see. The session proves the peer; a
+ * frame is accepted by its shape, and what it says of itself must be the
+ * peer's, as manifests say. The shapes are those that Linux does not unwrap
+ * further than they were looked at:
+ *
+ *   Ethernet | up to two tags | IPv4, IPv6         inner_ip.h, inner_source.h
+ *   Ethernet | up to two tags | ARP                inner_neigh.h (and neighbour discovery)
+ *   Ethernet | up to two tags | message of an agent, EtherType that the Cluster lists
+ *   Ethernet | path frame                          path.h
  */
 #ifndef OMNI_INNER_H
 #define OMNI_INNER_H
 
-#include "neigh.h"
+#include "inner_ip.h"
 
-#define VLAN_HLEN 4
-#define ETH_P_VLAN 0x8100
-#define ETH_P_QINQ 0x88a8
+#define INNER_TAG_LEN 4
+/*
+ * Linux takes off any number of tags with VLAN 0, so that all tags are walked,
+ * or the frame is dropped.
+ */
+#define INNER_MAX_TAGS 2
+
+#define INNER_FRAME OMNI_DROP_NONE
+/* Beside enum omni_drop: a path message, for the agent. */
+#define INNER_PATH OMNI_DROP_MAX
+
+static __always_inline int inner_is_tag(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+/* Whether the Cluster lets the EtherType in. */
+static __always_inline int inner_is_listed(__be16 type)
+{
+	__u32 zero = 0;
+	const struct policy_entry *policy = bpf_map_lookup_elem(&policy_map, &zero);
+
+	if (!policy)
+		return 0;
+#pragma unroll
+	for (__u32 i = 0; i < OMNI_MAX_ETHERTYPES; i++)
+		if (i < policy->ethertype_count && policy->ethertypes[i] == type)
+			return 1;
+	return 0;
+}
 
 /*
- * A declared address belongs to one peer, which may send from another MAC than
- * the declared one while its key is being changed; of other addresses we know
- * nothing. `mac` is the peer's.
+ * Of the frame at INNER_AT, at least an Ethernet header: INNER_FRAME, INNER_PATH,
+ * or why it is dropped. One look-up for its MAC, one for a declared address.
  */
-static __always_inline int inner_address_allowed(const struct omni_address *address, const __u8 *mac, __u64 peer)
+OMNI_GLOBAL int inner_check(struct xdp_md *ctx, __u64 peer)
 {
-	struct neigh_entry *entry = bpf_map_lookup_elem(&neigh_map, address);
-	struct fdb_entry *holder;
-	struct fdb_key key = {};
-
-	if (!entry || mac_equal(entry->mac, mac))
-		return 1;
-	mac_copy(key.mac, entry->mac);
-	holder = bpf_map_lookup_elem(&fdb_map, &key);
-	return holder && holder->peer == peer;
-}
-
-static __always_inline int inner_ipv6_allowed(const struct ethhdr *eth, const struct ipv6hdr *ip, const void *end,
-					      __u64 peer)
-{
-	const struct nd_message *message = (const void *)(ip + 1);
-	struct omni_address address;
-
-	if ((const void *)(ip + 1) > end)
-		return 1;
-	address = address_from_ipv6(&ip->saddr);
-	if (!inner_address_allowed(&address, eth->h_source, peer))
-		return 0;
-
-	/* An advertisement claims an address other than its source's. */
-	if (ip->nexthdr != IPPROTO_ICMPV6 || (const void *)message + ND_SOLICITATION_LEN > end ||
-	    message->type != ND_ADVERTISEMENT)
-		return 1;
-	address = address_from_ipv6(&message->target);
-	return inner_address_allowed(&address, eth->h_source, peer);
-}
-
-enum inner_verdict {
-	INNER_REFUSED = 0,	/* whom it says it is from, is not the peer */
-	INNER_FRAME,
-	INNER_PATH,		/* a path message, or what pretends to be one behind tags */
-};
-
-/* The frame begins at OMNI_OVERHEAD_IPV4; at least an Ethernet header of it is there. */
-static __noinline int inner_check(struct xdp_md *ctx, __u64 peer)
-{
-	struct span frame = packet_from(ctx, OMNI_OVERHEAD_IPV4);
-	struct ethhdr *eth = frame.at;
-	struct omni_address address;
+	struct ethhdr *eth = inner_ethernet(ctx);
+	struct span rest = packet_from(ctx, INNER_AT + ETH_HLEN);
 	struct fdb_entry *forward;
 	struct fdb_key key = {};
+	__u32 tags = 0;
 	__be16 type;
-	void *at;
 
-	if ((void *)(eth + 1) > frame.end)
-		return INNER_REFUSED;
+	if (!eth)
+		return OMNI_DROP_INNER_MALFORMED;
 	mac_copy(key.mac, eth->h_source);
 	forward = bpf_map_lookup_elem(&fdb_map, &key);
 	if (!forward || forward->peer != peer)
-		return INNER_REFUSED;
+		return OMNI_DROP_INNER_SOURCE;
+	if (eth->h_dest[0] & 1)
+		return OMNI_DROP_MULTICAST;
 
 	type = eth->h_proto;
-	at = eth + 1;
 #pragma unroll
-	for (int tag = 0; tag < 2; tag++) {
-		if (type != bpf_htons(ETH_P_VLAN) && type != bpf_htons(ETH_P_QINQ))
+	for (int i = 0; i < INNER_MAX_TAGS; i++) {
+		if (!inner_is_tag(type))
 			break;
-		if (at + VLAN_HLEN > frame.end)
-			return INNER_FRAME;
-		type = ((__be16 *)at)[1];
-		at += VLAN_HLEN;
+		if (rest.at + INNER_TAG_LEN > rest.end)
+			return OMNI_DROP_INNER_TAGS;
+		type = ((__be16 *)rest.at)[1];
+		rest.at += INNER_TAG_LEN;
+		tags++;
 	}
-
-	if (type == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = at;
-
-		if ((void *)(ip + 1) > frame.end)
-			return INNER_FRAME;
-		address = address_from_ipv4(ip->saddr);
-		return inner_address_allowed(&address, eth->h_source, peer) ? INNER_FRAME : INNER_REFUSED;
+	switch (type) {
+	case bpf_htons(ETH_P_IP):
+		return inner_ipv4(ctx, INNER_AT + ETH_HLEN + tags * INNER_TAG_LEN, peer);
+	case bpf_htons(ETH_P_IPV6):
+		return inner_ipv6(ctx, INNER_AT + ETH_HLEN + tags * INNER_TAG_LEN, peer);
+	case bpf_htons(ETH_P_ARP):
+		return inner_arp(ctx, INNER_AT + ETH_HLEN + tags * INNER_TAG_LEN, peer);
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return OMNI_DROP_INNER_TAGS;
+	case bpf_htons(OMNI_ETHERTYPE_PATH):
+		return tags ? OMNI_DROP_INNER_ETHERTYPE : INNER_PATH;
+	case bpf_htons(OMNI_ETHERTYPE_MESSAGE):
+		return INNER_FRAME;
+	default:
+		return inner_is_listed(type) ? INNER_FRAME : OMNI_DROP_INNER_ETHERTYPE;
 	}
-	if (type == bpf_htons(ETH_P_ARP)) {
-		struct arp_ipv4 *arp = at;
-
-		if ((void *)(arp + 1) > frame.end)
-			return INNER_FRAME;
-		address = address_from_ipv4(load_be32(arp->sender_ip));
-		return inner_address_allowed(&address, eth->h_source, peer) ? INNER_FRAME : INNER_REFUSED;
-	}
-	if (type == bpf_htons(ETH_P_IPV6))
-		return inner_ipv6_allowed(eth, at, frame.end, peer) ? INNER_FRAME : INNER_REFUSED;
-	return type == bpf_htons(OMNI_ETHERTYPE_PATH) ? INNER_PATH : INNER_FRAME;
 }
 
 /*

@@ -9,6 +9,7 @@
 #include "aead.h"
 #include "inner.h"
 #include "path.h"
+#include "refuse.h"
 #include "replay.h"
 #include "session.h"
 #include "underlay.h"
@@ -104,19 +105,17 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct datagram *da
 	int reason;
 
 	if (inner_length < ETH_HLEN)
-		return drop(OMNI_DROP_INNER_MALFORMED);
-	switch (inner_check(ctx, receipt->peer)) {
-	case INNER_FRAME:
-		break;
-	case INNER_PATH:
+		return refuse(receipt->peer, OMNI_DROP_INNER_MALFORMED);
+	reason = inner_check(ctx, receipt->peer);
+	if (reason == INNER_PATH) {
 		reason = path_receive(ctx, datagram, receipt->id, receipt->peer, receipt->now_ns);
 		if (reason)
 			return drop(reason);
 		count_received(inner_length);
 		return XDP_DROP;
-	default:
-		return drop(OMNI_DROP_INNER_SOURCE);
 	}
+	if (reason != INNER_FRAME)
+		return refuse(receipt->peer, reason);
 	session->rx_data_last_ns = receipt->now_ns;
 	path_check(datagram, receipt->id, receipt->peer, receipt->now_ns);
 	if (bpf_xdp_adjust_head(ctx, OMNI_OVERHEAD_IPV4))

@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 function frameOf(length: number): Buffer {
-  return ethernet(THEIRS, MINE, 0x9000, randomBytes(length - 14));
+  return ethernet(THEIRS, MINE, 0x88b6, randomBytes(length - 14));
 }
 
 const ping = () => inner(THEIRS, MINE, '10.77.0.1', '10.77.0.2');

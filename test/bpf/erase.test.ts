@@ -81,7 +81,7 @@ describe('while sessions come and go', () => {
   }
 
   it('nothing leaves under a wiped key, or twice under one counter', async () => {
-    const frame = ethernet(THEIRS, MINE, 0x9000, Buffer.alloc(50));
+    const frame = ethernet(THEIRS, MINE, 0x88b6, Buffer.alloc(50));
     const keys = new Map<bigint, Uint8Array>();
     const sealedUnder = new Set<string>();
     const before = lab.stats().txPackets;
@@ -114,7 +114,7 @@ describe('while sessions come and go', () => {
 
   it('nothing is accepted under a wiped key', async () => {
     const ID = 9n;
-    const text = ethernet(MINE, THEIRS, 0x9000, Buffer.alloc(50));
+    const text = ethernet(MINE, THEIRS, 0x88b6, Buffer.alloc(50));
     const forged = Array.from({ length: PACKETS }, (_, i) =>
       datagram({ port: PORT, payload: sealed(NO_KEY, ID, BigInt(i), text) }),
     );

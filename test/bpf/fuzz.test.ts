@@ -53,7 +53,7 @@ const handshakes: fc.Arbitrary<Message> = fc.constantFrom(...SHAPES).map((shape)
 const frames = fc.oneof(
   fc.constant(Buffer.alloc(0)),
   bytes(1, 13),
-  bytes(0, 200).map((text) => ethernet(MINE, THEIRS, 0x9000, text)),
+  bytes(0, 200).map((text) => ethernet(MINE, THEIRS, 0x88b6, text)),
   bytes(0, 60).map((text) => ethernet(MINE, THEIRS, 0x88b5, text)),
 );
 const data: fc.Arbitrary<Message> = fc

@@ -39,13 +39,14 @@ afterAll(() => lab?.close());
 beforeEach(() => {
   lab.clear();
   lab.setFdb(THEIRS, PEER);
+  lab.setNeighbour('10.77.0.2', THEIRS);
   lab.setPeer(PEER, { address: REMOTE6, local: HOST6 });
   lab.setSession(ID, { peer: PEER, remoteId: REMOTE_ID, rxKey: words(KEY), txKey: words(KEY) });
   lab.setSend(PEER, ID);
 });
 
-const ours = (length: number) => ethernet(THEIRS, MINE, 0x9000, randomBytes(length - 14));
-const theirs = (length: number) => ethernet(MINE, THEIRS, 0x9000, randomBytes(length - 14));
+const ours = (length: number) => ethernet(THEIRS, MINE, 0x88b6, randomBytes(length - 14));
+const theirs = (length: number) => ethernet(MINE, THEIRS, 0x88b6, randomBytes(length - 14));
 const message = (frame: Uint8Array, counter = 0n) => sealed(KEY, ID, counter, frame);
 const arriving = (payload: Uint8Array, more: Partial<Datagram6> = {}) => datagram6({ port: PORT, payload, ...more });
 const ping = () => inner(MINE, THEIRS, '10.77.0.2', '10.77.0.1');

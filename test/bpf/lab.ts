@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import {
   decodeOmniEvent,
   decodeOmniPathEvent,
+  decodeRefusedKey,
   decodeSessionEntry,
   encodeFdbEntry,
   encodeFdbKey,
@@ -14,9 +15,14 @@ import {
   encodeOmniConfig,
   encodePeerEntry,
   encodePendingEntry,
+  encodePolicyEntry,
   encodeSessionEntry,
+  encodeSubnetEntry,
+  encodeSubnetKey,
+  OMNI_MAX_ETHERTYPES,
   OmniDrop,
   type OmniEvent,
+  OmniForeignSources,
   type OmniPathEvent,
   OmniPeerFlags,
   OmniSessionFlags,
@@ -54,6 +60,9 @@ export type MapName =
   | 'send_map'
   | 'fdb_map'
   | 'neigh_map'
+  | 'policy_map'
+  | 'subnet_map'
+  | 'refused_map'
   | 'source_map'
   | 'path_map'
   | 'xmit_map'
@@ -237,6 +246,33 @@ export class Lab {
     });
   }
 
+  /** A peer without an endpoint that is declared a router, or to serve DHCP. */
+  setRoles(peer: bigint, roles: readonly ('router' | 'dhcpServer')[]): void {
+    const endpoint = { remote: { bytes: new Uint8Array(16) }, local: { bytes: new Uint8Array(16) } };
+    const value = encodePeerEntry({
+      publicKey: new Uint8Array(32),
+      endpoint: { ...endpoint, remotePort: 0, localPort: PORT },
+      flags: roles.reduce((flags, role) => flags | OmniPeerFlags[role], 0),
+    });
+    this.map('peer_map').update({ key: u64(peer), value });
+  }
+
+  /** Without arguments: what a map holds that nobody wrote to. */
+  setPolicy(foreignSources: keyof typeof OmniForeignSources = 'unset', etherTypes: readonly number[] = []): void {
+    const value = encodePolicyEntry({
+      foreignSources: OmniForeignSources[foreignSources],
+      ethertypeCount: etherTypes.length,
+      ethertypes: [...etherTypes, ...new Array<number>(OMNI_MAX_ETHERTYPES).fill(0)].slice(0, OMNI_MAX_ETHERTYPES),
+    });
+    this.map('policy_map').update({ key: u32(0), value });
+  }
+
+  setSubnet(address: string, prefixLength: number): void {
+    const length = address.includes(':') ? prefixLength : 96 + prefixLength;
+    const key = encodeSubnetKey({ prefixLength: length, address: { bytes: ip(address) } });
+    this.map('subnet_map').update({ key, value: encodeSubnetEntry({ flags: 0 }) });
+  }
+
   setMac1Keys(keys: readonly Uint8Array[]): void {
     this.setGate(keys, []);
   }
@@ -299,6 +335,8 @@ export class Lab {
       'send_map',
       'fdb_map',
       'neigh_map',
+      'subnet_map',
+      'refused_map',
       'source_map',
       'path_map',
       'pending_map',
@@ -346,7 +384,7 @@ export class Lab {
     this.setPeer(last, { address: REMOTE });
     this.setSession(last, { peer: last, flags: OmniSessionFlags.initiator, rekeyAfterNs: 0n });
     this.setSend(last, last);
-    await this.run('omni_egress', ethernet('02:00:00:00:fe:ed', CONFIG.localMac, 0x9000, Buffer.alloc(50)));
+    await this.run('omni_egress', ethernet('02:00:00:00:fe:ed', CONFIG.localMac, 0x88b6, Buffer.alloc(50)));
     await arrived;
     return this.#records.splice(0).filter((record) => decodeOmniEvent(record).sessionId !== last);
   }
@@ -374,6 +412,19 @@ export class Lab {
       Stat,
       number
     >;
+  }
+
+  /** Frames of a peer's that were dropped, by reason. */
+  refused(peer: bigint): Partial<Record<Drop, number>> {
+    const { count, keys, values } = this.map('refused_map').entries();
+    const names = Object.keys(OmniDrop) as Drop[];
+    const rows = Array.from({ length: count }, (_, at) => ({
+      key: decodeRefusedKey(keys.subarray(at * 16)),
+      dropped: Number(values.readBigUInt64LE(at * 8)),
+    }));
+    return Object.fromEntries(
+      rows.filter(({ key }) => key.peer === peer).map(({ key, dropped }) => [names[key.reason], dropped]),
+    ) as Partial<Record<Drop, number>>;
   }
 
   /** What `action` did to the counters: only what moved. */

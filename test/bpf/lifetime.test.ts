@@ -30,10 +30,10 @@ beforeEach(() => {
 
 const setSession = (change: Partial<SessionEntry>) =>
   lab.setSession(ID, { peer: PEER, rxKey: words(RX_KEY), txKey: words(TX_KEY), ...change });
-const arriving = (counter: bigint, text = ethernet(MINE, THEIRS, 0x9000, randomBytes(50))) =>
+const arriving = (counter: bigint, text = ethernet(MINE, THEIRS, 0x88b6, randomBytes(50))) =>
   datagram({ port: PORT, payload: sealed(RX_KEY, ID, counter, text) });
 const keepalive = (counter: bigint) => arriving(counter, Buffer.alloc(0));
-const leaving = () => ethernet(THEIRS, MINE, 0x9000, randomBytes(50));
+const leaving = () => ethernet(THEIRS, MINE, 0x88b6, randomBytes(50));
 
 describe('the keys of an expired session', () => {
   it('are wiped by the datagram that comes too late', async () => {
@@ -74,7 +74,7 @@ describe('a session whose keys are being wiped', () => {
     ['gone', zeros, { rxKey: NO_KEY, txKey: NO_KEY }],
   ])('accepts nothing and sends nothing: keys %s', async (_, key, keys) => {
     setSession({ expiresNs: 0n, ...keys });
-    const payload = sealed(key, ID, 0n, ethernet(MINE, THEIRS, 0x9000, randomBytes(50)));
+    const payload = sealed(key, ID, 0n, ethernet(MINE, THEIRS, 0x88b6, randomBytes(50)));
     const received = await lab.counted(() => lab.run('omni_ingress', datagram({ port: PORT, payload })));
     expect(received.result.retval).toBe(XDP_DROP);
     expect(received.drops).toEqual({ sessionExpired: 1 });

@@ -29,6 +29,7 @@ afterAll(() => lab?.close());
 beforeEach(() => {
   lab.clear();
   lab.setFdb(THEIRS, PEER);
+  lab.setNeighbour('10.77.0.2', THEIRS);
   lab.setPeer(PEER, { address: '203.0.113.9' });
   lab.setSession(ID, { peer: PEER, remoteId: REMOTE_ID, rxKey: words(KEY), txKey: words(KEY) });
   lab.setSend(PEER, ID);
@@ -87,7 +88,7 @@ describe('a path message that the agent sends', () => {
   it('leaves the way of the next frame alone', async () => {
     lab.setPeer(PEER, { address: REMOTE });
     await lab.run('omni_egress', ordered(SIX));
-    const { data } = await lab.run('omni_egress', ethernet(THEIRS, MINE, 0x9000, Buffer.alloc(50)));
+    const { data } = await lab.run('omni_egress', ethernet(THEIRS, MINE, 0x88b6, Buffer.alloc(50)));
     expect(data.subarray(30, 34)).toEqual(Buffer.from(ip(REMOTE).subarray(12)));
   });
 
@@ -184,7 +185,7 @@ describe('a path message that arrives', () => {
     ['of another kind', { path: 1 }, messageOf(3)],
     ['a reserved byte', { path: 1 }, patched(messageOf(1), 21, 1)],
     ['a way that should be blotted out', { path: 1 }, patched(messageOf(1), 69, 1)],
-    ['behind a VLAN tag', { path: 1 }, tagged],
+    ['behind a VLAN tag', { innerEthertype: 1 }, tagged],
     ['of another’s MAC', { innerSource: 1 }, patched(messageOf(1), 11, 0x77)],
   ])('is dropped: %s', async (_, expected, frame) => {
     let drops: object = {};
@@ -282,18 +283,15 @@ describe('the MAC that a frame is for', () => {
     expect(retval).toBe(XDP_REDIRECT);
     expect(data).toEqual(to(MINE));
   });
-  it.each([MINE, THEIRS, '02:00:00:00:00:77', 'ff:ff:ff:ff:ff:ff', '33:33:00:00:00:01'])(
-    'stays what it is: %s',
-    async (destination) => {
-      expect((await lab.run('omni_ingress', arriving(to(destination)))).data).toEqual(to(destination));
-    },
-  );
+  it.each([MINE, THEIRS, '02:00:00:00:00:77'])('stays what it is: %s', async (destination) => {
+    expect((await lab.run('omni_ingress', arriving(to(destination)))).data).toEqual(to(destination));
+  });
   it('nobody else may send from it, and nothing goes out to it', async () => {
     const { drops } = await lab.counted(() =>
       lab.run('omni_ingress', arriving(inner(MINE, FORMER, '10.77.0.2', '10.77.0.1'))),
     );
     expect(drops).toEqual({ innerSource: 1 });
-    const out = await lab.counted(() => lab.run('omni_egress', ethernet(FORMER, MINE, 0x9000, Buffer.alloc(50))));
+    const out = await lab.counted(() => lab.run('omni_egress', ethernet(FORMER, MINE, 0x88b6, Buffer.alloc(50))));
     expect(out.drops).toEqual({ fdbMiss: 1 });
   });
 });

@@ -13,7 +13,7 @@ const THEIRS = '02:00:00:00:00:02';
 const PEER = 7n;
 const KEY = randomBytes(32);
 const WINDOW = 63 * 64;
-const FRAME = ethernet('02:00:00:00:00:01', THEIRS, 0x9000, Buffer.alloc(4));
+const FRAME = ethernet('02:00:00:00:00:01', THEIRS, 0x88b6, Buffer.alloc(4));
 const CPUS = Math.min(4, availableParallelism());
 const ROUNDS = 2;
 /** Of one run of `bpf/omni_selftest_window.bpf.c`. */

@@ -9,7 +9,7 @@ const THEIRS = '02:00:00:00:00:02';
 const ID = 0x0102030405060708n;
 const KEY = randomBytes(32);
 const WINDOW = 63n * 64n;
-const FRAME = ethernet('02:00:00:00:00:01', THEIRS, 0x9000, Buffer.alloc(4));
+const FRAME = ethernet('02:00:00:00:00:01', THEIRS, 0x88b6, Buffer.alloc(4));
 
 let lab: Lab;
 beforeAll(async () => {

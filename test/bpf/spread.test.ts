@@ -83,7 +83,7 @@ function progress(change: Partial<Pick<HandoverEntry, 'relayed' | 'opened'>>): v
   lab.map('handover_map').update({ key: u64(PEER), value, mode: 'replace' });
 }
 
-const frame = ethernet(MINE, THEIRS, 0x9000, randomBytes(1300));
+const frame = ethernet(MINE, THEIRS, 0x88b6, randomBytes(1300));
 const arriving = (id: bigint, counter: bigint) => datagram({ port: PORT, payload: sealed(KEY, id, counter, frame) });
 
 /** Datagrams that are not authentic, of which every one is looked at; the last one's verdict, and its label. */

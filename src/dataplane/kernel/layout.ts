@@ -38,6 +38,8 @@ export const OMNI_UNPROVEN_PER_SECOND = 1000;
 export const OMNI_COUNTERS = 64;
 export const OMNI_PATH_VERSION = 1;
 export const OMNI_ETHERTYPE_PATH = 34997;
+export const OMNI_ETHERTYPE_MESSAGE = 34998;
+export const OMNI_MAX_ETHERTYPES = 8;
 export const OMNI_MAX_RECEIVE_CPUS = 64;
 export const OMNI_MAX_SPREAD_UNDERLAYS = 32;
 
@@ -332,9 +334,9 @@ export function decodeSessionEntry(source: Uint8Array, offset = 0): SessionEntry
 }
 
 /** `enum omni_peer_flags`. */
-export const OmniPeerFlags = { endpoint: 1, endpointObserved: 2 } as const;
+export const OmniPeerFlags = { endpoint: 1, endpointObserved: 2, router: 4, dhcpServer: 8 } as const;
 /** In the order of declaration; the values have gaps. */
-export const omniPeerFlagsNames = ['endpoint', 'endpoint-observed'] as const;
+export const omniPeerFlagsNames = ['endpoint', 'endpoint-observed', 'router', 'dhcp-server'] as const;
 
 /** `struct peer_entry`: offsets and sizes in bytes. */
 export const peerEntryLayout = {
@@ -440,6 +442,112 @@ export function encodeNeighEntry(value: NeighEntry): Buffer {
 export function decodeNeighEntry(source: Uint8Array, offset = 0): NeighEntry {
   const view = viewOf(source, offset, 8);
   return { mac: Uint8Array.from(view.subarray(0, 6)), flags: view.readUInt16LE(6) };
+}
+
+/** `enum omni_foreign_sources`. */
+export const OmniForeignSources = { unset: 0, deny: 1, allow: 2 } as const;
+/** Index = value. */
+export const omniForeignSourcesNames = ['unset', 'deny', 'allow'] as const;
+
+/** `struct policy_entry`: offsets and sizes in bytes. */
+export const policyEntryLayout = {
+  size: 56,
+  fields: {
+    foreignSources: { offset: 0, size: 4 },
+    ethertypeCount: { offset: 4, size: 4 },
+    ethertypes: { offset: 8, size: 16 },
+    reserved: { offset: 24, size: 32 },
+  },
+} as const;
+
+export interface PolicyEntry {
+  readonly foreignSources: number;
+  readonly ethertypeCount: number;
+  readonly ethertypes: readonly number[];
+}
+
+export function encodePolicyEntry(value: PolicyEntry): Buffer {
+  const buffer = Buffer.alloc(56);
+  buffer.writeUInt32LE(value.foreignSources, 0);
+  buffer.writeUInt32LE(value.ethertypeCount, 4);
+  expectCount(value.ethertypes.length, 8, 'ethertypes');
+  value.ethertypes.forEach((word, i) => {
+    buffer.writeUInt16BE(word, 8 + i * 2);
+  });
+  return buffer;
+}
+
+export function decodePolicyEntry(source: Uint8Array, offset = 0): PolicyEntry {
+  const view = viewOf(source, offset, 56);
+  return {
+    foreignSources: view.readUInt32LE(0),
+    ethertypeCount: view.readUInt32LE(4),
+    ethertypes: Array.from({ length: 8 }, (_, i) => view.readUInt16BE(8 + i * 2)),
+  };
+}
+
+/** `struct subnet_key`: offsets and sizes in bytes. */
+export const subnetKeyLayout = {
+  size: 20,
+  fields: { prefixLength: { offset: 0, size: 4 }, address: { offset: 4, size: 16 } },
+} as const;
+
+export interface SubnetKey {
+  readonly prefixLength: number;
+  readonly address: OmniAddress;
+}
+
+export function encodeSubnetKey(value: SubnetKey): Buffer {
+  const buffer = Buffer.alloc(20);
+  buffer.writeUInt32LE(value.prefixLength, 0);
+  encodeOmniAddress(value.address).copy(buffer, 4);
+  return buffer;
+}
+
+export function decodeSubnetKey(source: Uint8Array, offset = 0): SubnetKey {
+  const view = viewOf(source, offset, 20);
+  return { prefixLength: view.readUInt32LE(0), address: decodeOmniAddress(view, 4) };
+}
+
+/** `struct subnet_entry`: offsets and sizes in bytes. */
+export const subnetEntryLayout = { size: 4, fields: { flags: { offset: 0, size: 4 } } } as const;
+
+export interface SubnetEntry {
+  readonly flags: number;
+}
+
+export function encodeSubnetEntry(value: SubnetEntry): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeUInt32LE(value.flags, 0);
+  return buffer;
+}
+
+export function decodeSubnetEntry(source: Uint8Array, offset = 0): SubnetEntry {
+  const view = viewOf(source, offset, 4);
+  return { flags: view.readUInt32LE(0) };
+}
+
+/** `struct refused_key`: offsets and sizes in bytes. */
+export const refusedKeyLayout = {
+  size: 16,
+  fields: { peer: { offset: 0, size: 8 }, reason: { offset: 8, size: 4 }, pad: { offset: 12, size: 4 } },
+} as const;
+
+export interface RefusedKey {
+  readonly peer: bigint;
+  readonly reason: number;
+}
+
+export function encodeRefusedKey(value: RefusedKey): Buffer {
+  const buffer = Buffer.alloc(16);
+  buffer.writeBigUInt64LE(value.peer, 0);
+  buffer.writeUInt32LE(value.reason, 8);
+  return buffer;
+}
+
+export function decodeRefusedKey(source: Uint8Array, offset = 0): RefusedKey {
+  const view = viewOf(source, offset, 16);
+  return { peer: view.readBigUInt64LE(0), reason: view.readUInt32LE(8) };
 }
 
 /** `struct source_entry`: offsets and sizes in bytes. */
