@@ -18,7 +18,7 @@ interface RuleEntry {
 /** Stands for the set as a whole in diagnostics that concern no single file. */
 export const wholeSet: Position = { file: '.', line: 1, column: 1 };
 
-const SHOWN_LENGTH = 160;
+const SHOWN_LENGTH = 200;
 
 /** Text of a file as it may be shown: control characters escaped, shortened. */
 function shown(value: string | number): string {

@@ -84,11 +84,21 @@ export interface ClusterDocument {
      */
     revokedKeys?: PublicKey[];
     /**
+     * Whether members may send from addresses outside of `subnets`. `deny`: a packet's source is an address that a VIP declares for its sender. `allow`: also one that no subnet holds, as for members that route networks behind them. Inside the subnets the source is declared in either case, and ARP and neighbour discovery speak of declared addresses alone.
+     */
+    foreignSources?: 'deny' | 'allow';
+    /**
+     * EtherTypes that members may send beside IPv4, IPv6 and ARP. Nothing but the source MAC is looked at in their frames, so that what a host unwraps further cannot be listed.
+     *
+     * @maxItems 8
+     */
+    etherTypes?: (number | string)[];
+    /**
      * What becomes of broadcast and multicast frames.
      */
     multicast?: {
       /**
-       * `flood` sends a copy to every member, `none` drops them. In this version both drop what is neither ARP nor neighbour discovery.
+       * `none` drops them, at the sender and at the receiver; ARP and neighbour discovery are answered from the manifests. `flood` is kept for a later version, and refused in this one.
        */
       mode?: 'flood' | 'none';
     };
@@ -206,6 +216,12 @@ export interface PeerDocument {
      * How often to send something when nothing else is sent, for nodes behind NAT. Absent: never.
      */
     keepalive?: string;
+    /**
+     * What the node does for the others beside sending from its own addresses, and which they take from no node without the role. `router`: router advertisements and redirects, of IPv6 and IPv4, and packets from the link-local address that its MAC makes. `dhcp-server`: UDP from port 67 or to port 68 (IPv6: 547, 546).
+     *
+     * @maxItems 2
+     */
+    roles?: ('router' | 'dhcp-server')[];
     /**
      * True takes the node out of the data path of every other and keeps its name, keys and VIPs reserved: all checks still hold.
      */
@@ -504,6 +520,9 @@ export interface RuleParameters {
   'cidr-host-bits': 'value' | 'network';
   'subnet-reserved': 'subnet' | 'reserved';
   'subnet-overlap': 'subnet' | 'other';
+  'ethertype-invalid': 'value';
+  'ethertype-refused': 'value' | 'problem';
+  'multicast-flood': never;
   'address-invalid': 'value' | 'problem';
   'endpoint-invalid': 'value' | 'problem';
   'endpoint-port-missing': 'value' | 'suggestion';

@@ -52,6 +52,11 @@ export interface Cluster {
   readonly newSessionsPerSecondPerSource: number;
   readonly arpSuppression: boolean;
   readonly revokedKeys: readonly PublicKey[];
+  /** Whether addresses outside the subnets may be sources. */
+  readonly foreignSources: 'deny' | 'allow';
+  /** Let in beside those that are looked at; each once, ascending. */
+  readonly etherTypes: readonly number[];
+  /** `flood` is refused by a rule. */
   readonly multicast: 'flood' | 'none';
   /** What a node does about differences that no commit asked for. */
   readonly mode: 'enforce' | 'report';
@@ -72,6 +77,9 @@ export type DeclaredProbe = { readonly name: string; readonly timeoutMs: number 
   | { readonly kind: 'http'; readonly url: string }
 );
 
+/** What a node does for others that they take from nobody else. */
+type PeerRole = 'router' | 'dhcp-server';
+
 export interface Peer {
   readonly kind: 'Peer';
   readonly metadata: ObjectMeta;
@@ -80,6 +88,7 @@ export interface Peer {
   readonly nextPublicKey?: PublicKey;
   readonly endpoints: readonly EndpointHint[];
   readonly keepaliveMs?: number;
+  readonly roles: readonly PeerRole[];
   readonly suspended: boolean;
   readonly position: Position;
 }

@@ -1,5 +1,6 @@
 import cluster from '../../schema/cluster.json' with { type: 'json' };
 import { parseEndpoint } from './endpoint.ts';
+import { etherTypeText, parseEtherType } from './ethertype.ts';
 import { Findings } from './findings.ts';
 import type { ClusterDocument, Metadata, PeerDocument, VIPDocument } from './generated.ts';
 import { fingerprint } from './keys.ts';
@@ -81,6 +82,8 @@ function readCluster(findings: Findings, { metadata, spec }: ClusterDocument): O
   if (six !== undefined && spec.mtu !== undefined && spec.mtu < IPV6_MINIMUM_MTU) {
     findings.add('/spec/mtu', 'mtu-below-ipv6-minimum', { mtu: spec.mtu, subnet: six });
   }
+  const multicast = spec.multicast?.mode ?? (defaults.multicast.properties.mode.default as Cluster['multicast']);
+  if (multicast === 'flood') findings.add('/spec/multicast/mode', 'multicast-flood', {});
   const limit = spec.limits?.newSessionsPerSecondPerSource;
   return {
     kind: 'Cluster',
@@ -93,12 +96,27 @@ function readCluster(findings: Findings, { metadata, spec }: ClusterDocument): O
     newSessionsPerSecondPerSource: limit ?? defaults.limits.properties.newSessionsPerSecondPerSource.default,
     arpSuppression: spec.arpSuppression ?? defaults.arpSuppression.default,
     revokedKeys: (spec.revokedKeys ?? []) as PublicKey[],
-    multicast: spec.multicast?.mode ?? (defaults.multicast.properties.mode.default as Cluster['multicast']),
+    foreignSources: spec.foreignSources ?? (defaults.foreignSources.default as Cluster['foreignSources']),
+    etherTypes: readEtherTypes(findings, spec.etherTypes ?? []),
+    multicast,
     mode: spec.mode ?? (defaults.mode.default as Cluster['mode']),
     probation: readProbation(findings, spec.probation ?? {}),
     ...(spec.psk === undefined ? {} : { psk: spec.psk }),
     ...(spec.nextPsk === undefined ? {} : { nextPsk: spec.nextPsk }),
   };
+}
+
+/** Each once, ascending: `0x88F7` and `0x88f7` are one, and so is the number. */
+function readEtherTypes(findings: Findings, given: readonly (string | number)[]): readonly number[] {
+  const values = given.flatMap((each, at) => {
+    const parsed = parseEtherType(each);
+    if (parsed.ok) return [parsed.value];
+    // A text that is none was found out by its format.
+    const parameters = { value: etherTypeText(Number(each)), problem: parsed.problem ?? '' };
+    findings.add(`/spec/etherTypes/${at}`, 'ethertype-refused', parameters);
+    return [];
+  });
+  return [...new Set(values)].sort((a, b) => a - b);
 }
 
 type Probation = NonNullable<ClusterDocument['spec']['probation']>;
@@ -165,6 +183,7 @@ function readPeer(findings: Findings, { metadata, spec }: PeerDocument): Omit<Pe
     ...(spec.nextPublicKey === undefined ? {} : { nextPublicKey: spec.nextPublicKey as PublicKey }),
     endpoints: (spec.endpoints ?? []).map(endpointOf),
     ...(spec.keepalive === undefined ? {} : { keepaliveMs: durationMs(spec.keepalive) }),
+    roles: spec.roles ?? [],
     suspended: spec.suspended ?? false,
   };
 }

@@ -8,9 +8,12 @@ const PRIVATE = [
   '/spec/sessions',
   '/spec/limits',
   '/spec/arpSuppression',
+  '/spec/foreignSources',
+  '/spec/etherTypes',
   '/spec/multicast',
   '/spec/endpoints',
   '/spec/keepalive',
+  '/spec/roles',
   '/spec/suspended',
 ];
 

@@ -1,6 +1,7 @@
 import { type Statement, statement } from './diagnostic.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { parseEndpoint } from './endpoint.ts';
+import { parseEtherType } from './ethertype.ts';
 import { keyProblem } from './keys.ts';
 import { parseCidr, parseIp, reservedOverlap } from './net.ts';
 
@@ -90,6 +91,14 @@ function interfaceName(text: string): Statement | undefined {
   return problem === undefined ? undefined : statement('interface-invalid', { value: text, problem });
 }
 
+function etherType(text: string): Statement | undefined {
+  const parsed = parseEtherType(text);
+  if (parsed.ok) return undefined;
+  return parsed.problem === undefined
+    ? statement('ethertype-invalid', { value: text })
+    : statement('ethertype-refused', { value: text, problem: parsed.problem });
+}
+
 function absolutePath(text: string, where: string): Statement | undefined {
   return /^\/[^\p{Cc}]*$/u.test(text) ? undefined : statement('path-not-absolute', { where });
 }
@@ -101,6 +110,7 @@ export const formats: Readonly<Record<string, ValueCheck>> = {
   'omni-address': address,
   'omni-endpoint': endpoint,
   'omni-interface': interfaceName,
+  'omni-ethertype': etherType,
   'omni-tcp': tcpAddress,
   'omni-http-url': httpUrl,
   'omni-age': ageFile,

@@ -35,6 +35,12 @@ export interface DataPlane {
   /** Whole counts since the data plane was created; they survive the agent. */
   counters(): Promise<DataPlaneCounters>;
 
+  /**
+   * Frames of authenticated peers that were dropped, by reason, since the peer's row was made; those of peers without a row
+   * are left out. They survive the agent.
+   */
+  refusals(): Promise<readonly Refusal[]>;
+
   /** For status: `native` or `generic` per attached interface, MTU in force, degraded modes with reasons. */
   describe(): Promise<DataPlaneDescription>;
 
@@ -97,6 +103,15 @@ export interface DataPlaneCounters {
   readonly neighboursResolved: bigint;
   /** By reason, the names of `enum omni_drop` in kebab-case: `fdb-miss`, `auth`, `replay`, … ; every reason is present. */
   readonly drops: Readonly<Record<string, bigint>>;
+}
+
+/** What a peer sent and this node did not take. */
+export interface Refusal {
+  readonly interface: string;
+  readonly peer: PublicKey;
+  /** Of `DataPlaneCounters.drops`: `multicast`, `inner-source`, … */
+  readonly reason: string;
+  readonly count: bigint;
 }
 
 /** A way to a peer: where its datagrams arrive, and where they come from here. */

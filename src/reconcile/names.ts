@@ -20,7 +20,10 @@ export function namesOf(...fleets: readonly Fleet[]): NameOf {
 export function nameOfRow(row: Row, nameOf: NameOf): string {
   switch (row.kind) {
     case 'link':
-      return `link/${row.interface}`;
+    case 'policy':
+      return `${row.kind}/${row.interface}`;
+    case 'subnet':
+      return `subnet/${row.interface}/${row.subnet}`;
     case 'address':
     case 'neighbour':
       return `${row.kind}/${row.interface}/${row.address}`;

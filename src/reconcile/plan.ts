@@ -9,8 +9,9 @@ import type { Change, FdbRow, Plan, Row, RowKind } from './rows.ts';
  *   0      peers that go: a revoked peer is cut before anything else happens
  *   1..4   rows of an interface that goes, and then its link: two interfaces cannot share the port and the underlay's hook
  *   5      MACs that become this node's own, on a link that is there: before the link takes one of them
- *   6..10  create, update: link, peer, address, fdb and neighbour, route
- *   11..15 other deletions in reverse: route, fdb and neighbour, address, link
+ *   6..10  create, update: link, peer, address, fdb and neighbour and subnet, route and policy: what lets foreign sources in comes
+ *          after the subnets that are none
+ *   11..15 other deletions in reverse: route and policy, fdb and neighbour and subnet, address, link
  *
  * Deterministic: by key within a stage.
  */
@@ -29,7 +30,16 @@ export function plan(changes: readonly Change[]): Plan {
   return stages.flatMap((stage) => stage.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key))));
 }
 
-const height: Readonly<Record<RowKind, number>> = { link: 0, peer: 1, address: 2, fdb: 3, neighbour: 3, route: 4 };
+const height: Readonly<Record<RowKind, number>> = {
+  link: 0,
+  peer: 1,
+  address: 2,
+  fdb: 3,
+  neighbour: 3,
+  subnet: 3,
+  route: 4,
+  policy: 4,
+};
 const top = 4;
 
 function stageOf(change: Change, leaving: ReadonlySet<string>, coming: ReadonlySet<string>): number {
@@ -75,9 +85,15 @@ export function valueText(row: Row, nameOf: NameOf): string {
       return `${row.mac} mtu ${row.mtu} port ${row.port}`;
     case 'address':
     case 'route':
+    case 'subnet':
       return '';
+    case 'policy':
+      return `foreign sources ${row.foreignSources}${row.etherTypes === '' ? '' : ` EtherTypes ${row.etherTypes}`}`;
     case 'peer':
-      return row.endpoint === undefined ? '' : `at ${row.endpoint}`;
+      return [
+        ...(row.endpoint === undefined ? [] : [`at ${row.endpoint}`]),
+        ...(row.roles === undefined ? [] : [`as ${row.roles}`]),
+      ].join(' ');
     case 'fdb':
       return `-> ${holderText(row, nameOf)}`;
     case 'neighbour':

@@ -46,6 +46,8 @@ export interface PeerRow {
    * plane remembers it while it is open, and after a restart once it was told.
    */
   readonly nextPublicKey?: PublicKey;
+  /** What its Peer says in `spec.roles`: sorted, with commas between them; absent: nothing. */
+  readonly roles?: string;
   /** `ip:port`, `[ip6]:port`; absent: it must call us. In desired rows the observed endpoint has been folded in. */
   readonly endpoint?: string;
 }
@@ -59,7 +61,7 @@ export interface FdbRow {
   readonly publicKey: PublicKey | 'self';
 }
 
-/** ARP and ND are answered from this; and only this MAC may use the address as a source. */
+/** ARP and ND are answered from this; and only the peer that has this MAC may use the address as a source. */
 export interface NeighbourRow {
   readonly kind: 'neighbour';
   readonly interface: string;
@@ -67,7 +69,23 @@ export interface NeighbourRow {
   readonly mac: MacAddress;
 }
 
-export type Row = LinkRow | AddressRow | RouteRow | PeerRow | FdbRow | NeighbourRow;
+/** A subnet of the cluster: inside it only the addresses of neighbour rows are sources. */
+export interface SubnetRow {
+  readonly kind: 'subnet';
+  readonly interface: string;
+  readonly subnet: Cidr;
+}
+
+/** What frames of peers may be beside packets from their own addresses. Without a row: nothing. */
+export interface PolicyRow {
+  readonly kind: 'policy';
+  readonly interface: string;
+  readonly foreignSources: 'deny' | 'allow';
+  /** As `0x8892`: ascending, with commas between them; empty: none. */
+  readonly etherTypes: string;
+}
+
+export type Row = LinkRow | AddressRow | RouteRow | PeerRow | FdbRow | NeighbourRow | SubnetRow | PolicyRow;
 export type RowKind = Row['kind'];
 
 /** Unique within a node: `fdb/omni0/02:ab:…`. See `rowKey`. */
@@ -95,7 +113,10 @@ export type RowSet<T> = ReadonlyMap<RowKey, T>;
 export function rowKey(row: Row): RowKey {
   switch (row.kind) {
     case 'link':
-      return `link/${row.interface}` as RowKey;
+    case 'policy':
+      return `${row.kind}/${row.interface}` as RowKey;
+    case 'subnet':
+      return `subnet/${row.interface}/${row.subnet}` as RowKey;
     case 'address':
     case 'neighbour':
       return `${row.kind}/${row.interface}/${row.address}` as RowKey;
@@ -129,7 +150,8 @@ export function rowOf(change: Change): Row {
 }
 
 /**
- * Ordered by dependency: link, peer, address, fdb and neighbour, route; deletions in reverse, after what they replace.
+ * Ordered by dependency: link, peer, address, fdb and neighbour and subnet, route and policy; deletions in reverse, after
+ * what they replace.
  * Peers that go are cut before anything else happens. See `plan.ts`.
  */
 export type Plan = readonly Change[];
@@ -140,9 +162,11 @@ const fieldsOf: { readonly [K in RowKind]: readonly Exclude<keyof Extract<Row, {
     link: ['cluster', 'mac', 'mtu', 'port', 'newSessionsPerSecondPerSource', 'arpSuppression'],
     address: [],
     route: [],
-    peer: ['publicKey', 'nextPublicKey', 'endpoint'],
+    peer: ['publicKey', 'nextPublicKey', 'roles', 'endpoint'],
     fdb: ['publicKey'],
     neighbour: ['mac'],
+    subnet: [],
+    policy: ['foreignSources', 'etherTypes'],
   };
 
 /** Names of the fields in which two rows of one object differ; empty = equal. */

@@ -1,5 +1,6 @@
 import { ExitCode, OmniError } from '../errors.ts';
 import { formatEndpoint } from '../manifest/endpoint.ts';
+import { etherTypeText } from '../manifest/ethertype.ts';
 import { macOf } from '../manifest/keys.ts';
 import type { Cluster, EndpointHint, Fleet, FleetObject, ObjectRef, Peer, PublicKey, Vip } from '../manifest/model.ts';
 import type { NodeKeys, NodeView, PeerIntent, Standing } from './desired.ts';
@@ -99,7 +100,7 @@ export function rowsOfObject(share: Share, fleet: Fleet, ref: ObjectRef): readon
 /** As `rowsOfObject`, without the link, which is each node's own. */
 export function rowsInCommon(view: Onlooker, fleet: Fleet, ref: ObjectRef): readonly DesiredRow[] {
   const [kind, name] = splitRef(ref);
-  if (kind === 'cluster') return name === view.cluster.metadata.name ? routesOf(view) : [];
+  if (kind === 'cluster') return name === view.cluster.metadata.name ? [...routesOf(view), ...sourcesOf(view)] : [];
   const object = kind === 'peer' ? fleet.peers.get(name) : fleet.vips.get(name);
   if (object === undefined) return [];
   return object.kind === 'Peer' ? rowsOfPeer(view, object) : rowsOfVip(view, fleet, object);
@@ -147,6 +148,19 @@ function routesOf({ cluster }: Onlooker): readonly DesiredRow[] {
   );
 }
 
+/** Which sources the frames of peers may have, beside the addresses that are declared for them. */
+function sourcesOf({ cluster }: Onlooker): readonly DesiredRow[] {
+  const { interface: name, foreignSources, etherTypes } = cluster;
+  const policy: Row = {
+    kind: 'policy',
+    interface: name,
+    foreignSources,
+    etherTypes: etherTypes.map(etherTypeText).join(','),
+  };
+  const subnets = cluster.subnets.map((subnet): Row => ({ kind: 'subnet', interface: name, subnet }));
+  return [...subnets, policy].map((row) => desiredRow(row, cluster));
+}
+
 /**
  * One row for a peer, whatever its keys, and a forwarding row for each of them: nodes that have the next revision already,
  * and those that do not yet, send to and from either key's MAC.
@@ -162,6 +176,7 @@ function rowsOfPeer(share: Onlooker, peer: Peer): readonly DesiredRow[] {
     interface: share.cluster.interface,
     publicKey,
     ...(nextPublicKey === undefined ? {} : { nextPublicKey }),
+    ...(peer.roles.length === 0 ? {} : { roles: [...peer.roles].sort().join(',') }),
     ...(endpoint === undefined ? {} : { endpoint }),
   };
   return [desiredRow(row, peer), ...forwardingOf(share, peer, publicKey)];

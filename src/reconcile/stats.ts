@@ -31,7 +31,7 @@ export function newStats(): StatsCounter {
     changes: { create: 0, update: 0, delete: 0 },
     errors: { retry: 0, wait: 0, stall: 0, bug: 0 },
     driftHealed: 0,
-    drift: { link: 0, peer: 0, address: 0, fdb: 0, neighbour: 0, route: 0 },
+    drift: { link: 0, peer: 0, address: 0, fdb: 0, neighbour: 0, route: 0, subnet: 0, policy: 0 },
     contestedRows: 0,
     driftedRows: 0,
     lastDurationMs: 0,

@@ -69,6 +69,11 @@ const examples: readonly { readonly name: string; readonly row: Row; readonly ot
     other: { kind: 'peer', interface: INTERFACE, publicKey: OTHER, endpoint: '192.0.2.3:51820' },
   },
   {
+    name: 'a peer with roles',
+    row: { ...peer, roles: 'router' },
+    other: { ...peer, roles: 'dhcp-server,router' },
+  },
+  {
     name: 'a forwarding row',
     row: { kind: 'fdb', interface: INTERFACE, mac: macOf(PEER), publicKey: PEER },
     other: { kind: 'fdb', interface: INTERFACE, mac: macOf(PEER), publicKey: OTHER },
@@ -82,6 +87,13 @@ const examples: readonly { readonly name: string; readonly row: Row; readonly ot
     name: 'an IPv6 neighbour',
     row: { kind: 'neighbour', interface: INTERFACE, address: 'fd77::2' as IpAddress, mac: macOf(PEER) },
     other: { kind: 'neighbour', interface: INTERFACE, address: 'fd77::2' as IpAddress, mac: macOf(OTHER) },
+  },
+  { name: 'an IPv4 subnet', row: { kind: 'subnet', interface: INTERFACE, subnet: '10.77.0.0/16' as Cidr } },
+  { name: 'an IPv6 subnet', row: { kind: 'subnet', interface: INTERFACE, subnet: 'fd77::/64' as Cidr } },
+  {
+    name: 'a policy',
+    row: { kind: 'policy', interface: INTERFACE, foreignSources: 'deny', etherTypes: '' },
+    other: { kind: 'policy', interface: INTERFACE, foreignSources: 'allow', etherTypes: '0x8892,0x88f7' },
   },
 ];
 const named = examples.map((example) => [example.name, example] as const);
@@ -253,6 +265,15 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         await plane.sessions.setEndpoint(PEER, proved);
         expect(await read(peer)).toEqual({ row: { ...peer, endpoint: '192.0.2.77:40000' }, endpointObserved: true });
         expect(await plane.sessions.endpoint(PEER)).toEqual({ endpoint: proved, observed: true });
+      });
+
+      it('that are proved stay, and roles come and go', async () => {
+        await plane.sessions.setEndpoint(PEER, { address: '192.0.2.9' as IpAddress, port: 4000 });
+        const proved = { ...peer, endpoint: '192.0.2.9:4000' };
+        await change(peer, { ...peer, roles: 'router' });
+        await expectRow({ ...proved, roles: 'router' });
+        await change({ ...proved, roles: 'router' }, proved);
+        await expectRow(proved);
       });
 
       it('that are proved are displaced by no hint, old or new', async () => {
@@ -507,6 +528,32 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
             [INTERFACE, PEER, ''],
           ]);
           expect((await plane.counters()).drops['inner-source']).toBe(1n);
+        });
+
+      if (abilities.arrive)
+        it('that a peer may not send are counted for it, until its row goes', async () => {
+          expect(await plane.refusals()).toEqual([]);
+          await plane.sessions.install(session(3n));
+          await machine.arrive?.(session(3n), [
+            messageOf(macOf(OWN), macOf(OTHER), 'not its MAC'),
+            messageOf(macOf(OWN), macOf(OTHER), 'not its MAC'),
+            messageOf('ff:ff:ff:ff:ff:ff' as MacAddress, macOf(PEER), 'to all'),
+            messageOf(macOf(OWN), macOf(PEER), 'last'),
+          ]);
+          await until(() => received.length === 1);
+          const refusals = await plane.refusals();
+          expect(new Set(refusals)).toEqual(
+            new Set([
+              { interface: INTERFACE, peer: PEER, reason: 'inner-source', count: 2n },
+              { interface: INTERFACE, peer: PEER, reason: 'multicast', count: 1n },
+            ]),
+          );
+          const { drops } = await plane.counters();
+          expect([drops['inner-source'], drops.multicast]).toEqual([2n, 1n]);
+          await remove(peer);
+          expect(await plane.refusals()).toEqual([]);
+          await create(peer);
+          expect(await plane.refusals()).toEqual([]);
         });
 
       if (abilities.arrive)

@@ -15,6 +15,7 @@ import type {
   Path,
   PathMessage,
   PeerMessage,
+  Refusal,
   SessionEvent,
   SessionId,
   SessionPlane,
@@ -96,6 +97,9 @@ export class RemotePlane implements DataPlane {
   }
   apply(change: Change, signal?: AbortSignal): Promise<void> {
     return this.#call('plane', 'apply', change, stateOf(signal)) as Promise<void>;
+  }
+  refusals(): Promise<readonly Refusal[]> {
+    return this.#call('plane', 'refusals') as Promise<readonly Refusal[]>;
   }
   counters(): Promise<DataPlaneCounters> {
     return this.#call('plane', 'counters') as Promise<DataPlaneCounters>;

@@ -1,7 +1,7 @@
 import { fingerprint, macOf } from '../../manifest/keys.ts';
 import type { MacAddress, PublicKey } from '../../manifest/model.ts';
 import { nameOfRow } from '../../reconcile/names.ts';
-import type { Change, Row } from '../../reconcile/rows.ts';
+import type { Change, PolicyRow, Row } from '../../reconcile/rows.ts';
 import type { Style, Tone } from '../style.ts';
 import { displayWidth, padEnd } from '../text.ts';
 
@@ -99,7 +99,17 @@ function createWords(row: Row, names: PeerNames): string {
         : `send frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
     case 'neighbour':
       return `resolve ${row.address} to ${names.ofMac(row.mac)}`;
+    case 'subnet':
+      return `accept declared sources alone from ${row.subnet}`;
+    case 'policy':
+      return `accept ${policyWords(row)}`;
   }
+}
+
+/** `no foreign sources, EtherTypes 0x8892` */
+export function policyWords({ foreignSources, etherTypes }: PolicyRow): string {
+  const sources = foreignSources === 'allow' ? 'foreign sources' : 'no foreign sources';
+  return etherTypes === '' ? sources : `${sources}, EtherTypes ${etherTypes}`;
 }
 
 function deleteWords(row: Row, names: PeerNames): string {
@@ -118,6 +128,10 @@ function deleteWords(row: Row, names: PeerNames): string {
         : `send no more frames for ${row.mac} to ${names.ofKey(row.publicKey)}`;
     case 'neighbour':
       return `resolve ${row.address} to ${names.ofMac(row.mac)} no more`;
+    case 'subnet':
+      return `hold ${row.subnet} for foreign`;
+    case 'policy':
+      return `accept ${policyWords(row)} no more`;
   }
 }
 
@@ -135,6 +149,10 @@ function subject(row: Row, names: PeerNames): string {
       return `frames for ${row.mac}`;
     case 'neighbour':
       return `neighbour ${row.address}`;
+    case 'subnet':
+      return `subnet ${row.subnet}`;
+    case 'policy':
+      return `sources on ${row.interface}`;
   }
 }
 

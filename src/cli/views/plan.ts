@@ -50,6 +50,8 @@ const KIND_WORDS: Readonly<Record<RowKind, readonly [string, string]>> = {
   neighbour: ['neighbour', 'neighbours'],
   address: ['address', 'addresses'],
   route: ['route', 'routes'],
+  subnet: ['subnet', 'subnets'],
+  policy: ['policy for sources', 'policies for sources'],
 };
 
 export type Counts = Map<string, number>;

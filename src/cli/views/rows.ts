@@ -4,7 +4,7 @@ import { nameOfRow } from '../../reconcile/names.ts';
 import type { DesiredRow, ObservedRow, Row } from '../../reconcile/rows.ts';
 import { changedFields, rowKey, sameRow } from '../../reconcile/rows.ts';
 import type { Cell, Column } from '../table.ts';
-import type { PeerNames } from './changes.ts';
+import { type PeerNames, policyWords } from './changes.ts';
 import { place } from './objects.ts';
 
 export interface RowsView {
@@ -79,8 +79,12 @@ function rowText(row: Row, names: PeerNames): string {
       return 'this node';
     case 'route':
       return 'on-link';
+    case 'subnet':
+      return 'declared sources alone';
+    case 'policy':
+      return policyWords(row);
     case 'peer':
-      return `${names.ofKey(row.publicKey)}${row.endpoint === undefined ? '' : ` at ${row.endpoint}`}`;
+      return `${names.ofKey(row.publicKey)}${row.endpoint === undefined ? '' : ` at ${row.endpoint}`}${row.roles === undefined ? '' : `, ${row.roles}`}`;
     case 'fdb':
       return row.publicKey === 'self' ? 'this node' : names.ofKey(row.publicKey);
     case 'neighbour':

@@ -47,6 +47,8 @@ export function readU64(bytes: Buffer): bigint {
 /** `endpoint` absent: there is none, or there never was a route to it. `local` zeros: there is none now. */
 export interface PeerValue {
   readonly publicKey: PublicKey;
+  /** As `PeerRow.roles`. */
+  readonly roles?: string;
   readonly endpoint?: SocketAddress & { readonly local: Uint8Array };
   readonly observed: boolean;
   readonly localPort: number;
@@ -62,14 +64,35 @@ export function encodePeer(peer: PeerValue): Buffer {
       remotePort: endpoint?.port ?? 0,
       localPort: peer.localPort,
     },
-    flags: (endpoint ? OmniPeerFlags.endpoint : 0) | (peer.observed ? OmniPeerFlags.endpointObserved : 0),
+    flags:
+      (endpoint ? OmniPeerFlags.endpoint : 0) |
+      (peer.observed ? OmniPeerFlags.endpointObserved : 0) |
+      roleFlags(peer.roles),
   });
+}
+
+/** By name, in the order of `PeerRow.roles`. */
+const ROLE_FLAGS = [
+  ['dhcp-server', OmniPeerFlags.dhcpServer],
+  ['router', OmniPeerFlags.router],
+] as const;
+
+function roleFlags(roles: string | undefined): number {
+  const named = roles?.split(',') ?? [];
+  return ROLE_FLAGS.reduce((flags, [role, flag]) => (named.includes(role) ? flags | flag : flags), 0);
+}
+
+function rolesOf(flags: number): string | undefined {
+  const roles = ROLE_FLAGS.flatMap(([role, flag]) => ((flags & flag) === 0 ? [] : [role]));
+  return roles.length === 0 ? undefined : roles.join(',');
 }
 
 export function decodePeer(value: Buffer): PeerValue {
   const { publicKey, endpoint, flags } = decodePeerEntry(value);
+  const roles = rolesOf(flags);
   return {
     publicKey: Buffer.from(publicKey).toString('base64') as PublicKey,
+    ...(roles !== undefined && { roles }),
     ...((flags & OmniPeerFlags.endpoint) !== 0 && {
       endpoint: {
         address: addressText(endpoint.remote.bytes),

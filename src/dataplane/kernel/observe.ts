@@ -6,6 +6,7 @@ import { observeLink, ourInterfaces } from './link.ts';
 import { observeNeighbours } from './neighbour.ts';
 import type { Overlay } from './overlay.ts';
 import { observePeers } from './peer.ts';
+import { observePolicy, observeSubnets } from './policy.ts';
 import { observeRoutes } from './route.ts';
 
 type Ids = ReadonlySet<string> | undefined;
@@ -27,6 +28,8 @@ const READERS: Readonly<Record<RowKind, (context: Context, name: string, ids: Id
   peer: fromMaps(observePeers),
   fdb: fromMaps(observeForwarding),
   neighbour: fromMaps(observeNeighbours),
+  subnet: fromMaps(observeSubnets),
+  policy: fromMaps(observePolicy),
 };
 
 /** Rows that netlink tells of; the others change only by our own hand. */

@@ -8,6 +8,7 @@ import { eraseSession } from './erase.ts';
 import { stall } from './errors.ts';
 import { followUnderlays, listenOn } from './follow.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+import { forgetRefusals } from './refusals.ts';
 import { wayTo } from './source.ts';
 
 /** A row of `peer_map`. */
@@ -17,7 +18,7 @@ interface PeerEntry extends PeerValue {
 
 export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlySet<string>): ObservedRow[] {
   const rows: ObservedRow[] = [];
-  const take = ({ id, publicKey, endpoint, observed }: PeerEntry) => {
+  const take = ({ id, publicKey, roles, endpoint, observed }: PeerEntry) => {
     const text = endpoint && endpointText(endpoint);
     const nextPublicKey = overlay.peers.nextKeyOf(id);
     rows.push({
@@ -26,6 +27,7 @@ export function observePeers(context: Context, overlay: Overlay, ids?: ReadonlyS
         interface: overlay.name,
         publicKey,
         ...(nextPublicKey !== undefined && { nextPublicKey }),
+        ...(roles !== undefined && { roles }),
         ...(text !== undefined && { endpoint: text }),
       },
       ...(observed && { endpointObserved: true }),
@@ -99,8 +101,11 @@ function put(context: Context, row: PeerRow): void {
   const id = overlay.peers.allot(row.publicKey);
   overlay.peers.setNextKey(id, row.nextPublicKey);
   const before = readPeer(context, overlay, row.publicKey);
-  // A handshake proved it a moment ago; the plan was made from what was seen before.
-  if (before?.observed) return;
+  // A handshake proved its endpoint a moment ago; the plan was made from what was seen before.
+  if (before?.observed) {
+    putRoles(context, overlay, before, row.roles);
+    return;
+  }
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
   const way = remote && wayTo(context, remote);
   const local = way?.source;
@@ -109,6 +114,7 @@ function put(context: Context, row: PeerRow): void {
   const peer: PeerEntry = {
     id,
     publicKey: row.publicKey,
+    ...(row.roles !== undefined && { roles: row.roles }),
     ...(remote !== undefined && local !== undefined && { endpoint: { ...remote, local } }),
     observed: false,
     localPort: overlay.meta.port,
@@ -122,6 +128,10 @@ function put(context: Context, row: PeerRow): void {
     object,
     fix: 'check the routes of this node; the peer is tried again when they change',
   });
+}
+
+function putRoles(context: Context, overlay: Overlay, { roles: before, ...peer }: PeerEntry, roles?: string): void {
+  if (before !== roles) writePeer(context, overlay, { ...peer, ...(roles !== undefined && { roles }) });
 }
 
 function linkLocal(object: string, address: string): OmniError {
@@ -151,6 +161,7 @@ function remove(context: Context, row: PeerRow): void {
   context.calls.erase(object, () => overlay.maps.path.delete({ key: u64(id) }));
   overlay.outlets.route(id, undefined);
   context.calls.erase(object, () => overlay.maps.handover.delete({ key: u64(id) }));
+  forgetRefusals(context, overlay, id);
   // A session that was confirmed meanwhile has put itself back as the one to send on.
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
 }

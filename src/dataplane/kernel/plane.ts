@@ -5,6 +5,7 @@ import type {
   DataPlaneCounters,
   DataPlaneDescription,
   MessagePlane,
+  Refusal,
   SessionPlane,
   Stop,
   Wake,
@@ -28,7 +29,9 @@ import { applyNeighbour } from './neighbour.ts';
 import { observeAll, observeKeys } from './observe.ts';
 import { closeOverlay } from './overlay.ts';
 import { applyPeer } from './peer.ts';
+import { applyPolicy, applySubnet } from './policy.ts';
 import { digestObjects } from './programs.ts';
+import { readRefusals } from './refusals.ts';
 import { applyRoute } from './route.ts';
 import { KernelSessions } from './sessions.ts';
 import { removeInterface } from './setup.ts';
@@ -132,6 +135,10 @@ class KernelDataPlane implements DataPlane {
     return readCounters(this.#context);
   }
 
+  async refusals(): Promise<readonly Refusal[]> {
+    return readRefusals(this.#context);
+  }
+
   async describe(): Promise<DataPlaneDescription> {
     return describe(this.#context);
   }
@@ -182,5 +189,9 @@ async function applyChange(context: Context, change: Change, signal: AbortSignal
       return applyForwarding(context, change);
     case 'neighbour':
       return applyNeighbour(context, change);
+    case 'subnet':
+      return applySubnet(context, change);
+    case 'policy':
+      return applyPolicy(context, change);
   }
 }

@@ -4,6 +4,7 @@ import type {
   DataPlaneCounters,
   Endpoint,
   NewSession,
+  Refusal,
   SessionEvent,
   SessionId,
   Wake,
@@ -88,6 +89,8 @@ export class MemoryHost {
     handedOver: 0n,
     drops: Object.fromEntries(omniDropNames.filter((name) => name !== 'none').map((name) => [name, 0n])),
   };
+  /** Dropped frames of peers, by peer and reason. */
+  readonly #refused = new Map<PublicKey, Map<string, bigint>>();
   readonly watchers = new Set<Wake>();
   readonly sessionListeners = new Set<(event: SessionEvent) => void>();
   readonly #ifindexes = new Map<string, number>();
@@ -126,6 +129,9 @@ export class MemoryHost {
     this.sendOn.delete(from.publicKey);
     if (current !== undefined) this.sendOn.set(publicKey, current);
     this.#laterKeys.set(from.publicKey, publicKey);
+    const refused = this.#refused.get(from.publicKey);
+    if (refused !== undefined) this.#refused.set(publicKey, refused);
+    this.#refused.delete(from.publicKey);
     return true;
   }
 
@@ -140,6 +146,7 @@ export class MemoryHost {
     this.rows.delete(key);
     if (found?.kind === 'peer') {
       this.#endSessions((session) => session.interface === found.interface && session.peer === found.publicKey);
+      this.#refused.delete(found.publicKey);
     }
     if (found?.kind === 'link') {
       this.links.delete(found.interface);
@@ -160,6 +167,20 @@ export class MemoryHost {
       this.sessions.delete(id);
       if (this.sendOn.get(session.peer) === id) this.sendOn.delete(session.peer);
     }
+  }
+
+  /** A frame of the peer's is dropped. */
+  refuse(peer: PublicKey, reason: string): void {
+    const counts = this.#refused.get(peer) ?? new Map<string, bigint>();
+    this.#refused.set(peer, counts.set(reason, (counts.get(reason) ?? 0n) + 1n));
+  }
+
+  refusals(): Refusal[] {
+    return [...this.#refused].flatMap(([peer, counts]) =>
+      this.peerRows(peer).flatMap(({ interface: name }) =>
+        [...counts].map(([reason, count]) => ({ interface: name, peer, reason, count })),
+      ),
+    );
   }
 
   linkRow(interfaceName: string): LinkRow | undefined {

@@ -27,8 +27,8 @@ export type ControlListener = (datagram: Uint8Array, from: Endpoint) => void;
 
 /**
  * The packets' way through a memory host, with the kernel programs' verdicts and drop reasons: frame -> FDB -> session ->
- * seal -> wire, and back. There is no stack behind it: ARP and ND are not answered, and of the inner source only the MAC
- * is checked.
+ * seal -> wire, and back. There is no stack behind it: ARP and ND are not answered, and of what is inside only the MACs are
+ * checked.
  */
 export class MemoryPath {
   readonly #host: MemoryHost;
@@ -83,7 +83,7 @@ export class MemoryPath {
   #egress(interfaceName: string, frame: Uint8Array): Drop | undefined {
     const host = this.#host;
     if (frame.length < ETHERNET_HEADER_BYTES) return 'frame-malformed';
-    if (((frame[0] ?? 0) & 1) === 1) return 'multicast';
+    if (isGroup(frame)) return 'multicast';
     const destination = macText(frame.subarray(0, 6));
     const peer = host.peerOfMac(interfaceName, destination);
     if (peer === undefined) return 'fdb-miss';
@@ -137,13 +137,22 @@ export class MemoryPath {
     const isPathMessage = isFrame && Buffer.from(frame.subarray(12, 14)).readUInt16BE() === OMNI_ETHERTYPE_PATH;
     if (!isPathMessage) this.#notePath(session, from);
     if (frame.length === 0) return undefined;
-    if (!isFrame) return 'inner-malformed';
-    const source = macText(frame.subarray(6, 12));
-    if (host.peerOfMac(session.interface, source) !== session.peer) return 'inner-source';
+    const refused = this.#refused(session, frame);
+    if (refused !== undefined) {
+      host.refuse(session.peer, refused);
+      return refused;
+    }
     if (isPathMessage) return this.#pathMessage(session, frame, from);
     session.rxDataLastMs = host.now();
     for (const listener of this.#frames) listener(session.interface, frame);
     return undefined;
+  }
+
+  #refused(session: Session, frame: Uint8Array): Drop | undefined {
+    if (frame.length < ETHERNET_HEADER_BYTES) return 'inner-malformed';
+    const source = macText(frame.subarray(6, 12));
+    if (this.#host.peerOfMac(session.interface, source) !== session.peer) return 'inner-source';
+    return isGroup(frame) ? 'multicast' : undefined;
   }
 
   #authentic(session: Session, frame: Uint8Array): void {
@@ -199,6 +208,11 @@ export class MemoryPath {
     const { drops } = this.#host.counters;
     drops[drop] = (drops[drop] ?? 0n) + 1n;
   }
+}
+
+/** Whether a frame is for more than one. */
+function isGroup(frame: Uint8Array): boolean {
+  return ((frame[0] ?? 0) & 1) === 1;
 }
 
 function about({ interface: name, localId, peer }: Session) {

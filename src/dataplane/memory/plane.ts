@@ -5,6 +5,7 @@ import type {
   DataPlaneCounters,
   DataPlaneDescription,
   MessagePlane,
+  Refusal,
   SessionPlane,
   Stop,
   Wake,
@@ -113,6 +114,10 @@ class MemoryPlane implements MemoryDataPlane {
 
   async counters(): Promise<DataPlaneCounters> {
     return structuredClone(this.host.counters);
+  }
+
+  async refusals(): Promise<readonly Refusal[]> {
+    return this.host.refusals();
   }
 
   async describe(): Promise<DataPlaneDescription> {

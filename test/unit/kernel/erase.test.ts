@@ -44,6 +44,7 @@ function node() {
     peer: new FakeMap(80),
     path: new FakeMap(48),
     handover: new FakeMap(72),
+    refused: new FakeMap(8),
   };
   const overlay = overlayOf(context, maps);
   const peer = overlay.peers.allot(PEER);

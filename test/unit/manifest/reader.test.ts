@@ -51,7 +51,9 @@ spec:
     newSessionsPerSecondPerSource: 10,
     arpSuppression: true,
     revokedKeys: [],
-    multicast: 'flood',
+    foreignSources: 'deny',
+    etherTypes: [],
+    multicast: 'none',
     mode: 'enforce',
     probation: { confirmWithinMs: 30_000, probes: [] },
     position: { file: 'a.yaml', line: 2, column: 1 },
@@ -63,6 +65,7 @@ spec:
     publicKey: key,
     endpoints: [{ host: '2001:db8::7', port: 51820 }],
     keepaliveMs: 25_000,
+    roles: [],
     suspended: false,
     position: { file: 'a.yaml', line: 7, column: 1 },
   });

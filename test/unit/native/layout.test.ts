@@ -108,7 +108,7 @@ describe('enums and constants', () => {
   });
 
   it('keep a word of their own where one name begins another', () => {
-    expect(OmniPeerFlags).toEqual({ endpoint: 1, endpointObserved: 2 });
+    expect(OmniPeerFlags).toEqual({ endpoint: 1, endpointObserved: 2, router: 4, dhcpServer: 8 });
   });
 
   it('carry the macros of the header', () => {

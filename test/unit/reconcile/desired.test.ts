@@ -23,7 +23,9 @@ describe('what a node should hold', () => {
       'link/omni0',
       'neighbour/omni0/10.77.0.2',
       `peer/omni0/${keyOf(2)}`,
+      'policy/omni0',
       'route/omni0/10.77.0.0/16',
+      'subnet/omni0/10.77.0.0/16',
     ]);
     expect(rowAt(fleetWith(1, 2), 'link/omni0')).toEqual({
       kind: 'link',
@@ -89,7 +91,13 @@ describe('what a node should hold', () => {
       fleetOf(cluster(), cluster({ name: 'office' }), peer(1), vip(1), peer(2, { clusters: ['office'] })),
     ],
   ])('leaves out a peer that is %s, with its sessions', (_why, fleet) => {
-    expect(keys(fleet)).toEqual(['address/omni0/10.77.0.1', 'link/omni0', 'route/omni0/10.77.0.0/16']);
+    expect(keys(fleet)).toEqual([
+      'address/omni0/10.77.0.1',
+      'link/omni0',
+      'policy/omni0',
+      'route/omni0/10.77.0.0/16',
+      'subnet/omni0/10.77.0.0/16',
+    ]);
     expect([...(desiredState(fleet, nodeOf(1)).sessions?.peers.keys() ?? [])]).toEqual([]);
   });
 

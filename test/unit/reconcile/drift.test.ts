@@ -132,7 +132,7 @@ describe('a cluster of mode report', () => {
     });
     expect(lab.condition('Ready')).toMatchObject({
       status: 'True',
-      message: expect.stringContaining('8 rows verified, 1'),
+      message: expect.stringContaining('10 rows verified, 1'),
     });
     expect(lab.condition('Stalled') ?? lab.condition('Reconciling')).toBeUndefined();
     expect(stateOf(lab, 'vip/vip-1')).toMatchObject({ ready: 'False', reason: 'Drifted' });
@@ -199,8 +199,8 @@ describe('a cluster of mode report', () => {
     await lab.clock.advance(60 * MINUTE_MS);
     expect(lab.attempts).toEqual([]);
     expect(lab.condition('Ready')?.status).toBe('True');
-    expect(lab.condition('Drifted')?.message).toMatch(/^9 rows: /);
-    expect(told(lab, 'DriftDetected')).toHaveLength(9);
+    expect(lab.condition('Drifted')?.message).toMatch(/^11 rows: /);
+    expect(told(lab, 'DriftDetected')).toHaveLength(11);
   });
 
   it('follows its underlay all the same', async () => {
@@ -369,7 +369,7 @@ describe('a row that somebody else keeps changing', () => {
     expect(lab.rowKeys()).toEqual([]);
     expect(lab.attempts.filter(({ key }) => key === link)).toHaveLength(3);
     expect(told(lab, 'Contested').map(({ object }) => object)).toEqual([link]);
-    expect(lab.condition('Contested')?.message).toMatch(/^9 rows: /);
+    expect(lab.condition('Contested')?.message).toMatch(/^11 rows: /);
     await lab.clock.advance(10 * MINUTE_MS);
     expect(lab.rowKeys()).toEqual(all);
     expect(lab.condition('Contested')).toBeUndefined();

@@ -49,7 +49,7 @@ describe('what a commit does, before it is merged', () => {
       ['robot-1', 3],
       ['robot-2', 3],
       ['robot-3', 3],
-      ['robot-4', 12],
+      ['robot-4', 14],
     ]);
     expect(lines(fleet, 'robot-1')).toEqual([
       '+ peer/omni0/robot-4 at 192.0.2.4:51820',

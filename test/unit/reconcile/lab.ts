@@ -105,6 +105,7 @@ export class Lab {
       },
       watch: (wake) => plane.watch(wake),
       counters: () => plane.counters(),
+      refusals: () => plane.refusals(),
       describe: () => plane.describe(),
       sessions: plane.sessions,
       messages: plane.messages,

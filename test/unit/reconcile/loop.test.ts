@@ -30,13 +30,13 @@ describe('a revision', () => {
     expect(lab.condition('Ready')).toMatchObject({ status: 'Unknown', reason: 'Progressing' });
     expect(lab.condition('Reconciling')).toMatchObject({ status: 'True' });
     await lab.clock.advance(1);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
     expect(lab.condition('Ready')).toMatchObject({ status: 'True', reason: 'ReconciliationSucceeded' });
     expect(lab.reconciler.status()).toMatchObject({
       revision: { attempted: 'r1', applied: 'r1' },
       self: 'robot-1',
       objects: { total: 7, ready: 7, failed: 0 },
-      rows: { desired: 9, observed: 9, pending: 0 },
+      rows: { desired: 11, observed: 11, pending: 0 },
     });
     expect(lab.reconciler.status().conditions.map(({ type }) => type)).toEqual(['Ready']);
     expect(lab.applied.map(({ revision, sessions }) => [revision, sessions?.peers.size])).toEqual([['r1', 2]]);
@@ -89,7 +89,7 @@ describe('a revision', () => {
     expect(lab.reconciler.status().revision).toEqual({ attempted: 'r2', applied: 'r2' });
     expect(lab.applied.map(({ revision }) => revision)).toEqual(['r2']);
     expect(lab.reconciler.stats().superseded).toBe(1);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
   });
 
   it('that comes while an older one is being read back is not taken for it', async () => {
@@ -118,7 +118,7 @@ describe('a revision', () => {
     await lab.start();
     lab.set(three, 'r1', 'all');
     await lab.clock.advance(100);
-    expect(lab.attempts).toHaveLength(9);
+    expect(lab.attempts).toHaveLength(11);
     expect(seen[0]).toBeLessThan(6);
   });
 });
@@ -151,7 +151,7 @@ describe('at rest', () => {
     const { fleet } = edit(three, [], ['peer/robot-2', 'vip/vip-2']);
     const lab = await running(fleet, { machine: before.plane.machine });
     expect(lab.attempts.map(({ op }) => op)).toEqual(['delete', 'delete', 'delete']);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
   });
 
   it('leaves no timer and takes no wake-up after it has ended', async () => {
@@ -268,7 +268,7 @@ describe('failures', () => {
     await lab.start();
     lab.set(three, 'r1', 'all');
     await lab.clock.advance(1);
-    expect(lab.rowKeys()).toHaveLength(8);
+    expect(lab.rowKeys()).toHaveLength(10);
     expect(lab.condition('Ready')).toMatchObject({ status: 'False', reason: 'ReconcileFailed' });
     expect(lab.condition('Reconciling')).toMatchObject({ status: 'True', reason: 'ProgressingWithRetry' });
     expect(lab.reconciler.status()).toMatchObject({
@@ -283,7 +283,7 @@ describe('failures', () => {
     expect(tries).toBeLessThan(15);
     heal();
     await lab.clock.advance(60_000);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
     expect(lab.condition('Ready')?.status).toBe('True');
     expect(lab.reconciler.status().revision.applied).toBe('r1');
     expect(lab.reasons()).toEqual(['ReconcileFailed', 'Recovered', 'RevisionApplied']);
@@ -335,7 +335,7 @@ describe('failures', () => {
     expect(lab.condition('Reconciling')?.status).toBe('True');
     lab.reconciler.wake(new Set([`peer/omni0/${keyOf(2)}` as RowKey]));
     await lab.clock.advance(1);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
     expect(lab.condition('Ready')?.status).toBe('True');
   });
 
@@ -350,7 +350,7 @@ describe('failures', () => {
     expect(lab.events.map(({ object }) => object)).toEqual(['cluster/warehouse']);
     heal();
     await lab.clock.advance(1_000);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
     expect(lab.applied).toHaveLength(1);
     expect(lab.condition('Ready')?.status).toBe('True');
   });
@@ -418,7 +418,7 @@ describe('a proposal', () => {
     );
     lab.set(fleetWith(1, 3), 'r3', new Set());
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
   });
 
   it('bars keys, and a refresh lets them in again', async () => {
@@ -426,11 +426,11 @@ describe('a proposal', () => {
     const all = lab.rowKeys();
     lab.reconciler.refresh(new Set(), new Set([keyOf(2)]));
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
     expect(lab.applied.at(-1)?.sessions?.peers.has(keyOf(2))).toBe(false);
     lab.reconciler.refresh(new Set(['peer/robot-3']));
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
     lab.reconciler.refresh(new Set(), new Set());
     await lab.clock.advance(10);
     expect(lab.rowKeys()).toEqual(all);
@@ -452,7 +452,7 @@ describe('a node', () => {
     expect(lab.applied.at(-1)).toMatchObject({ revision: 'r2' });
     lab.reconciler.resume();
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(6);
+    expect(lab.rowKeys()).toHaveLength(8);
     expect(lab.rowKeys()).toContain(address);
   });
 
@@ -465,7 +465,7 @@ describe('a node', () => {
     expect(lab.applied.at(-1)).toEqual({ sessions: undefined, revision: '' });
     lab.set(three, 'r2', new Set());
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
   });
 
   it('whose Peer is suspended is emptied, and lifting it fills it again', async () => {
@@ -478,7 +478,7 @@ describe('a node', () => {
     expect(lab.applied.at(-1)).toEqual({ sessions: undefined, revision: 'r2' });
     lab.set(three, 'r3', changed);
     await lab.clock.advance(10);
-    expect(lab.rowKeys()).toHaveLength(9);
+    expect(lab.rowKeys()).toHaveLength(11);
   });
 });
 
@@ -549,7 +549,7 @@ describe('a person', () => {
     await lab.clock.advance(1);
     const own = lab.reconciler.rows().desired.find(({ row }) => row.kind === 'address');
     expect(own?.origin).toEqual({ object: 'vip/vip-1', position: { file: 'moved.yaml', line: 4, column: 1 } });
-    expect(lab.reconciler.rows().observed).toHaveLength(9);
+    expect(lab.reconciler.rows().observed).toHaveLength(11);
   });
 
   it('sees since when an object is as it is', async () => {

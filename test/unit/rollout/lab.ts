@@ -235,6 +235,7 @@ export class Agent {
       apply: (change, signal) => this.#step(`${change.op} ${change.key}`, () => plane.apply(change, signal)),
       watch: (wake) => plane.watch((...given) => this.#alive && wake(...given)),
       counters: () => plane.counters(),
+      refusals: () => plane.refusals(),
       describe: () => plane.describe(),
       sessions: plane.sessions,
       messages: plane.messages,
