@@ -6,6 +6,7 @@ import type { DataPlane } from '../reconcile/dataplane.ts';
 import type { NodeKeys, NodeView } from '../reconcile/desired.ts';
 import type { ReconcileEvent } from '../reconcile/events.ts';
 import { Reconciler } from '../reconcile/loop.ts';
+import { namesOf } from '../reconcile/names.ts';
 import { findForBoot } from '../reconcile/rollout/boot.ts';
 import type { RolloutRecord } from '../reconcile/rollout/record.ts';
 import type { RolloutStore } from '../reconcile/rollout/store.ts';
@@ -34,6 +35,7 @@ import type { Parts } from './parts.ts';
 import { Passes } from './passes.ts';
 import { Peers } from './peers/peers.ts';
 import { checkPort, refusal } from './preflight.ts';
+import { RefusedFrames } from './refused-frames.ts';
 import { openRolloutStore } from './rollout-store.ts';
 import { routesOf } from './routes.ts';
 import { SealingWatch } from './sealing.ts';
@@ -154,6 +156,7 @@ class Agent {
   #underway: Pick<Offer, 'revision' | 'receivedMs'> | undefined;
   readonly #identities: Identities;
   readonly #hostNames: HostNames;
+  readonly #refusedFrames: RefusedFrames;
   #cancelTidy: () => void = () => undefined;
   /** Fleets whose names are being resolved. */
   #resolved: ReadonlySet<Fleet | undefined> = new Set();
@@ -211,6 +214,14 @@ class Agent {
         await manager.configure(sessionConfig);
         return unreadable;
       },
+      events,
+      log,
+      after: clock.setTimer,
+      now: clock.wall,
+    });
+    this.#refusedFrames = new RefusedFrames({
+      read: () => dataPlane.refusals(),
+      nameOf: (peer) => namesOf(...(reconciler.target === undefined ? [] : [reconciler.target.fleet]))(peer),
       events,
       log,
       after: clock.setTimer,
@@ -288,6 +299,8 @@ class Agent {
     await this.#boot(!this.#fresh, life); // what was in force last, before any network
     peers.start();
     stops.push(() => peers.stop());
+    this.#refusedFrames.start();
+    stops.push(() => this.#refusedFrames.stop());
     stops.push(() => this.#identities.stop());
     this.#identities.start(clock.setTimer, () => this.#identitiesChanged());
     stops.push(follower.start(life));

@@ -123,14 +123,16 @@ export interface ObjectStatus {
   readonly since: string;
   /**
    * Columns for people, comma-separated where there are several; absent where there is nothing to say.
-   * peer: `publicKey`, `nextPublicKey`, `clusters`, `endpoints` (hints), `endpoint` (in use), `vips`; vip: `cluster`, `address`, `peer`;
-   * cluster: `subnets`, `interface`, `port`, `peers` (how many).
+   * peer: `publicKey`, `nextPublicKey`, `clusters`, `roles`, `endpoints` (hints), `endpoint` (in use), `vips`; vip: `cluster`, `address`, `peer`;
+   * cluster: `subnets`, `interface`, `port`, `foreignSources` (where allowed), `etherTypes`, `peers` (how many).
    */
   readonly detail: Readonly<Record<string, string>>;
   /** For peers: its current session. */
   readonly session?: SessionState;
   /** For other peers: how this node gets on with reaching it. */
   readonly contact?: Contact;
+  /** For other peers: how many frames of theirs were dropped, by reason; absent: none, or an agent that does not tell. */
+  readonly refused?: Readonly<Record<string, bigint>>;
 }
 
 /** Times: milliseconds of `Status.sessions.clockMs`. */

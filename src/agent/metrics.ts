@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { namesOf } from '../reconcile/names.ts';
 import { listenTcp } from './listen.ts';
 import { messageOf } from './lock.ts';
 import type { Parts } from './parts.ts';
@@ -9,7 +10,7 @@ import { closeServer } from './server.ts';
 /** Seconds: a pass over one changed row takes a millisecond, a cold start with 10,000 peers two seconds. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-const LABELS = ['reason', 'op', 'kind', 'class', 'revision', 'version', 'type', 'direction'];
+const LABELS = ['reason', 'peer', 'op', 'kind', 'class', 'revision', 'version', 'type', 'direction'];
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | bigint];
 
@@ -86,6 +87,11 @@ function packetMetrics(parts: () => Parts, counter: AddCounter): void {
     one((await counters()).neighboursAnswered),
   );
   counter('omni_drops_total', 'Dropped packets by reason.', async () => byLabel('reason', (await counters()).drops));
+  counter('omni_peer_refused_total', 'Dropped frames of authenticated peers, by peer and reason.', async () => {
+    const { reconciler, dataPlane } = parts();
+    const nameOf = namesOf(...(reconciler.target === undefined ? [] : [reconciler.target.fleet]));
+    return (await dataPlane.refusals()).map(({ peer, reason, count }) => [{ peer: nameOf(peer), reason }, count]);
+  });
   counter('omni_sessions_dropped_ratelimit_total', 'Handshakes over the per-source limit, dropped.', async () =>
     one((await counters()).drops.ratelimit ?? 0n),
   );

@@ -1,3 +1,4 @@
+import { etherTypeText } from '../manifest/ethertype.ts';
 import { macOf } from '../manifest/keys.ts';
 import type { EndpointHint, Fleet, FleetObject, ObjectRef, PublicKey } from '../manifest/model.ts';
 import type { SessionState } from '../reconcile/dataplane.ts';
@@ -7,6 +8,7 @@ import { selfOf } from '../reconcile/share.ts';
 import type { ObjectReport } from '../reconcile/status.ts';
 import { countRecipients } from '../secrets/census.ts';
 import type { Contact, ObjectStatus } from './api.ts';
+import type { RefusedCounts } from './refused-frames.ts';
 
 export interface ObjectSources {
   readonly node: NodeKeys;
@@ -19,6 +21,8 @@ export interface ObjectSources {
   readonly endpoints: ReadonlyMap<PublicKey, string>;
   /** How this node gets on with each peer. */
   readonly contacts: ReadonlyMap<PublicKey, Contact>;
+  /** Frames of peers that were dropped. */
+  readonly refused: ReadonlyMap<PublicKey, RefusedCounts>;
 }
 
 /** What the API says of each object: how it stands, where it is declared, and what people look up. Pure. */
@@ -43,6 +47,8 @@ function cluster(report: ObjectReport, fleet: Fleet, name: string): ObjectStatus
     subnets: object.subnets.join(', '),
     interface: object.interface,
     port: String(object.port),
+    foreignSources: object.foreignSources === 'allow' ? 'allow' : '',
+    etherTypes: object.etherTypes.map(etherTypeText).join(', '),
     peers: String(fleet.peersOfCluster.get(name)?.size ?? 0),
     psk: sealedText(object.psk),
     nextPsk: sealedText(object.nextPsk),
@@ -75,15 +81,18 @@ function peer(report: ObjectReport, fleet: Fleet, name: string, sources: ObjectS
     publicKey: object.publicKey,
     nextPublicKey: object.nextPublicKey ?? '',
     clusters: object.clusters.join(', '),
+    roles: object.roles.join(', '),
     endpoints: object.endpoints.map(endpointText).join(', '),
     endpoint: sources.endpoints.get(object.publicKey) ?? '',
     vips: addresses.join(', '),
   });
   const contact = sources.contacts.get(object.publicKey);
+  const refused = sources.refused.get(object.publicKey);
   return {
     ...described,
     ...(session === undefined ? {} : { session }),
     ...(contact === undefined ? {} : { contact }),
+    ...(refused === undefined ? {} : { refused }),
   };
 }
 

@@ -7,6 +7,7 @@ import { currentConditions } from './conditions.ts';
 import { objectStatuses } from './objects.ts';
 import type { Parts } from './parts.ts';
 import { endpointText } from './path-moves.ts';
+import { refusedByPeer } from './refused-frames.ts';
 
 /** What `omni status` shows: read now, not remembered. */
 export async function statusOf(parts: Parts): Promise<Status> {
@@ -62,7 +63,11 @@ function sourceStatus({ source, follower }: Parts): Status['source'] {
 /** Every object of this node's cluster. */
 export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> {
   const { node, reconciler, dataPlane, manager, fleets } = parts;
-  const [sessions, peers] = await Promise.all([dataPlane.sessions.list(), manager.status()]);
+  const [sessions, peers, refusals] = await Promise.all([
+    dataPlane.sessions.list(),
+    manager.status(),
+    dataPlane.refusals(),
+  ]);
   const currentSessions = new Map<PublicKey, SessionState>();
   for (const session of sessions) if (session.current) currentSessions.set(session.peer, session);
   const endpoints = new Map<PublicKey, string>();
@@ -75,6 +80,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
     currentSessions,
     endpoints,
     contacts,
+    refused: refusedByPeer(refusals),
   });
 }
 

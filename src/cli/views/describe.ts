@@ -64,6 +64,7 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
     because === object.reason ? undefined : ['Message', because],
     ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
     ...(object.session === undefined ? noSessionFields(object, clocks) : pathFields(object.contact, clocks)),
+    refusedField(object),
   ];
 }
 
@@ -74,9 +75,17 @@ function revokedField({ detail }: ObjectView, revoked: RolloutView['revoked']): 
   return { name: 'Revoked', text: `by ${shortRevision(found.revision)}: no rollback lets it back in`, tone: 'bad' };
 }
 
+/** `inner-source 12, multicast 3`: what the peer sent and this node dropped. */
+function refusedField({ refused }: ObjectView): Field {
+  const counts = Object.entries(refused ?? {});
+  if (counts.length === 0) return undefined;
+  return { name: 'Refused', text: counts.map(([reason, count]) => `${reason} ${count}`).join(', '), tone: 'bad' };
+}
+
 /** `publicKey` to `Public key`. */
 function title(key: string): string {
   if (key === 'vips') return 'VIPs';
+  if (key === 'etherTypes') return 'EtherTypes';
   const words = key.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -90,7 +90,7 @@ export function objectTable(
 
 /** The object as `-o json|yaml` show it: Kubernetes-shaped around what the agent says. */
 export function objectDocument(object: ObjectView): { readonly kind: string; readonly [field: string]: unknown } {
-  const { object: ref, position, labels, detail, session, contact, ...state } = object;
+  const { object: ref, position, labels, detail, session, contact, refused, ...state } = object;
   return {
     kind: KIND_NAMES[ref.slice(0, ref.indexOf('/'))] ?? ref,
     metadata: { name: nameOf(ref), labels: labels ?? {} },
@@ -100,6 +100,7 @@ export function objectDocument(object: ObjectView): { readonly kind: string; rea
       ...state,
       ...(session === undefined ? {} : { session }),
       ...(contact === undefined ? {} : { contact }),
+      ...(refused === undefined ? {} : { refused }),
     },
   };
 }

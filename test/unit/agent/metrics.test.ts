@@ -36,6 +36,7 @@ describe('metrics', () => {
       'omni_handshakes_failed_total',
       'omni_sessions_dropped_ratelimit_total',
       'omni_drops_total',
+      'omni_peer_refused_total',
       'omni_control_passed_total',
       'omni_reconcile_passes_total',
       'omni_reconcile_changes_total',

@@ -326,6 +326,7 @@ export const OBJECTS: readonly ObjectStatus[] = [
         tookMs: 1_490,
       },
     },
+    refused: { 'inner-source': 12n, multicast: 3n },
   },
   {
     ...objectState,

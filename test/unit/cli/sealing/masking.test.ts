@@ -98,6 +98,7 @@ test('what the agent says of a cluster is how many keys its key is sealed for', 
     currentSessions: new Map(),
     endpoints: new Map(),
     contacts: new Map(),
+    refused: new Map(),
     node: { publicKey: keyOf(1) },
   };
   const statuses = objectStatuses({ reports: [report], fleetAt: () => read.fleet, ...none });
