@@ -177,6 +177,9 @@ OMNI_GLOBAL int inner_ipv4(struct xdp_md *ctx, __u32 at, __u64 peer)
 		return OMNI_DROP_INNER_PROTOCOL;
 	if ((ip->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || ip->daddr == 0xffffffff)
 		return OMNI_DROP_MULTICAST;
+	/* Where route_localnet is on, as kube-proxy sets it, what listens on 127.0.0.1 would be reached. */
+	if ((ip->daddr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
+		return OMNI_DROP_INNER_HEADER;
 	fragment = bpf_ntohs(ip->frag_off);
 	address = address_from_ipv4(ip->saddr);
 	reason = inner_source(ctx, &address, peer);
@@ -298,7 +301,7 @@ static __always_inline int inner_upper_ipv6(struct xdp_md *ctx, const struct inn
 	return OMNI_DROP_NONE;
 }
 
-/* The type of ICMPv6 right behind the IPv6 header at `at`, and to whom it is; -1: it is something else. */
+/* Whether a neighbour or router solicitation is right behind the IPv6 header at `at`. */
 static __always_inline int inner_is_plain_solicitation(struct xdp_md *ctx, __u32 at, const struct inner_chain *chain)
 {
 	struct span message = packet_from(ctx, at + sizeof(struct ipv6hdr));
@@ -324,6 +327,9 @@ OMNI_GLOBAL int inner_ipv6(struct xdp_md *ctx, __u32 at, __u64 peer)
 	/* None: a jumbogram, or nothing that anybody sends. */
 	if (!payload || sizeof(*ip) + payload > available)
 		return OMNI_DROP_INNER_HEADER;
+	/* ::/32: loopback, and IPv4 addresses in disguise. */
+	if (!ip->daddr.in6_u.u6_addr32[0])
+		return OMNI_DROP_INNER_HEADER;
 	address = address_from_ipv6(&ip->saddr);
 	group = ip->daddr.in6_u.u6_addr8[0] == 0xff;
 	chain.at = at + sizeof(*ip);
@@ -335,7 +341,7 @@ OMNI_GLOBAL int inner_ipv6(struct xdp_md *ctx, __u32 at, __u64 peer)
 	if (!inner_protocol_known(chain.protocol) && chain.protocol != IPPROTO_ICMPV6 &&
 	    (!chain.later || chain.protocol != IPPROTO_DSTOPTS))
 		return inner_is_extension(chain.protocol) ? OMNI_DROP_INNER_HEADER : OMNI_DROP_INNER_PROTOCOL;
-	/* A solicitation goes to its target's group, and may be sent to one host. */
+	/* A solicitation goes to its target's group, or to all routers, and its frame may be sent to one host. */
 	if (group && !inner_is_plain_solicitation(ctx, at, &chain))
 		return OMNI_DROP_MULTICAST;
 	if (!address_is_unspecified(&address) || !inner_is_plain_solicitation(ctx, at, &chain)) {

@@ -178,6 +178,7 @@ describe('IPv4', () => {
     ['UDP with Router Alert', four({ options: alert }), 'innerHeader'],
     ['Router Alert cut short', four({ protocol: 2, payload: igmp, options: alert }).subarray(0, 36), 'innerHeader'],
     ['to a group', four({ to: '224.0.0.251' }), 'multicast'],
+    ['to loopback', four({ to: '127.0.0.1' }), 'innerHeader'],
     ['to all', four({ to: '255.255.255.255' }), 'multicast'],
     ['an upper layer cut short', four({ payload: Buffer.alloc(7) }), 'innerHeader'],
     [
@@ -271,6 +272,8 @@ describe('IPv6', () => {
     ['version 4', six({ first: 0x45 }), 'innerHeader'],
     ['an upper layer cut short', six({ payload: Buffer.alloc(7) }), 'innerHeader'],
     ['to a group', six({ to: 'ff02::fb' }), 'multicast'],
+    ['to loopback', six({ to: '::1' }), 'innerHeader'],
+    ['to an IPv4 address', six({ to: '127.0.0.1' }), 'innerHeader'],
 
     ['hop-by-hop options', six({ extensions: [hop] }), 'pass'],
     ['destination options', six({ extensions: [options(PAD)] }), 'pass'],
