@@ -1,8 +1,8 @@
 import { type CheckRun, found } from './check-run.ts';
 import { formatEndpoint } from './endpoint.ts';
 import { type Item, inOrder, type KeyField, keysOf } from './item.ts';
-import { fingerprint } from './keys.ts';
-import type { Diagnostic, Position, PublicKey } from './model.ts';
+import { canonicalKey, fingerprint, fingerprintBeside } from './keys.ts';
+import type { CanonicalKey, Diagnostic, Position, PublicKey } from './model.ts';
 
 interface KeyUse {
   readonly item: Item;
@@ -31,14 +31,17 @@ function split<T extends { readonly item: Item }>(uses: readonly T[]): { first?:
   return { first, others: rest.filter((use) => use.item.ref !== first.item.ref) };
 }
 
-/** A key belongs to one peer. */
+/** A key, which is the same as its negative, belongs to one peer. */
 export function checkKey({ index }: CheckRun, key: string): Diagnostic[] {
-  const items = index.users.get(key as PublicKey);
+  const items = index.users.get(key as CanonicalKey);
   if (items.size < 2) return [];
-  const { first, others } = split(usesOf(items, (each) => each === key));
+  const { first, others } = split(usesOf(items, (each) => canonicalKey(each) === key));
   if (first === undefined) return [];
-  const parameters = { key: fingerprint(first.key), field: first.field, other: first.item.ref };
-  return others.map((use) => found('key-duplicate', parameters, placeOf(use), placeOf(first)));
+  const { field, item } = first;
+  return others.map((use) => {
+    const parameters = { key: fingerprintBeside(use.key, first.key), field, other: item.ref };
+    return found('key-duplicate', parameters, placeOf(use), placeOf(first));
+  });
 }
 
 /** The usual case, ten thousand times over. */
@@ -92,12 +95,15 @@ export function checkEndpoint({ index }: CheckRun, endpoint: string): Diagnostic
 
 /** No member of a cluster uses a key that the cluster revoked. */
 export function checkRevocation({ index }: CheckRun, key: string): Diagnostic[] {
-  const uses = usesOf(index.users.get(key as PublicKey), (each) => each === key);
-  return inOrder(index.revokers.get(key as PublicKey)).flatMap((item) => {
+  const uses = usesOf(index.users.get(key as CanonicalKey), (each) => canonicalKey(each) === key);
+  return inOrder(index.revokers.get(key as CanonicalKey)).flatMap((item) => {
     const cluster = item.name;
-    const related = item.at(`/spec/revokedKeys/${item.cluster?.revokedKeys.indexOf(key as PublicKey)}`);
+    const at = item.cluster?.revokedKeys.findIndex((each) => canonicalKey(each) === key) ?? -1;
+    const revoked = item.cluster?.revokedKeys[at];
+    if (revoked === undefined) return [];
+    const related = item.at(`/spec/revokedKeys/${at}`);
     return uses
       .filter((use) => use.item.peer?.clusters.includes(cluster))
-      .map((use) => found('key-revoked', { key: fingerprint(use.key), cluster }, placeOf(use), related));
+      .map((use) => found('key-revoked', { key: fingerprintBeside(use.key, revoked), cluster }, placeOf(use), related));
   });
 }

@@ -1,6 +1,7 @@
 import { formatEndpoint } from './endpoint.ts';
 import { type Item, keysOf, refOf } from './item.ts';
-import type { Kind, MacAddress, ObjectRef, Peer, PublicKey } from './model.ts';
+import { canonicalKey } from './keys.ts';
+import type { CanonicalKey, Kind, MacAddress, ObjectRef, Peer, PublicKey } from './model.ts';
 import { MultiMap } from './multimap.ts';
 
 /** What a cross-check looks at; a subject is one of these and a key. */
@@ -45,12 +46,12 @@ export class FleetIndex {
   readonly members = new MultiMap<string, Item>();
   readonly vipsOfCluster = new MultiMap<string, Item>();
   readonly vipsOfPeer = new MultiMap<string, Item>();
-  readonly users = new MultiMap<PublicKey, Item>();
+  readonly users = new MultiMap<CanonicalKey, Item>();
   readonly derived = new MultiMap<string, Item>();
   readonly addresses = new MultiMap<string, Item>();
   readonly endpoints = new MultiMap<string, Item>();
   readonly pairs = new MultiMap<string, Item>();
-  readonly revokers = new MultiMap<PublicKey, Item>();
+  readonly revokers = new MultiMap<CanonicalKey, Item>();
   readonly #derivation: Derivation;
   #dirty = new Map<SubjectKind, Set<string>>();
 
@@ -94,7 +95,7 @@ export class FleetIndex {
 
   #each(item: Item, visit: (map: MultiMap<string, Item>, key: string) => void): void {
     const { cluster, peer, vip } = item;
-    for (const key of cluster?.revokedKeys ?? []) visit(this.revokers as MultiMap<string, Item>, key);
+    for (const key of cluster?.revokedKeys ?? []) visit(this.revokers as MultiMap<string, Item>, canonicalKey(key));
     if (vip !== undefined) {
       visit(this.vipsOfCluster, vip.cluster);
       visit(this.vipsOfPeer, vip.peer);
@@ -105,7 +106,7 @@ export class FleetIndex {
     for (const pair of pairsOf(peer.clusters)) visit(this.pairs, pair);
     for (const endpoint of peer.endpoints) visit(this.endpoints, formatEndpoint(endpoint));
     for (const [, key] of keysOf(peer)) {
-      visit(this.users as MultiMap<string, Item>, key);
+      visit(this.users as MultiMap<string, Item>, canonicalKey(key));
       for (const derived of this.derivedOf(key)) visit(this.derived, derived);
     }
   }
@@ -126,7 +127,7 @@ export class FleetIndex {
       }
     }
     for (const vip of this.vipsOfCluster.get(item.name)) this.mark('vip', vip.name);
-    for (const key of item.cluster?.revokedKeys ?? []) this.mark('revocation', key);
+    for (const key of item.cluster?.revokedKeys ?? []) this.mark('revocation', canonicalKey(key));
   }
 
   #touchPeer(item: Item): void {
@@ -139,9 +140,10 @@ export class FleetIndex {
     for (const pair of pairsOf(peer.clusters)) this.mark('pair', pair);
     for (const endpoint of peer.endpoints) this.mark('endpoint', formatEndpoint(endpoint));
     for (const [, key] of keysOf(peer)) {
-      this.mark('key', key);
+      const canonical = canonicalKey(key);
+      this.mark('key', canonical);
       for (const derived of this.derivedOf(key)) this.mark('derived', derived);
-      if (this.revokers.has(key)) this.mark('revocation', key);
+      if (this.revokers.has(canonical)) this.mark('revocation', canonical);
     }
   }
 }

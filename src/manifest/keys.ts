@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { OmniError } from '../errors.ts';
 import { pointProblem } from './curve.ts';
-import type { MacAddress, PublicKey } from './model.ts';
+import type { CanonicalKey, Fleet, MacAddress, PublicKey } from './model.ts';
 
 const PUBLIC_KEY_BYTES = 32;
 
@@ -90,6 +90,32 @@ export function publicKeyBytes(key: PublicKey): Uint8Array {
   return Buffer.from(key, 'base64');
 }
 
+const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+/** Of the 44 characters of a key, the one that carries the sign of x: bit 7 of byte 31 is bit 3 of this digit. */
+const SIGN_AT = 41;
+const SIGN_BIT = 8;
+
+/**
+ * The form in which keys are compared. The two Ed25519 keys of one ordinate, P and -P, differ in the sign bit and have the
+ * same X25519 key (RFC 7748, 4.1), so one private key serves both.
+ */
+export function canonicalKey(key: PublicKey): CanonicalKey {
+  return withDigit(key, (digit) => digit & ~SIGN_BIT) as string as CanonicalKey;
+}
+
+/** The Peer that has a key or its negative, as its current or its next one. */
+export function holderOf({ peerByKey }: Pick<Fleet, 'peerByKey'>, key: PublicKey | CanonicalKey): string | undefined {
+  const same = key as PublicKey;
+  return peerByKey.get(same) ?? peerByKey.get(withDigit(same, (digit) => digit ^ SIGN_BIT));
+}
+
+function withDigit(key: PublicKey, change: (digit: number) => number): PublicKey {
+  const digit = BASE64.indexOf(key.charAt(SIGN_AT));
+  const changed = change(digit);
+  if (changed === digit) return key;
+  return `${key.slice(0, SIGN_AT)}${BASE64.charAt(changed)}${key.slice(SIGN_AT + 1)}` as PublicKey;
+}
+
 /** BLAKE2s-256 (RFC 7693); node's takes 1 us where noble's takes 11, and a cold start needs 20,000. */
 function blake2s(domain: string, key: string): Buffer {
   return hash('blake2s256', Buffer.concat([Buffer.from(domain), Buffer.from(key, 'base64')]), 'buffer');
@@ -120,4 +146,9 @@ export function peerIdOf(publicKey: PublicKey): bigint {
 /** For people: the beginning of the key, as it stands in the manifest. Not for decisions. */
 export function fingerprint(publicKey: PublicKey): string {
   return `${publicKey.slice(0, 10)}…`;
+}
+
+/** As `fingerprint`, for a key that is the same as `other` or its negative. */
+export function fingerprintBeside(publicKey: PublicKey, other: PublicKey): string {
+  return publicKey === other ? fingerprint(publicKey) : `${fingerprint(publicKey)} (with the other sign)`;
 }

@@ -5,6 +5,8 @@
 
 /** Ed25519 public key, canonical base64 of 32 bytes. */
 export type PublicKey = string & { readonly __brand: 'PublicKey' };
+/** A public key without the sign of its point, as `canonicalKey` makes it: equal for a key and its negative. */
+export type CanonicalKey = string & { readonly __brand: 'CanonicalKey' };
 /** `02:aa:bb:cc:dd:ee`, lower case. */
 export type MacAddress = string & { readonly __brand: 'MacAddress' };
 /** Canonical text of an IPv4 or (RFC 5952) IPv6 address. */

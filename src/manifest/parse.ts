@@ -3,7 +3,7 @@ import { parseEndpoint } from './endpoint.ts';
 import { etherTypeText, parseEtherType } from './ethertype.ts';
 import { Findings } from './findings.ts';
 import type { ClusterDocument, Metadata, PeerDocument, VIPDocument } from './generated.ts';
-import { fingerprint } from './keys.ts';
+import { canonicalKey, fingerprintBeside } from './keys.ts';
 import type {
   Cidr,
   Cluster,
@@ -171,8 +171,9 @@ function addressOf(text: string): IpAddress {
 
 function readPeer(findings: Findings, { metadata, spec }: PeerDocument): Omit<Peer, 'position'> {
   const publicKey = spec.publicKey as PublicKey;
-  if (spec.nextPublicKey === publicKey) {
-    const parameters = { key: fingerprint(publicKey), field: 'publicKey', other: 'the same peer' };
+  const next = spec.nextPublicKey as PublicKey | undefined;
+  if (next !== undefined && canonicalKey(next) === canonicalKey(publicKey)) {
+    const parameters = { key: fingerprintBeside(next, publicKey), field: 'publicKey', other: 'the same peer' };
     findings.add('/spec/nextPublicKey', 'key-duplicate', parameters, '/spec/publicKey');
   }
   return {
@@ -180,7 +181,7 @@ function readPeer(findings: Findings, { metadata, spec }: PeerDocument): Omit<Pe
     metadata: metadataOf(metadata),
     clusters: spec.clusters,
     publicKey,
-    ...(spec.nextPublicKey === undefined ? {} : { nextPublicKey: spec.nextPublicKey as PublicKey }),
+    ...(next === undefined ? {} : { nextPublicKey: next }),
     endpoints: (spec.endpoints ?? []).map(endpointOf),
     ...(spec.keepalive === undefined ? {} : { keepaliveMs: durationMs(spec.keepalive) }),
     roles: spec.roles ?? [],

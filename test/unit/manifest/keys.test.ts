@@ -5,7 +5,9 @@ import { expect, test } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
 import { pointProblem } from '../../../src/manifest/curve.ts';
 import {
+  canonicalKey,
   fingerprint,
+  holderOf,
   isCurvePoint,
   keyProblem,
   macOf,
@@ -13,6 +15,7 @@ import {
   peerIdOf,
   publicKeyBytes,
 } from '../../../src/manifest/keys.ts';
+import type { PublicKey } from '../../../src/manifest/model.ts';
 
 /** The key of RFC 8032, section 7.1, test 1. */
 const rfc = Buffer.from('d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a', 'hex');
@@ -126,4 +129,32 @@ test('points are told from other numbers as an independent implementation tells 
     for (const top of [0x00, 0x80]) agrees(Buffer.from([low, ...new Array(30).fill(0), top]));
   }
   expect(seen).toEqual(new Set(['no point', 'small order', undefined]));
+});
+
+test('a key and its negative have one canonical form, and one X25519 key; a change of any other bit has another', () => {
+  const negative = Buffer.from(rfc);
+  negative[31] = (negative[31] ?? 0) ^ 0x80;
+  const other = negative.toString('base64') as PublicKey;
+  expect(isCurvePoint(negative)).toBe(true);
+  expect(other).not.toBe(key);
+  expect(canonicalKey(other)).toBe(canonicalKey(key));
+  expect(ed25519.utils.toMontgomery(negative)).toEqual(ed25519.utils.toMontgomery(rfc));
+  expect(Buffer.from(canonicalKey(key), 'base64')).toEqual(
+    Buffer.from(rfc.map((byte, at) => (at === 31 ? byte & 0x7f : byte))),
+  );
+  for (let bit = 0; bit < 255; bit++) {
+    const bytes = Buffer.from(rfc);
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    expect(canonicalKey(bytes.toString('base64') as PublicKey)).not.toBe(canonicalKey(key));
+  }
+});
+
+test('a Peer is found by its key and by the negative', () => {
+  const negative = Buffer.from(rfc);
+  negative[31] = (negative[31] ?? 0) ^ 0x80;
+  const fleet = { peerByKey: new Map([[key, 'robot-1']]) };
+  expect(holderOf(fleet, key)).toBe('robot-1');
+  expect(holderOf(fleet, negative.toString('base64') as PublicKey)).toBe('robot-1');
+  expect(holderOf(fleet, canonicalKey(key))).toBe('robot-1');
+  expect(holderOf({ peerByKey: new Map() }, key)).toBeUndefined();
 });
