@@ -119,6 +119,7 @@ const revocation: Decoder<Revocation> = (value, at) => {
     publicKey: required(from, 'publicKey', publicKey, at),
     name: required(from, 'name', text, at),
     revision: required(from, 'revision', text, at),
+    ...optional(from, 'during', text, at),
   };
 };
 

@@ -78,7 +78,7 @@ export interface ClusterDocument {
      */
     arpSuppression?: boolean;
     /**
-     * Keys that no rollback lets back in. A Peer of this cluster must not use one.
+     * Keys that every node cuts off as soon as it reads the commit, whatever becomes of the rest of it, and that no rollback lets back in. A Peer of this cluster must not use one.
      *
      * @maxItems 2048
      */

@@ -1,4 +1,14 @@
-import type { EndpointHint, Fleet, IpAddress, ObjectRef, Peer, PostQuantum, PublicKey } from '../manifest/model.ts';
+import { holderOf } from '../manifest/keys.ts';
+import type {
+  CanonicalKey,
+  EndpointHint,
+  Fleet,
+  IpAddress,
+  ObjectRef,
+  Peer,
+  PostQuantum,
+  PublicKey,
+} from '../manifest/model.ts';
 import { LayeredMap } from './layered.ts';
 import { type DesiredRow, type RowKey, type RowSet, rowKey, sameRow } from './rows.ts';
 import {
@@ -30,7 +40,7 @@ export interface NodeView extends NodeKeys {
    * Keys that get nothing here whatever the fleet says, be they a peer's current or next one: what newer revisions took
    * out stays out where an older one is in force again. Not mutated: other keys are another set.
    */
-  readonly barred?: ReadonlySet<PublicKey>;
+  readonly barred?: ReadonlySet<CanonicalKey>;
 }
 
 /** A peer as the sessions need it. */
@@ -76,10 +86,10 @@ export interface DesiredState {
   /** Rows by the object that they come from, for incremental updates; empty for an object that gives this node none. */
   readonly rowsOf: ReadonlyMap<ObjectRef, readonly RowKey[]>;
   /** `NodeView.barred` of the node that it was made for. */
-  readonly barred: ReadonlySet<PublicKey>;
+  readonly barred: ReadonlySet<CanonicalKey>;
 }
 
-const NO_KEYS: ReadonlySet<PublicKey> = new Set();
+const NO_KEYS: ReadonlySet<CanonicalKey> = new Set();
 
 /** Everything that `node` should hold, from scratch. Pure. Throws an `OmniError` of class stall where the fleet asks for more than this version can do. */
 export function desiredState(fleet: Fleet, node: NodeView): DesiredState {
@@ -172,7 +182,7 @@ export function updateDesired(
 function peersBarredOtherwise(previous: DesiredState, fleet: Fleet, { barred = NO_KEYS }: NodeView): ObjectRef[] {
   if (previous.barred === barred) return [];
   return [...barred, ...previous.barred].flatMap((key): ObjectRef[] => {
-    const name = barred.has(key) && previous.barred.has(key) ? undefined : fleet.peerByKey.get(key);
+    const name = barred.has(key) && previous.barred.has(key) ? undefined : holderOf(fleet, key);
     return name === undefined ? [] : [`peer/${name}`];
   });
 }

@@ -1,5 +1,5 @@
 import { OmniError } from '../errors.ts';
-import type { Fleet, ObjectRef, PublicKey } from '../manifest/model.ts';
+import type { CanonicalKey, Fleet, ObjectRef } from '../manifest/model.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { cycle, type Failure } from './cycle.ts';
@@ -124,7 +124,7 @@ export class Reconciler {
   }
 
   /** The revision in force stays; what its fleet refers to changed: a name resolves to another address, other keys are barred. */
-  refresh(changed: ReadonlySet<ObjectRef>, barred?: ReadonlySet<PublicKey>): void {
+  refresh(changed: ReadonlySet<ObjectRef>, barred?: ReadonlySet<CanonicalKey>): void {
     this.#retarget(this.#targeting.refresh(changed, barred));
   }
 

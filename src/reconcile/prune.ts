@@ -1,7 +1,9 @@
+import { canonicalKey } from '../manifest/keys.ts';
 import type { Fleet, FleetObject, Peer, Vip } from '../manifest/model.ts';
 import { type Block, clusterOf, firstOf, located, type Side } from './block.ts';
 import type { DesiredState } from './desired.ts';
 import type { PruneLimit } from './guards.ts';
+import { revokedBy } from './share.ts';
 
 /**
  * Deletions come from a complete, validated set only (a `Fleet` is one: a reader that timed out or found an error
@@ -30,7 +32,7 @@ export function standingBlock(fleet: Fleet, desired: DesiredState): Block | unde
  * (those that go with their peer count once, as the peer). What counts is absence, which a slip, a bad merge or a
  * half-written folder brings about. An object that goes on under another name (a peer's key, a VIP's address) is there,
  * and so is a peer that is suspended or has a new key, since somebody wrote that down; one that was suspended already
- * has nothing more to lose.
+ * has nothing more to lose. A peer whose key `revokedKeys` names does not count: nobody writes a key down by a slip.
  */
 export function shrinkBlock(before: Side, after: Side, limit: PruneLimit): Block | undefined {
   if (before.fleet === after.fleet) return undefined;
@@ -38,7 +40,11 @@ export function shrinkBlock(before: Side, after: Side, limit: PruneLimit): Block
   const names = new Set(peers.map(({ metadata }) => metadata.name));
   const vips = gone(vipsIn(before), vipsIn(after), ({ address }) => [address]);
   const { sessions, rowsOf } = before.state;
-  const talksTo = peers.filter(({ publicKey }) => sessions?.peers.has(publicKey));
+  const cluster = clusterOf(after) ?? after.fleet.clusters.get(clusterOf(before)?.metadata.name ?? '');
+  const revoked = cluster === undefined ? undefined : revokedBy(cluster);
+  const talksTo = peers.filter(
+    ({ publicKey }) => sessions?.peers.has(publicKey) && !revoked?.has(canonicalKey(publicKey)),
+  );
   const isKnown = ({ metadata }: Vip): boolean => (rowsOf.get(`vip/${metadata.name}`)?.length ?? 0) > 0;
   const known = vips.filter((vip) => isKnown(vip) && !names.has(vip.peer));
   const allKnown = () => [...vipsIn(before)].filter(([, vip]) => isKnown(vip)).length;

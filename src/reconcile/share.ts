@@ -1,8 +1,18 @@
 import { ExitCode, OmniError } from '../errors.ts';
 import { formatEndpoint } from '../manifest/endpoint.ts';
 import { etherTypeText } from '../manifest/ethertype.ts';
-import { macOf } from '../manifest/keys.ts';
-import type { Cluster, EndpointHint, Fleet, FleetObject, ObjectRef, Peer, PublicKey, Vip } from '../manifest/model.ts';
+import { canonicalKey, macOf } from '../manifest/keys.ts';
+import type {
+  CanonicalKey,
+  Cluster,
+  EndpointHint,
+  Fleet,
+  FleetObject,
+  ObjectRef,
+  Peer,
+  PublicKey,
+  Vip,
+} from '../manifest/model.ts';
 import type { NodeKeys, NodeView, PeerIntent, Standing } from './desired.ts';
 import type { DesiredRow, LinkRow, Row } from './rows.ts';
 
@@ -19,7 +29,7 @@ export interface Onlooker {
   readonly node: Pick<NodeView, 'resolve' | 'barred'>;
   readonly self?: Peer;
   readonly cluster: Cluster;
-  readonly revoked: ReadonlySet<PublicKey>;
+  readonly revoked: ReadonlySet<CanonicalKey>;
 }
 
 /** The node's share, or why it has none. Throws `several-clusters` (stall). */
@@ -31,23 +41,23 @@ export function shareOf(fleet: Fleet, node: NodeView): Share | Exclude<Standing,
   if (cluster === undefined) return 'absent';
   const revoked = revokedBy(cluster);
   const ownKey = keysInForce(self, revoked).find((key) => key === node.publicKey || key === node.nextPublicKey);
-  if (ownKey === undefined || revoked.has(self.publicKey)) return 'revoked';
+  if (ownKey === undefined || revoked.has(canonicalKey(self.publicKey))) return 'revoked';
   return self.suspended ? 'suspended' : { node, self, ownKey, cluster, revoked };
 }
 
 /** A Peer's keys, the one that others call it under first. */
-function keysInForce({ publicKey, nextPublicKey }: Peer, revoked: ReadonlySet<PublicKey>): readonly PublicKey[] {
+function keysInForce({ publicKey, nextPublicKey }: Peer, revoked: ReadonlySet<CanonicalKey>): readonly PublicKey[] {
   const keys = nextPublicKey === undefined ? [publicKey] : [publicKey, nextPublicKey];
-  return keys.filter((key) => !revoked.has(key));
+  return keys.filter((key) => !revoked.has(canonicalKey(key)));
 }
 
-const revokedKeys = new WeakMap<Cluster, ReadonlySet<PublicKey>>();
+const revokedKeys = new WeakMap<Cluster, ReadonlySet<CanonicalKey>>();
 
 /** A cluster's `revokedKeys`; made once for each of its versions. */
-export function revokedBy(cluster: Cluster): ReadonlySet<PublicKey> {
+export function revokedBy(cluster: Cluster): ReadonlySet<CanonicalKey> {
   const known = revokedKeys.get(cluster);
   if (known !== undefined) return known;
-  const made = new Set(cluster.revokedKeys);
+  const made = new Set(cluster.revokedKeys.map(canonicalKey));
   revokedKeys.set(cluster, made);
   return made;
 }
@@ -220,13 +230,16 @@ export function isReachable({ node, self, cluster, revoked }: Onlooker, peer: Pe
     peer.metadata.name !== self?.metadata.name &&
     peer.clusters.includes(cluster.metadata.name) &&
     !peer.suspended &&
-    !revoked.has(peer.publicKey) &&
+    !revoked.has(canonicalKey(peer.publicKey)) &&
     !isBarred(node, peer)
   );
 }
 
 function isBarred({ barred }: Onlooker['node'], { publicKey, nextPublicKey }: Peer): boolean {
-  return barred !== undefined && (barred.has(publicKey) || (nextPublicKey !== undefined && barred.has(nextPublicKey)));
+  if (barred === undefined || barred.size === 0) return false;
+  return (
+    barred.has(canonicalKey(publicKey)) || (nextPublicKey !== undefined && barred.has(canonicalKey(nextPublicKey)))
+  );
 }
 
 function firstEndpoint(hints: readonly EndpointHint[], node: Onlooker['node']): string | undefined {

@@ -1,5 +1,5 @@
 import { emptyFleet } from '../manifest/fleet.ts';
-import type { Fleet, ObjectRef, PublicKey } from '../manifest/model.ts';
+import type { CanonicalKey, Fleet, ObjectRef } from '../manifest/model.ts';
 import { type DesiredState, desiredState, type NodeView, updateDesired } from './desired.ts';
 import type { RowKey } from './rows.ts';
 
@@ -30,7 +30,7 @@ export interface ProposalOptions {
   /** Relative to the fleet that was proposed last with `read`; of no meaning for a fleet that is neither read nor that one. */
   readonly changed: ReadonlySet<ObjectRef> | 'all';
   /** Keys that get nothing (`NodeView.barred`). */
-  readonly barred?: ReadonlySet<PublicKey> | undefined;
+  readonly barred?: ReadonlySet<CanonicalKey> | undefined;
   /** The fleet is the newest of a reader's, and the next `changed` will be relative to it. */
   readonly read?: boolean;
 }
@@ -75,7 +75,7 @@ export class Targeting {
   }
 
   /** Something that the fleet in force refers to changed: a name resolves to another address, other keys are barred. */
-  refresh(changed: ReadonlySet<ObjectRef>, barred?: ReadonlySet<PublicKey>): Retarget | undefined {
+  refresh(changed: ReadonlySet<ObjectRef>, barred?: ReadonlySet<CanonicalKey>): Retarget | undefined {
     const target = this.#inForce;
     const shared = target !== undefined && this.#read?.state === target.state;
     const inForceNode = target && this.#nodeWith(barred ?? target.state.barred);
@@ -95,7 +95,7 @@ export class Targeting {
     return { touched: 'all', objects: 'all' };
   }
 
-  #nodeWith(barred: ReadonlySet<PublicKey> | undefined): NodeView {
+  #nodeWith(barred: ReadonlySet<CanonicalKey> | undefined): NodeView {
     const { publicKey, nextPublicKey } = this.#node;
     return barred === undefined
       ? this.#node

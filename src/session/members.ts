@@ -18,7 +18,10 @@ export interface Member {
 export class Members {
   readonly #all = new Set<Member>();
   readonly #byKey = new Map<PublicKey, Member>();
-  /** By X25519 key, which is what an initiation bears. */
+  /**
+   * By X25519 key, which is what an initiation bears. An Ed25519 key and its negative have the same one; a validated fleet
+   * has at most one Peer for both.
+   */
   readonly #callers = new Map<string, Member>();
   readonly #owners = new Map<SessionId, PeerSessions>();
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OmniError } from '../../src/errors.ts';
+import { canonicalKey } from '../../src/manifest/keys.ts';
 import type { Fleet, FleetObject, ObjectRef } from '../../src/manifest/model.ts';
 import { desiredState } from '../../src/reconcile/desired.ts';
 import type { RolloutState } from '../../src/reconcile/rollout/model.ts';
@@ -169,7 +170,7 @@ describe('whatever happens to a node and its revisions', () => {
         const { record } = world;
         const fleet = world.fleets.get(record.lastKnownGood?.id ?? '');
         expect(record.trial).toBeUndefined();
-        const barred = new Set(record.revoked.map(({ publicKey }) => publicKey));
+        const barred = new Set(record.revoked.map(({ publicKey }) => canonicalKey(publicKey)));
         const desired = fleet ? desiredState(fleet, { ...nodeOf(1), barred }).rows : new Map<RowKey, never>();
         expect(world.rows()).toEqual([...desired.keys()].sort());
         for (const key of world.foreign) expect(world.has(key)).toBe(true);

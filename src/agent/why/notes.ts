@@ -1,4 +1,4 @@
-import { fingerprint } from '../../manifest/keys.ts';
+import { canonicalKey, fingerprint } from '../../manifest/keys.ts';
 import type { FleetObject, Peer, PublicKey } from '../../manifest/model.ts';
 import type { NodeKeys } from '../../reconcile/desired.ts';
 import type { Revocation } from '../../reconcile/rollout/record.ts';
@@ -75,14 +75,14 @@ function membership(peer: Peer, known: Known, about: Circumstances): readonly st
 function revocation(publicKey: PublicKey, { view, fleets }: Known, { revocations }: Circumstances): readonly string[] {
   const notes: string[] = [];
   for (const { metadata, revokedKeys, position } of fleets[0]?.clusters.values() ?? []) {
-    if (!revokedKeys.includes(publicKey)) continue;
+    if (!revokedKeys.some((key) => canonicalKey(key) === canonicalKey(publicKey))) continue;
     const where = `${position.file}:${position.line}`;
     notes.push(
       `${fingerprint(publicKey)} is in revokedKeys of cluster/${metadata.name} (${where}): nobody talks to it`,
     );
   }
-  const entry = revocations.find((each) => each.publicKey === publicKey);
-  if (entry !== undefined && view.target?.state.barred.has(publicKey)) {
+  const entry = revocations.find((each) => canonicalKey(each.publicKey) === canonicalKey(publicKey));
+  if (entry !== undefined && view.target?.state.barred.has(canonicalKey(publicKey))) {
     notes.push(`barred: ${entry.revision} took out peer/${entry.name}, and no rollback lets its key back in`);
   }
   return notes;

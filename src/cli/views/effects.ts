@@ -76,7 +76,10 @@ function keyEffect({ peer, change, from, to }: KeyChange, code: Code): Effect {
     case 'withdrawn':
       return { tone: 'plain', text: `${who} may not use its second key, ${old}, any more` };
     case 'revoked':
-      return { tone: 'warn', text: `${who} is revoked: no rollback lets ${old} back in` };
+      return {
+        tone: 'warn',
+        text: `${who} is revoked: every node cuts ${old} off at once, even where it refuses the rest, and no rollback lets it back in`,
+      };
     case 'readmitted':
       return { tone: 'warn', text: `${who} is revoked no more: ${next} may be used again` };
   }

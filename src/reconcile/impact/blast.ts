@@ -1,4 +1,4 @@
-import { fingerprint } from '../../manifest/keys.ts';
+import { canonicalKey, fingerprint, holderOf } from '../../manifest/keys.ts';
 import type { Fleet, IpAddress, ObjectRef, PublicKey, Vip } from '../../manifest/model.ts';
 import { splitRef } from '../share.ts';
 import { type NodeChange, successor } from './nodes.ts';
@@ -64,18 +64,20 @@ export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChan
     else if (next === undefined && old !== undefined && old !== is.publicKey)
       found.push({ peer: node, change: 'withdrawn', from: fingerprint(old) });
   }
-  const nameOf = (key: PublicKey) => after.peerByKey.get(key) ?? before.peerByKey.get(key);
+  const nameOf = (key: PublicKey) => holderOf(after, key) ?? holderOf(before, key);
   const named = (key: PublicKey): { readonly peer?: string } => {
     const peer = nameOf(key);
     return peer === undefined ? {} : { peer };
   };
   for (const name of new Set([...before.clusters.keys(), ...after.clusters.keys()])) {
-    const [old, now] = [before, after].map((fleet) => new Set(fleet.clusters.get(name)?.revokedKeys));
-    for (const key of now ?? []) {
-      if (!old?.has(key)) found.push({ ...named(key), change: 'revoked', from: fingerprint(key) });
+    const [old, now] = [before, after].map(
+      (fleet) => new Map(fleet.clusters.get(name)?.revokedKeys.map((key) => [canonicalKey(key), key])),
+    );
+    for (const [canonical, key] of now ?? []) {
+      if (!old?.has(canonical)) found.push({ ...named(key), change: 'revoked', from: fingerprint(key) });
     }
-    for (const key of old ?? []) {
-      if (!now?.has(key)) found.push({ ...named(key), change: 'readmitted', to: fingerprint(key) });
+    for (const [canonical, key] of old ?? []) {
+      if (!now?.has(canonical)) found.push({ ...named(key), change: 'readmitted', to: fingerprint(key) });
     }
   }
   return found;

@@ -1,3 +1,4 @@
+import { holderOf } from '../../manifest/keys.ts';
 import type { Fleet, FleetObject, ObjectRef } from '../../manifest/model.ts';
 import { objectOf, refOf } from '../share.ts';
 
@@ -16,7 +17,7 @@ export function affectedBy(before: Fleet, after: Fleet, objects: ObjectChanges):
       const object = objectOf(fleet, ref);
       if (object?.kind === 'Cluster') {
         for (const key of object.revokedKeys) {
-          const peer = fleet.peerByKey.get(key);
+          const peer = holderOf(fleet, key);
           if (peer !== undefined) affected.add(`peer/${peer}`);
         }
       }

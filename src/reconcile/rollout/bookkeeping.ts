@@ -1,3 +1,4 @@
+import { canonicalKey } from '../../manifest/keys.ts';
 import type { HistoryEntry, Quarantined, RevisionInfo, Revocation, RolloutRecord, Trial } from './record.ts';
 
 const MAX_QUARANTINED = 100;
@@ -22,8 +23,8 @@ export function quarantineOf({ quarantined }: RolloutRecord, id: string): Quaran
 
 /** A key that is in already keeps the first that took it out. */
 export function withRevoked(record: RolloutRecord, revocations: readonly Revocation[]): RolloutRecord {
-  const known = new Set(record.revoked.map(({ publicKey }) => publicKey));
-  const added = revocations.filter(({ publicKey }) => !known.has(publicKey));
+  const known = new Set(record.revoked.map(({ publicKey }) => canonicalKey(publicKey)));
+  const added = revocations.filter(({ publicKey }) => !known.has(canonicalKey(publicKey)));
   return added.length === 0 ? record : { ...record, revoked: [...record.revoked, ...added] };
 }
 

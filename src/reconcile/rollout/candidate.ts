@@ -1,3 +1,4 @@
+import { canonicalKey } from '../../manifest/keys.ts';
 import type { Block } from '../block.ts';
 import { quarantineOf, withHistory, withRevoked, withTrial } from './bookkeeping.ts';
 import { examine } from './examine.ts';
@@ -17,8 +18,9 @@ import {
   timeText,
   update,
 } from './model.ts';
-import type { Revocation, RolloutRecord } from './record.ts';
+import type { RolloutRecord } from './record.ts';
 import { finishReverting } from './reverting.ts';
+import type { Cut } from './revocation.ts';
 import { preemptedEntry, promote, quarantinedStage, trialOf, tryProbes } from './trial.ts';
 
 type Input<T extends RolloutInput['type']> = Extract<RolloutInput, { readonly type: T }>;
@@ -28,10 +30,11 @@ const NEVER = Number.POSITIVE_INFINITY;
 const RETRY_MS = 5_000;
 
 /** A revision that may be newer than what is in force. The one before that still waited is forgotten. */
-export function offered(draft: Draft, { revision, intent }: Input<'offered'>): void {
+export function offered(draft: Draft, { revision, intent, cuts }: Input<'offered'>): void {
   const { candidate } = draft.state;
   if (candidate?.revision.id === revision.id && isUnderWay(candidate.stage)) return;
   if (candidate !== undefined) forget(draft, candidate, revision.id);
+  cut(draft, cuts);
   const { inForce, trial, record } = draft.state;
   if (inForce?.id === revision.id) return;
   if (trial !== undefined && record.lastKnownGood?.id === revision.id) returnAtOnce(draft, trial);
@@ -87,7 +90,7 @@ export function examined(draft: Draft, { token, finding }: Input<'examined'>): v
   const { facts, gate } = finding;
   const obstacle = obstacleOf(draft.state.record, candidate, gate);
   const settled = trial === undefined && reverting === undefined && inForce !== undefined;
-  if (obstacle !== undefined) wait(draft, candidate, obstacle, facts);
+  if (obstacle !== undefined) wait(draft, candidate, obstacle);
   else if (facts.changesNothing && settled) adoptAtOnce(draft, candidate, facts);
   else measure(draft, candidate, facts);
 }
@@ -117,7 +120,7 @@ function obstacleOf(record: RolloutRecord, { intent }: Candidate, gate: GateAnsw
   return gate.open ? undefined : gate;
 }
 
-function wait(draft: Draft, candidate: Candidate, waiting: Waiting, facts?: Facts): void {
+function wait(draft: Draft, candidate: Candidate, waiting: Waiting): void {
   const { reason, message } = waiting;
   const obstacle = { refused: false, reason, message, since: sinceOf(draft, candidate, waiting) };
   const stage: Stage = { at: 'waiting', ...obstacle, recheckAtMs: draft.nowMs + waiting.recheckMs };
@@ -125,26 +128,27 @@ function wait(draft: Draft, candidate: Candidate, waiting: Waiting, facts?: Fact
     say(draft, 'Normal', waiting.reason, `${candidate.revision.label} waits: ${waiting.message}`);
   }
   update(draft, { candidate: { ...candidate, stage, obstacle } });
-  if (facts !== undefined) cut(draft, facts);
 }
 
-/** Keys that a revision revokes by name do not wait with it. They stay out for as long as it, or a newer one, wants it so. */
-function cut(draft: Draft, { cuts }: Facts): void {
-  const { record } = draft.state;
-  const known = new Set(record.revoked.map(({ publicKey }) => publicKey));
-  const cutKeys = new Set(cuts.map(({ publicKey }) => publicKey));
-  if (cuts.every((one) => record.revoked.some((entry) => isSame(entry, one)))) return;
-  const others = record.revoked.filter(({ publicKey }) => !cutKeys.has(publicKey));
-  save(draft, (old) => ({ ...old, revoked: [...others, ...cuts] }));
+/**
+ * Keys that a revision revokes by name are cut off when the node first sees it, whatever becomes of the rest of it. They
+ * stay out for as long as it, or a newer one, wants it so.
+ */
+function cut(draft: Draft, cuts: readonly Cut[]): void {
+  const { record, trial } = draft.state;
+  const known = new Map(record.revoked.map((entry) => [canonicalKey(entry.publicKey), entry]));
+  const news = cuts.filter(({ publicKey, revision }) => known.get(canonicalKey(publicKey))?.revision !== revision);
+  if (news.length === 0) return;
+  const during = trial === undefined ? {} : { during: trial.revision.id };
+  const entries = news.map(({ publicKey, name, revision }) => ({ publicKey, name, revision, ...during }));
+  const renewed = new Set(news.map(({ publicKey }) => canonicalKey(publicKey)));
+  const others = record.revoked.filter(({ publicKey }) => !renewed.has(canonicalKey(publicKey)));
+  save(draft, (old) => ({ ...old, revoked: [...others, ...entries] }));
   draft.effects.push({ type: 'bar' });
-  for (const { name, revision, publicKey } of cuts) {
-    if (!known.has(publicKey))
+  for (const { name, revision, publicKey, held } of news) {
+    if (held && !known.has(canonicalKey(publicKey)))
       say(draft, 'Warning', 'PeerRevoked', `peer/${name} is cut off: ${revision} revokes its key`);
   }
-}
-
-function isSame(a: Revocation, b: Revocation): boolean {
-  return a.publicKey === b.publicKey && a.revision === b.revision;
 }
 
 function refuse(draft: Draft, candidate: Candidate, { reason, message }: Block): void {
@@ -165,7 +169,9 @@ function adoptAtOnce(draft: Draft, { revision, intent }: Candidate, facts: Facts
   const record = withRevoked(draft.state.record, facts.revokes);
   update(draft, { candidate: undefined, inForce: revision, trial, record });
   draft.effects.push({ type: 'apply', revision, intent });
-  promote(draft, 'it changes nothing on this node');
+  const cuts = record.revoked.some((entry) => entry.revision === revision.label);
+  const rest = cuts ? 'the keys that it revokes are cut off already, and the rest' : 'it';
+  promote(draft, `${rest} changes nothing on this node`);
 }
 
 /** The baseline is known: the trial is written down before the first write of the revision. */
@@ -175,7 +181,7 @@ export function measured(draft: Draft, { token, baseline }: Input<'measured'>): 
   const { revision, intent, stage } = candidate;
   const obstacle = obstacleOf(record, candidate, { open: true });
   if (obstacle !== undefined) {
-    wait(draft, candidate, obstacle, stage.facts);
+    wait(draft, candidate, obstacle);
     return;
   }
   const trial = trialOf(draft, revision, intent, stage.facts, baseline);

@@ -21,12 +21,10 @@ export interface FactsInput {
 export function factsOf({ proposal, intent, label, good, node }: FactsInput): Facts {
   // Going back to an older one, it is the present one that took keys out.
   const back = intent === 'return' && good !== undefined;
-  const taken = back ? revokedBy(proposal, good, node, good.label) : revokedBy(good, proposal, node, label);
   return {
     changesNothing: changesNothing(proposal),
     confirmWithinMs: clusterOf(proposal)?.probation.confirmWithinMs ?? DEFAULT_CONFIRM_WITHIN_MS,
-    revokes: taken.revokes,
-    cuts: back ? [] : taken.cuts,
+    revokes: back ? revokedBy(proposal, good.fleet, node, good.label) : revokedBy(good, proposal.fleet, node, label),
   };
 }
 

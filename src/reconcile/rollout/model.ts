@@ -2,6 +2,7 @@ import type { ErrorClass } from '../../errors.ts';
 import type { Block } from '../block.ts';
 import type { GateAnswer } from './gates.ts';
 import type { Hold, QuarantineReason, RevisionInfo, Revocation, RolloutRecord } from './record.ts';
+import type { Cut } from './revocation.ts';
 
 /*
  * Which revision is in force, as plain data. At most one revision is a candidate (it is looked at, waits, is refused, or
@@ -50,8 +51,6 @@ export interface Facts {
   readonly confirmWithinMs: number;
   /** Keys that it takes out, compared with the last known good revision. */
   readonly revokes: readonly Revocation[];
-  /** Those of them that it names in `revokedKeys`: cut at once, even while it waits. */
-  readonly cuts: readonly Revocation[];
 }
 
 /** What passed before a trial, by id. `required`: each must pass again; of the other peers half is enough. */
@@ -143,7 +142,13 @@ export type RolloutInput =
   | { readonly type: 'dropped' }
   /** A revision that no record speaks of was in force before this agent came. */
   | { readonly type: 'trusted'; readonly revision: RevisionInfo }
-  | { readonly type: 'offered'; readonly revision: RevisionInfo; readonly intent: Intent }
+  /** `cuts`: keys that it newly names in `revokedKeys`. */
+  | {
+      readonly type: 'offered';
+      readonly revision: RevisionInfo;
+      readonly intent: Intent;
+      readonly cuts: readonly Cut[];
+    }
   | {
       readonly type: 'examined';
       readonly token: number;

@@ -77,6 +77,8 @@ export interface Revocation {
   readonly name: string;
   /** Label of the revision that took it out. */
   readonly revision: string;
+  /** Id of the older revision that was on trial when it was cut off: the end of that trial does not let it in. */
+  readonly during?: string;
 }
 
 export interface Hold {

@@ -1,5 +1,6 @@
 import { OmniError } from '../../errors.ts';
-import type { Fleet, IpAddress, ManifestFile, ObjectRef, PublicKey } from '../../manifest/model.ts';
+import { canonicalKey, holderOf } from '../../manifest/keys.ts';
+import type { CanonicalKey, Fleet, IpAddress, ManifestFile, ObjectRef } from '../../manifest/model.ts';
 import type { Block, Side } from '../block.ts';
 import type { NodeKeys } from '../desired.ts';
 import { guard, type PruneLimit } from '../guards.ts';
@@ -10,7 +11,7 @@ import type { Proposal } from '../target.ts';
 import { factsOf } from './facts.ts';
 import type { Facts, Intent, RolloutState } from './model.ts';
 import type { RevisionInfo, RolloutRecord } from './record.ts';
-import { revokedBy } from './revocation.ts';
+import { type Cut, cutsOf, revokedBy } from './revocation.ts';
 
 /** What a person accepts for one revision beforehand. */
 export interface Allowance {
@@ -33,7 +34,7 @@ interface Known extends Offer {
   /** When it came, monotonic milliseconds. */
   readonly sinceMs: number;
   /** Keys that it has and that what is trusted took out. */
-  readonly bars: readonly PublicKey[];
+  readonly bars: readonly CanonicalKey[];
   /** What putting it in force would be; undefined: to be worked out. */
   readonly proposal: Proposal | undefined;
 }
@@ -96,6 +97,16 @@ export class Revisions {
     const { label } = known.revision;
     const { node } = this.#options;
     return { facts: factsOf({ proposal, intent, label, good, node }) };
+  }
+
+  /** Keys that it names in `revokedKeys` and that what is trusted (else what is in force) does not. */
+  cutsOf(id: string): readonly Cut[] {
+    const { reconciler, node } = this.#options;
+    const known = this.#known.get(id);
+    if (known === undefined) throw forgotten(id);
+    const { target } = reconciler;
+    const others = target === undefined ? [] : [target.fleet];
+    return cutsOf(this.#good ?? target, known.fleet, node, { label: known.revision.label, others });
   }
 
   /** Why a fleet must not be put in force; undefined: nothing speaks against it. */
@@ -188,10 +199,11 @@ export class Revisions {
     for (const id of this.#known.keys()) if (!wanted.has(id)) this.#known.delete(id);
   }
 
-  #takenSince({ fleet }: Offer): readonly PublicKey[] {
+  #takenSince({ fleet }: Offer): readonly CanonicalKey[] {
     const older = attempt(() => this.#options.reconciler.propose(fleet, { changed: 'all' }));
     if (!('state' in older) || this.#good === undefined) return [];
-    return revokedBy(older, this.#good, this.#options.node, '').revokes.map(({ publicKey }) => publicKey);
+    const taken = revokedBy(older, this.#good.fleet, this.#options.node, '');
+    return taken.map(({ publicKey }) => canonicalKey(publicKey));
   }
 
   #propose(
@@ -213,16 +225,16 @@ export class Revisions {
 }
 
 /** Keys of a revision's own that it must not let in. One that follows may have again what was taken out before. */
-function barredFor({ fleet, bars }: Known, intent: Intent, { record }: RolloutState): ReadonlySet<PublicKey> {
+function barredFor({ fleet, bars }: Known, intent: Intent, { record }: RolloutState): ReadonlySet<CanonicalKey> {
   return new Set(intent === 'return' ? [...revokedIn(fleet, record), ...bars] : []);
 }
 
 /** Those that a fleet has at all: the others make no difference. */
-function revokedIn({ peerByKey }: Fleet, { revoked }: RolloutRecord): readonly PublicKey[] {
-  return revoked.map(({ publicKey }) => publicKey).filter((key) => peerByKey.has(key));
+function revokedIn(fleet: Fleet, { revoked }: RolloutRecord): readonly CanonicalKey[] {
+  return revoked.map(({ publicKey }) => canonicalKey(publicKey)).filter((key) => holderOf(fleet, key) !== undefined);
 }
 
-function sameKeys(a: ReadonlySet<PublicKey>, b: ReadonlySet<PublicKey>): boolean {
+function sameKeys(a: ReadonlySet<CanonicalKey>, b: ReadonlySet<CanonicalKey>): boolean {
   return a.size === b.size && [...a].every((key) => b.has(key));
 }
 

@@ -1,13 +1,14 @@
+import { canonicalKey, fingerprint, holderOf } from '../../manifest/keys.ts';
 import type { Cluster, Fleet, PublicKey } from '../../manifest/model.ts';
 import { clusterOf, type Side } from '../block.ts';
 import type { NodeKeys } from '../desired.ts';
+import { revokedBy as keysRevokedBy, selfOf } from '../share.ts';
 import type { Revocation } from './record.ts';
 
-export interface Revoked {
-  /** All keys that it takes out. */
-  readonly revokes: readonly Revocation[];
-  /** Those that it names in `revokedKeys`. */
-  readonly cuts: readonly Revocation[];
+/** A key that a revision newly names in `revokedKeys`. */
+export interface Cut extends Revocation {
+  /** A Peer that this node knows has the key. */
+  readonly held: boolean;
 }
 
 /**
@@ -15,39 +16,70 @@ export interface Revoked {
  * whose key nobody else has, and those that `revokedKeys` newly names. A key that is replaced under the same name is an
  * ordinary change. `label`: of the newer one.
  */
-export function revokedBy(older: Side | undefined, newer: Side, node: NodeKeys, label: string): Revoked {
+export function revokedBy(older: Side | undefined, newer: Fleet, node: NodeKeys, label: string): readonly Revocation[] {
   const before = older && clusterOf(older);
-  const after = clusterOf(newer) ?? newer.fleet.clusters.get(before?.metadata.name ?? '');
-  if (older === undefined || before === undefined) return { revokes: [], cuts: [] };
-  const revocation = (name: string) => (publicKey: PublicKey) => ({ publicKey, name, revision: label });
-  const cuts = newlyNamed(before, after).flatMap((key) => {
-    const name = older.fleet.peerByKey.get(key);
-    return name === undefined || isOwn(key, node) ? [] : [revocation(name)(key)];
+  if (older === undefined || before === undefined) return [];
+  const revocation = (publicKey: PublicKey, name: string): Revocation => ({ publicKey, name, revision: label });
+  const named = newlyNamed(before, newer, node).flatMap((key) => {
+    const name = holderOf(older.fleet, key);
+    return name === undefined ? [] : [revocation(key, name)];
   });
-  const named = new Set(cuts.map(({ publicKey }) => publicKey));
-  const gone = [...goneFrom(older.fleet, newer.fleet, before.metadata.name)].flatMap(([name, keys]) =>
-    keys.filter((key) => !newer.fleet.peerByKey.has(key) && !named.has(key) && !isOwn(key, node)).map(revocation(name)),
+  const known = new Set(named.map(({ publicKey }) => canonicalKey(publicKey)));
+  const gone = goneFrom(older.fleet, newer, before.metadata.name).flatMap(([name, keys]) =>
+    keys
+      .filter((key) => holderOf(newer, key) === undefined && !known.has(canonicalKey(key)) && !isOwn(key, node))
+      .map((key) => revocation(key, name)),
   );
-  return { revokes: [...cuts, ...gone], cuts };
+  return [...named, ...gone];
+}
+
+/**
+ * Keys that a revision names in `revokedKeys` and an older one did not, whoever has them. `others`: fleets that may know
+ * their Peers too.
+ */
+export function cutsOf(
+  older: Side | undefined,
+  newer: Fleet,
+  node: NodeKeys,
+  { label, others }: { readonly label: string; readonly others: readonly Fleet[] },
+): readonly Cut[] {
+  const before = older && clusterOf(older);
+  if (older === undefined || before === undefined) return [];
+  const fleets = [older.fleet, ...others, newer];
+  return newlyNamed(before, newer, node).map((publicKey) => {
+    const name = fleets.map((fleet) => holderOf(fleet, publicKey)).find((each) => each !== undefined);
+    return { publicKey, name: name ?? fingerprint(publicKey), revision: label, held: name !== undefined };
+  });
 }
 
 function isOwn(key: PublicKey, { publicKey, nextPublicKey }: NodeKeys): boolean {
-  return key === publicKey || key === nextPublicKey;
+  const canonical = canonicalKey(key);
+  return (
+    canonical === canonicalKey(publicKey) || (nextPublicKey !== undefined && canonical === canonicalKey(nextPublicKey))
+  );
 }
 
-function newlyNamed(before: Cluster, after: Cluster | undefined): readonly PublicKey[] {
-  if (after === undefined || after.revokedKeys.length === 0) return [];
-  const known = new Set(before.revokedKeys);
-  return after.revokedKeys.filter((key) => !known.has(key));
+/** In the cluster of that name, and in those that the node is moved to. A node does not cut itself off. */
+function newlyNamed(before: Cluster, newer: Fleet, node: NodeKeys): readonly PublicKey[] {
+  const known = keysRevokedBy(before);
+  const found = new Map<string, PublicKey>();
+  for (const name of new Set([before.metadata.name, ...(selfOf(newer, node)?.clusters ?? [])])) {
+    for (const key of newer.clusters.get(name)?.revokedKeys ?? []) {
+      const canonical = canonicalKey(key);
+      if (!known.has(canonical) && !isOwn(key, node)) found.set(canonical, key);
+    }
+  }
+  return [...found.values()];
 }
 
 /** Fleets share what did not change: where membership is the same value, nobody can be gone. */
-function* goneFrom(older: Fleet, newer: Fleet, cluster: string): Generator<[string, readonly PublicKey[]]> {
+function goneFrom(older: Fleet, newer: Fleet, cluster: string): readonly (readonly [string, readonly PublicKey[]])[] {
   const members = older.peersOfCluster.get(cluster);
-  if (members === undefined || members === newer.peersOfCluster.get(cluster)) return;
-  for (const name of members) {
+  if (members === undefined || members === newer.peersOfCluster.get(cluster)) return [];
+  return [...members].flatMap((name) => {
     const peer = newer.peers.has(name) ? undefined : older.peers.get(name);
-    if (peer === undefined) continue;
-    yield [name, peer.nextPublicKey === undefined ? [peer.publicKey] : [peer.publicKey, peer.nextPublicKey]];
-  }
+    if (peer === undefined) return [];
+    const { publicKey, nextPublicKey } = peer;
+    return [[name, nextPublicKey === undefined ? [publicKey] : [publicKey, nextPublicKey]] as const];
+  });
 }

@@ -165,13 +165,14 @@ export class Rollout {
     this.#add(offer, options);
     const revision = revisionOf(offer.revision);
     if (options.origin === 'cache' && this.#isFirst() && this.#adopted && this.#trust(revision.id)) return;
-    this.#dispatch({ type: 'offered', revision, intent: 'follow' });
+    const cuts = this.#revisions.cutsOf(revision.id);
+    this.#dispatch({ type: 'offered', revision, intent: 'follow', cuts });
   }
 
   /** An older one that a person goes back to. */
   goBackTo(offer: Offer): void {
     this.#add(offer, { origin: 'archive', changed: 'all' });
-    this.#dispatch({ type: 'offered', revision: revisionOf(offer.revision), intent: 'return' });
+    this.#dispatch({ type: 'offered', revision: revisionOf(offer.revision), intent: 'return', cuts: [] });
   }
 
   #add(offer: Offer, { origin, changed }: OfferOptions): void {

@@ -17,7 +17,7 @@ import {
   type UnmetRow,
   update,
 } from './model.ts';
-import type { HistoryEntry, QuarantineReason, RevisionInfo } from './record.ts';
+import type { HistoryEntry, QuarantineReason, RevisionInfo, Revocation } from './record.ts';
 import { beginReverting } from './reverting.ts';
 
 /** A probe that failed is tried again so soon. */
@@ -106,9 +106,10 @@ export function promote(draft: Draft, message: string): void {
       const why = `${revision.label} was chosen in its place`;
       next = withQuarantine(next, { revision: present, reason: 'RolledBackByHand', message: why, at: now });
     }
-    // What it has again is let in, and what it lacks it cannot let in; only keys that a newer one cuts stay barred.
+    // What it has again is let in, and what it lacks it cannot let in; only keys that a newer one cut stay barred.
     const newer = candidate?.revision.label;
-    const kept = next.revoked.filter((key) => intent === 'return' || key.revision === newer);
+    const isNewer = (key: Revocation) => key.revision === newer || key.during === revision.id;
+    const kept = next.revoked.filter((key) => intent === 'return' || isNewer(key));
     return withLastKnownGood({ ...next, revoked: kept }, revision, now);
   });
   draft.effects.push({ type: 'bar' });

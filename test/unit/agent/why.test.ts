@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RolloutReport, WhyReport } from '../../../src/agent/api.ts';
 import { Fleets } from '../../../src/agent/fleets.ts';
 import { type WhyParts, whyOf } from '../../../src/agent/why.ts';
-import { macOf } from '../../../src/manifest/keys.ts';
+import { canonicalKey, macOf } from '../../../src/manifest/keys.ts';
 import type { Fleet, IpAddress, ObjectRef } from '../../../src/manifest/model.ts';
 import type { NewSession } from '../../../src/reconcile/dataplane.ts';
 import type { RowKey } from '../../../src/reconcile/rows.ts';
@@ -266,7 +266,7 @@ describe('the answer', () => {
   it('tells of a key that no rollback lets back in', async () => {
     const revoked = [{ publicKey: keyOf(3), name: 'robot-3', revision: 'main@sha1:beef' }];
     const { why, lab } = await node(undefined, { rollout: { revoked } });
-    lab.reconciler.refresh(new Set(['peer/robot-3']), new Set([keyOf(3)]));
+    lab.reconciler.refresh(new Set(['peer/robot-3']), new Set([canonicalKey(keyOf(3))]));
     await lab.clock.advance(10);
     const report = one(await why('robot-3'));
     expect(report.rows).toEqual([]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
-import { macOf } from '../../../src/manifest/keys.ts';
+import { canonicalKey, macOf } from '../../../src/manifest/keys.ts';
 import type { Cidr, Fleet, IpAddress } from '../../../src/manifest/model.ts';
 import { type DesiredState, desiredState, updateDesired } from '../../../src/reconcile/desired.ts';
 import type { RowKey } from '../../../src/reconcile/rows.ts';
@@ -122,7 +122,7 @@ describe('what a node should hold', () => {
     ['the key that it rotates to', keyOf(12)],
   ])('gives a peer nothing where %s is barred, whatever the fleet says', (_which, key) => {
     const fleet = fleetOf(cluster(), peer(1), vip(1), peer(2, { nextPublicKey: keyOf(12) }), vip(2), peer(3), vip(3));
-    const state = desiredState(fleet, { ...nodeOf(1), barred: new Set([key]) });
+    const state = desiredState(fleet, { ...nodeOf(1), barred: new Set([canonicalKey(key)]) });
     const { rows, sessions } = desiredState(fleetWith(1, 3), nodeOf(1));
     expect([...state.rows.keys()].sort()).toEqual([...rows.keys()].sort());
     expect([...(state.sessions?.peers.keys() ?? [])]).toEqual([...(sessions?.peers.keys() ?? [])]);
@@ -215,7 +215,10 @@ describe('an update', () => {
   });
 
   it('follows keys that are barred since, and those that are no more', () => {
-    const barring = (...numbers: readonly number[]) => ({ ...nodeOf(1), barred: new Set(numbers.map(keyOf)) });
+    const barring = (...numbers: readonly number[]) => ({
+      ...nodeOf(1),
+      barred: new Set(numbers.map((n) => canonicalKey(keyOf(n)))),
+    });
     const first = updateDesired(state, before, new Set(), barring(2));
     expect(sorted(first.state)).toEqual(sorted(desiredState(before, barring(2))));
     expect([...first.touched].sort()).toEqual([

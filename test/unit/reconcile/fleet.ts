@@ -27,6 +27,13 @@ export function keyOf(n: number): PublicKey {
   return key;
 }
 
+/** The key of the same ordinate: Ed25519 with the other sign of x. */
+export function negativeOf(key: PublicKey): PublicKey {
+  const bytes = Buffer.from(key, 'base64');
+  bytes[31] = (bytes[31] ?? 0) ^ 0x80;
+  return bytes.toString('base64') as PublicKey;
+}
+
 export function nodeOf(n: number, names: Readonly<Record<string, string>> = {}): NodeView {
   return { publicKey: keyOf(n), resolve: (host) => names[host] as IpAddress | undefined };
 }

@@ -3,7 +3,7 @@ import type { Cidr, Fleet, IpAddress, ObjectRef } from '../../../src/manifest/mo
 import type { Side } from '../../../src/reconcile/block.ts';
 import { desiredState } from '../../../src/reconcile/desired.ts';
 import { DEFAULT_PRUNE_LIMIT, type GuardPolicy, guard, parsePruneLimit } from '../../../src/reconcile/guards.ts';
-import { cluster, edit, fleetOf, fleetWith, hint, keyOf, nodeOf, peer, vip } from './fleet.ts';
+import { cluster, edit, fleetOf, fleetWith, hint, keyOf, negativeOf, nodeOf, peer, vip } from './fleet.ts';
 
 const strict: GuardPolicy = { pruneLimit: DEFAULT_PRUNE_LIMIT, allowPrune: false, allowPartition: false };
 
@@ -60,6 +60,17 @@ describe('the guard against mass deletion', () => {
     );
     const all = numbers(41, 60).map((n): ObjectRef => `vip/vip-${n}`);
     expect(judge(fleet, edit(fleet, [], ['peer/robot-2', ...all]).fleet)).toBeUndefined();
+  });
+
+  it('does not count peers whose keys are revoked, nor their addresses, whatever their number', () => {
+    const stolen = numbers(2, 31);
+    const after = edit(without(forty, ...stolen), [cluster({ revokedKeys: stolen.map(keyOf) })]).fleet;
+    expect(judge(forty, after)).toBeUndefined();
+    const negatives = edit(without(forty, ...stolen), [cluster({ revokedKeys: stolen.map(keyOf).map(negativeOf) })]);
+    expect(judge(forty, negatives.fleet)).toBeUndefined();
+    // Eight more go without a word about their keys, and a ninth.
+    expect(judge(forty, without(after, ...numbers(32, 39)))).toBeUndefined();
+    expect(judge(forty, without(after, ...numbers(32, 40)))?.message).toContain('9 of the 40 peers');
   });
 
   it('lets go what was suspended before', () => {
@@ -185,6 +196,27 @@ describe('the guard against partitions', () => {
   it('cuts off a key that is named as revoked, be it the only way', () => {
     const revoking = cluster({ revokedKeys: [keyOf(2)] });
     expect(judge(star, edit(star, [revoking], ['peer/robot-2', 'vip/vip-2']).fleet)).toBeUndefined();
+  });
+
+  it('still minds a peer that is lost beside those that are revoked', () => {
+    const hubs = edit(star, [peer(4), vip(4)]).fleet;
+    const revoking = cluster({ revokedKeys: [keyOf(2)] });
+    const after = edit(hubs, [revoking, peer(4, { endpoints: [] })], ['peer/robot-2', 'vip/vip-2']).fleet;
+    const block = judge(hubs, after);
+    expect(block).toMatchObject({ reason: 'PartitionBlocked' });
+    expect(block?.message).toContain('no way to the only peer that it talks to');
+  });
+
+  it('gives up the way to the source that leads through a peer whose key is revoked', () => {
+    const served = edit(fleetWith(1, 2, 3), [vip(9, { peer: 'robot-2' })]).fleet;
+    const after = edit(
+      served,
+      [cluster({ revokedKeys: [keyOf(2)] })],
+      ['peer/robot-2', 'vip/vip-2', 'vip/vip-9'],
+    ).fleet;
+    expect(judge(served, after, {}, ['10.77.0.9'])).toBeUndefined();
+    const deleted = edit(served, [], ['peer/robot-2', 'vip/vip-2', 'vip/vip-9']).fleet;
+    expect(judge(served, deleted, {}, ['10.77.0.9'])).toMatchObject({ reason: 'PartitionBlocked' });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { macOf } from '../../../src/manifest/keys.ts';
+import { canonicalKey, macOf } from '../../../src/manifest/keys.ts';
 import type { IpAddress } from '../../../src/manifest/model.ts';
 import type { Change, RowKey } from '../../../src/reconcile/rows.ts';
 import { FakeClock } from './clock.ts';
@@ -424,7 +424,7 @@ describe('a proposal', () => {
   it('bars keys, and a refresh lets them in again', async () => {
     const lab = await running();
     const all = lab.rowKeys();
-    lab.reconciler.refresh(new Set(), new Set([keyOf(2)]));
+    lab.reconciler.refresh(new Set(), new Set([canonicalKey(keyOf(2))]));
     await lab.clock.advance(10);
     expect(lab.rowKeys()).toHaveLength(8);
     expect(lab.applied.at(-1)?.sessions?.peers.has(keyOf(2))).toBe(false);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { OmniError } from '../../../src/errors.ts';
+import type { ObjectRef } from '../../../src/manifest/model.ts';
 import { requireQuiet, toConfirm, toRetry, toRollBack } from '../../../src/reconcile/rollout/people.ts';
-import { cluster, edit, fleetWith, keyOf, peer, vip } from '../reconcile/fleet.ts';
+import { cluster, edit, fleetWith, keyOf, negativeOf, peer, vip } from '../reconcile/fleet.ts';
 import { Agent, World } from './lab.ts';
 
 const good = fleetWith(1, 2, 3);
@@ -9,8 +10,8 @@ const bad = edit(good, [peer(4), vip(4)]).fleet;
 const rowOf = (n: number) => `peer/omni0/${keyOf(n)}`;
 const broken: World['answer'] = (_probe, world) => (world.has(rowOf(4)) ? 'silence' : undefined);
 
-async function trusting(world = new World()): Promise<{ world: World; agent: Agent }> {
-  world.commit('a', good);
+async function trusting(fleet = good, world = new World()): Promise<{ world: World; agent: Agent }> {
+  world.commit('a', fleet);
   const agent = await Agent.start(world);
   await agent.tried('a');
   world.live = [keyOf(2), keyOf(3)];
@@ -320,16 +321,91 @@ describe('a revoked key', () => {
     expect(world.has('neighbour/omni0/10.77.0.2')).toBe(false);
   });
 
-  it('is not cut where a guard refuses the revision', async () => {
-    const many = fleetWith(...Array.from({ length: 30 }, (_, at) => at + 1));
-    const world = new World();
-    world.commit('a', many);
-    const agent = await Agent.start(world);
-    await agent.tried('a');
-    world.commit('b', edit(fleetWith(1, 2, 3), [cluster({ revokedKeys: [keyOf(3)] })]).fleet);
-    expect(await agent.tried('b')).toMatchObject({ outcome: 'refused' });
+  const thirty = fleetWith(...Array.from({ length: 30 }, (_, at) => at + 1));
+
+  it('is cut although a guard refuses the revision, and the rest is not', async () => {
+    const { world, agent } = await trusting(thirty);
+    world.commit('b', edit(fleetWith(1, 2), [cluster({ revokedKeys: [keyOf(3)] })]).fleet);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'refused', reason: 'PruneBlocked' });
     await world.clock.advance(10);
-    expect(world.has(rowOf(3))).toBe(true);
+    expect(world.has(rowOf(3))).toBe(false);
+    expect(world.has(rowOf(4))).toBe(true);
+    expect(world.record.revoked).toEqual([{ publicKey: keyOf(3), name: 'robot-3', revision: 'main@b' }]);
+    // The agent that comes after a kill boots the trusted revision without the key, before it hears of the newer one.
+    agent.die();
+    await Agent.start(world);
+    await world.clock.advance(10);
+    expect(world.has(rowOf(3))).toBe(false);
+  });
+
+  it('counts in no guard: a third of a fleet is cut in one commit, and nothing is left to try', async () => {
+    const { world, agent } = await trusting(thirty);
+    const stolen = Array.from({ length: 10 }, (_, at) => at + 21);
+    const gone = stolen.flatMap((n): ObjectRef[] => [`peer/robot-${n}`, `vip/vip-${n}`]);
+    world.commit('b', edit(thirty, [cluster({ revokedKeys: stolen.map(keyOf) })], gone).fleet);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'good' });
+    for (const n of stolen) expect(world.has(rowOf(n))).toBe(false);
+    expect(world.has(rowOf(20))).toBe(true);
+  });
+
+  it('is cut where the revision is quarantined', async () => {
+    const { world, agent } = await trusting();
+    world.commit('b', bad);
+    world.answer = broken;
+    await agent.tried('b');
+    agent.die();
+    // A new version's reader, say, sees more in the same commit than the one that quarantined it.
+    world.commit('b', edit(bad, [cluster({ revokedKeys: [keyOf(3)] })], ['peer/robot-3', 'vip/vip-3']).fleet);
+    const next = await Agent.start(world);
+    expect(await next.tried('b')).toMatchObject({ outcome: 'refused', reason: 'RevisionQuarantined' });
+    await world.clock.advance(10);
+    expect(world.has(rowOf(3))).toBe(false);
+  });
+
+  it('is cut with the trial of an older revision, whose end does not let it in', async () => {
+    const { world, agent } = await trusting(thirty);
+    world.live = [keyOf(2), keyOf(3)];
+    const since = agent.rollout.state.sequence;
+    world.commit('b', edit(thirty, [peer(40), vip(40)]).fleet);
+    world.answer = ({ id }) => (id === 'source' && world.has(rowOf(40)) ? 'silence' : undefined);
+    await agent.offer('b');
+    await world.clock.advance(1_000);
+    expect(agent.rollout.report().trial).toMatchObject({ revision: { id: 'b' } });
+    world.commit('c', edit(fleetWith(1, 2), [cluster({ revokedKeys: [keyOf(3)] })]).fleet);
+    await agent.offer('c');
+    await world.clock.advance(10);
+    expect(world.has(rowOf(3))).toBe(false);
+    // What comes after it and is refused too says nothing of the key.
+    world.commit('d', fleetWith(1, 2));
+    await agent.offer('d');
+    world.answer = () => undefined;
+    expect(await agent.verdict('b', since)).toMatchObject({ outcome: 'good' });
+    await world.clock.advance(1_000);
+    expect(world.has(rowOf(40))).toBe(true);
+    expect(world.has(rowOf(3))).toBe(false);
+    expect(world.record).toMatchObject({ lastKnownGood: { id: 'b' }, revoked: [{ name: 'robot-3' }] });
+  });
+
+  it('is cut where its negative is named', async () => {
+    const { world, agent } = await trusting();
+    await agent.rollout.command({ type: 'hold', hold: { reason: 'mission', since: '2026-01-01T00:00:00Z' } });
+    world.commit('b', edit(good, [cluster({ revokedKeys: [negativeOf(keyOf(3))] })]).fleet);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'waiting' });
+    await world.clock.advance(10);
+    expect(world.has(rowOf(3))).toBe(false);
+    expect(world.has(rowOf(2))).toBe(true);
+  });
+
+  it('leaves a node alone where all of its peers are named', async () => {
+    const { world, agent } = await trusting();
+    const alone = edit(
+      good,
+      [cluster({ revokedKeys: [keyOf(2), keyOf(3)] })],
+      ['peer/robot-2', 'vip/vip-2', 'peer/robot-3', 'vip/vip-3'],
+    ).fleet;
+    world.commit('b', alone);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'good' });
+    expect(world.rows().filter((key) => key.startsWith('peer/'))).toEqual([]);
   });
 });
 
