@@ -29,16 +29,24 @@ const PEER_TIMEOUT_MS = 3_000;
 const ENDPOINT_TIMEOUT_MS = 5_000;
 const SOURCE_TIMEOUT_MS = 5_000;
 
+/** Where peers were, by name, when they last answered by a key that was about to be replaced. */
+type Sightings = Map<string, { readonly hint: EndpointHint; readonly atMs: number }>;
+
+interface Means extends ProberOptions {
+  readonly sightings: Sightings;
+}
+
 /** Tries probes on the real node: through its data path, its sessions, its source, its network. */
 export function createProber(options: ProberOptions): Prober {
+  const means: Means = { ...options, sightings: new Map() };
   return {
     livePeers: async () => [...new Set((await livePeers(options.dataPlane.sessions)).map(({ peer }) => peer))],
-    run: (probe, signal) => attempt(options, probe, signal),
+    run: (probe, signal) => attempt(means, probe, signal),
   };
 }
 
 /** Undefined: it passed. Else why not. */
-async function attempt(options: ProberOptions, probe: Probe, signal: AbortSignal): Promise<string | undefined> {
+async function attempt(options: Means, probe: Probe, signal: AbortSignal): Promise<string | undefined> {
   signal.throwIfAborted();
   const timeoutMs = timeoutOf(probe);
   const timeout = new AbortController();
@@ -60,6 +68,7 @@ function timeoutOf(probe: Probe): number {
     case 'peer':
       return PEER_TIMEOUT_MS;
     case 'endpoint':
+    case 'key':
       return ENDPOINT_TIMEOUT_MS;
     case 'source':
       return SOURCE_TIMEOUT_MS;
@@ -69,10 +78,12 @@ function timeoutOf(probe: Probe): number {
 }
 
 /** Resolves when the probe passed; ends soon after `signal` is aborted. */
-function tryOnce(options: ProberOptions, probe: Probe, signal: AbortSignal): Promise<void> {
+function tryOnce(options: Means, probe: Probe, signal: AbortSignal): Promise<void> {
   switch (probe.kind) {
     case 'peer':
-      return tryPeer(options, probe.peer, signal);
+      return tryPeer(options, probe, signal);
+    case 'key':
+      return tryKey(options, probe, signal);
     case 'endpoint':
       return tryEndpoint(options, probe, signal);
     case 'source':
@@ -82,8 +93,9 @@ function tryOnce(options: ProberOptions, probe: Probe, signal: AbortSignal): Pro
   }
 }
 
-async function tryPeer(options: ProberOptions, peer: PublicKey, signal: AbortSignal): Promise<void> {
-  const { dataPlane, echo, interfaceName } = options;
+async function tryPeer(options: Means, probe: Extract<Probe, { kind: 'peer' }>, signal: AbortSignal): Promise<void> {
+  const { dataPlane, echo, interfaceName, sightings } = options;
+  const { id, peer, name: peerName } = probe;
   const name = interfaceName();
   const size = name === undefined ? 0 : await dataPlane.messages.capacity(name);
   if (name === undefined || size < ECHO_MIN_BYTES) throw new Unmet('this node has no interface to send on');
@@ -92,6 +104,32 @@ async function tryPeer(options: ProberOptions, peer: PublicKey, signal: AbortSig
   } catch (error) {
     throw signal.aborted ? new Unmet(`no answer to packets of ${size} bytes`) : error;
   }
+  const found = id.startsWith('key/') ? await dataPlane.sessions.endpoint(peer) : undefined;
+  if (found === undefined) return;
+  const { address: host, port } = found.endpoint;
+  sightings.set(peerName, { hint: { host, port }, atMs: dataPlane.sessions.now() });
+}
+
+/** A peer that this node cannot call, behind a NAT say, may call with its new key itself. */
+async function tryKey(
+  { dataPlane: { sessions }, callAt, sightings }: Means,
+  { peer, name, hints }: Extract<Probe, { kind: 'key' }>,
+  signal: AbortSignal,
+): Promise<void> {
+  const sighting = sightings.get(name);
+  const since = sighting?.atMs ?? Number.POSITIVE_INFINITY;
+  const made = async (): Promise<boolean> => {
+    const states = (await sessions.list()).filter((each) => each.peer === peer && each.createdMs > since);
+    return states.some(({ unconfirmed, rxLastMs }) => !unconfirmed && rxLastMs > 0);
+  };
+  if (await made()) return;
+  const present = (await sessions.endpoint(peer))?.endpoint;
+  const places = [...hints, ...(sighting === undefined ? [] : [sighting.hint])];
+  if (present !== undefined) places.push({ host: present.address, port: present.port });
+  const distinct = [...new Map(places.map((place) => [formatEndpoint(place), place])).values()];
+  if (distinct.length === 0) throw new Unmet('it has a new key, no endpoint, and did not call with that key');
+  if ((await callAt(peer, distinct, signal)) || (await made())) return;
+  throw new Unmet(`no answer by its new key to handshakes at ${distinct.map(formatEndpoint).join(', ')}`);
 }
 
 async function tryEndpoint(

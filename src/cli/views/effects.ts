@@ -1,6 +1,7 @@
 import type { AddressChange, KeyChange } from '../../reconcile/impact/blast.ts';
 import type { PathLoss } from '../../reconcile/impact/paths.ts';
 import type { Refusal } from '../../reconcile/impact/refusals.ts';
+import { humanSpan } from '../format.ts';
 import type { RevisionComparison } from '../revisions.ts';
 import { byName, plural } from '../text.ts';
 
@@ -63,12 +64,12 @@ function addressEffect({ cluster, address, from, to }: AddressChange, code: Code
   return [{ tone: 'warn', text: `${code(address)} of ${code(cluster)} moves from ${code(from)} to ${code(to)}` }];
 }
 
-function keyEffect({ peer, change, from, to }: KeyChange, code: Code): Effect {
-  const who = peer === undefined ? 'a key of no peer' : code(peer);
+function keyEffect({ peer, change, from, to, confirmWithinMs }: KeyChange, code: Code): Effect {
+  const who = peer === undefined ? 'no peer' : code(peer);
   const [old, next] = [code(from ?? 'none'), code(to ?? 'none')];
   switch (change) {
     case 'replaced':
-      return { tone: 'warn', text: `${who} has another key, ${next} in place of ${old}: its sessions end` };
+      return { tone: 'warn', text: replacementText({ who, old, next, withinMs: confirmWithinMs }) };
     case 'promoted':
       return { tone: 'plain', text: `${who} changes its key from ${old} to ${next}; its sessions stay` };
     case 'announced':
@@ -78,11 +79,25 @@ function keyEffect({ peer, change, from, to }: KeyChange, code: Code): Effect {
     case 'revoked':
       return {
         tone: 'warn',
-        text: `${who} is revoked: every node cuts ${old} off at once, even where it refuses the rest, and no rollback lets it back in`,
+        text: `the key ${old} of ${who} is revoked: every node cuts it off at once, even where it refuses the rest of the commit, and no rollback lets it back in`,
       };
     case 'readmitted':
-      return { tone: 'warn', text: `${who} is revoked no more: ${next} may be used again` };
+      return { tone: 'warn', text: `the key ${next} of ${who} is revoked no more: it may be used again` };
   }
+}
+
+interface Replacement {
+  readonly who: string;
+  readonly old: string;
+  readonly next: string;
+  /** Undefined: the old key is revoked. */
+  readonly withinMs: number | undefined;
+}
+
+function replacementText({ who, old, next, withinMs }: Replacement): string {
+  return withinMs === undefined
+    ? `the key of ${who} is replaced, ${next} for ${old}, which is revoked: every node cuts the old one off at once, and asks nothing of the new one`
+    : `the key of ${who} is replaced outright, ${next} for ${old}: it must answer by the new key within ${humanSpan(withinMs)} or the commit is taken back; if the old key leaked, name it in revokedKeys`;
 }
 
 /** The outcome in a few words, worst first: `2 nodes lose a peer`, `14 nodes change`, `1 session cut`. */

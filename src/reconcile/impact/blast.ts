@@ -1,6 +1,6 @@
 import { canonicalKey, fingerprint, holderOf } from '../../manifest/keys.ts';
-import type { Fleet, IpAddress, ObjectRef, PublicKey, Vip } from '../../manifest/model.ts';
-import { splitRef } from '../share.ts';
+import type { Fleet, IpAddress, ObjectRef, Peer, PublicKey, Vip } from '../../manifest/model.ts';
+import { revokedBy, splitRef } from '../share.ts';
 import { type NodeChange, successor } from './nodes.ts';
 import type { ObjectChanges } from './objects.ts';
 
@@ -24,6 +24,11 @@ export interface KeyChange {
   readonly change: 'replaced' | 'announced' | 'withdrawn' | 'promoted' | 'revoked' | 'readmitted';
   readonly from?: string;
   readonly to?: string;
+  /**
+   * Of `replaced`. Present: a peer that answers by the old key must answer by the new one within so long, or nodes take the
+   * revision back. Absent: the old key is revoked, and nothing is asked.
+   */
+  readonly confirmWithinMs?: number;
 }
 
 export function addressChanges(before: Fleet, after: Fleet, objects: ObjectChanges): AddressChange[] {
@@ -56,7 +61,8 @@ export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChan
     const [old, next] = [was.nextPublicKey, is.nextPublicKey];
     if (was.publicKey !== is.publicKey) {
       const change = next === was.publicKey || old === is.publicKey ? 'promoted' : 'replaced';
-      found.push({ peer: node, change, from: fingerprint(was.publicKey), to: fingerprint(is.publicKey) });
+      const asked = change === 'replaced' ? askedOf(after, was, is) : {};
+      found.push({ peer: node, change, from: fingerprint(was.publicKey), to: fingerprint(is.publicKey), ...asked });
     }
     if (old === next) continue;
     if (next !== undefined && next !== was.publicKey)
@@ -81,4 +87,11 @@ export function keyChanges(before: Fleet, after: Fleet, nodes: readonly NodeChan
     }
   }
   return found;
+}
+
+/** What is asked of a peer whose key is replaced outright. */
+function askedOf(after: Fleet, was: Peer, is: Peer): Pick<KeyChange, 'confirmWithinMs'> {
+  const cluster = after.clusters.get(is.clusters[0] ?? '');
+  if (cluster === undefined || revokedBy(cluster).has(canonicalKey(was.publicKey))) return {};
+  return { confirmWithinMs: cluster.probation.confirmWithinMs };
 }

@@ -1,8 +1,9 @@
+import { canonicalKey, holderOf } from '../../manifest/keys.ts';
 import type { PublicKey } from '../../manifest/model.ts';
 import { clusterOf, type Side } from '../block.ts';
 import type { PeerIntent } from '../desired.ts';
 import type { RowKey } from '../rows.ts';
-import { splitRef } from '../share.ts';
+import { revokedBy, splitRef } from '../share.ts';
 import type { Baseline } from './model.ts';
 import type { Probe } from './probe.ts';
 
@@ -44,7 +45,8 @@ export function selectProbes(input: SelectionInput): Selection {
   const declared = declaredProbes(after);
   // Tried before the revision, so by the key that the peer still goes by here.
   const peerProbes = asked.map((intent) => peerProbe(intent, live.get(intent)));
-  const all = new Map([...peerProbes, ...declared, sourceProbe].map((probe) => [probe.id, probe]));
+  const keys = replacedKeys(input, live);
+  const all = new Map([...peerProbes, ...keys, ...declared, sourceProbe].map((probe) => [probe.id, probe]));
   if (source === 'none') all.delete('source');
 
   const assumed = new Map(endpoints.map((probe) => [probe.id, probe]));
@@ -54,6 +56,7 @@ export function selectProbes(input: SelectionInput): Selection {
   const required = [
     ...asked.filter(({ name }) => touched.has(name)).map(({ name }) => `peer/${name}`),
     ...endpoints.map(({ id }) => id),
+    ...keys.map(({ id }) => id),
   ];
   return { tried, assumed: [...assumed.values()], required: [...new Set([...required, ...(carried?.required ?? [])])] };
 }
@@ -65,7 +68,7 @@ export function resumedBaseline(
 ): Baseline {
   const present = probesNamed(ids, input.after, true).map(({ id }) => id);
   const touched = touchedPeers(input);
-  const required = present.filter((id) => id.startsWith('endpoint/') || touched.has(id.slice('peer/'.length)));
+  const required = present.filter((id) => /^(endpoint|key)\//.test(id) || touched.has(id.slice('peer/'.length)));
   return { ids: present, required };
 }
 
@@ -81,12 +84,36 @@ export function probesNamed(ids: readonly string[], { fleet, state }: Side, hasS
     const key = fleet.peers.get(name)?.publicKey;
     const intent = key && state.sessions?.peers.get(key);
     if (!intent) return [];
+    if (kind === 'key') return [keyProbe(intent)];
     return kind === 'peer' ? [peerProbe(intent)] : endpointProbe(intent);
   });
 }
 
 function peerProbe({ name, publicKey }: PeerIntent, key = publicKey): Probe {
   return { kind: 'peer', id: `peer/${name}`, peer: key, name };
+}
+
+function keyProbe({ name, publicKey, endpoints: hints }: PeerIntent): Probe {
+  return { kind: 'key', id: `key/${name}`, peer: publicKey, name, hints };
+}
+
+/**
+ * Live peers that the revision knows by another key alone. Each answers by its old key now and must answer by its new one
+ * then: a key that was pasted wrongly would else cut it off for good. Where the old key is revoked, nothing is asked.
+ */
+function replacedKeys(
+  { before, after, live }: SelectionInput,
+  stay: ReadonlyMap<PeerIntent, PublicKey>,
+): readonly Probe[] {
+  const cluster = clusterOf(after);
+  const revoked = cluster && revokedBy(cluster);
+  const known = new Set(stay.values());
+  return live.flatMap((key): readonly Probe[] => {
+    if (known.has(key) || before === undefined || revoked?.has(canonicalKey(key))) return [];
+    const name = holderOf(before.fleet, key) ?? '';
+    const intent = after.state.sessions?.peers.get(after.fleet.peers.get(name)?.publicKey ?? ('' as PublicKey));
+    return intent === undefined ? [] : [{ kind: 'peer', id: `key/${name}`, peer: key, name }];
+  });
 }
 
 function endpointProbe({ name, publicKey, endpoints: hints }: PeerIntent): readonly Probe[] {

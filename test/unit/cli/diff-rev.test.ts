@@ -46,7 +46,11 @@ beforeAll(() => {
   commit('both-keys', withKeys(`${keyOf(2)}\n  nextPublicKey: ${keyOf(12)}`));
   commit('swapped-keys', withKeys(`${keyOf(12)}\n  nextPublicKey: ${keyOf(2)}`));
   commit('next-key', withKeys(keyOf(12)));
+  const revoking = (...numbers: readonly number[]) =>
+    `${CLUSTER}  revokedKeys: [${numbers.map((number) => keyOf(number)).join(', ')}]\n`;
+  commit('rekeyed', { ...withKeys(keyOf(12)), 'warehouse.yaml': revoking(2) });
   commit('many', manifests(ROBOTS));
+  commit('stolen', { ...manifests(ROBOTS.slice(7)), 'warehouse.yaml': revoking(...ROBOTS.slice(0, 7)) });
   commit('renamed', { ...manifests(ROBOTS), 'warehouse.yaml': `${CLUSTER}  interface: omni7\n` });
 }, 60_000);
 afterAll(() => rmSync(repo, { recursive: true }));
@@ -67,6 +71,9 @@ describe('diff --rev', () => {
     ['a robot may have a second key', 'three..both-keys', 'both-keys'],
     ['a robot changes its key', 'both-keys..swapped-keys', 'swapped-keys'],
     ['a robot gives up its old key', 'swapped-keys..next-key', 'next-key'],
+    ['the key of a robot is replaced outright', 'three..next-key', 'replaced-key'],
+    ['the key of a robot leaked', 'three..rekeyed', 'leaked-key'],
+    ['a third of a fleet is revoked', 'many..stolen', 'stolen'],
   ])('%s', async (_what, range, name) => {
     const outcome = await diff(range);
     expect(outcome).toMatchObject({ code: 1, stderr: '' });

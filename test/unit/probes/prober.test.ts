@@ -5,8 +5,9 @@ import { createProber, type ProberOptions } from '../../../src/agent/probes/prob
 import { OmniError } from '../../../src/errors.ts';
 import type { EndpointHint } from '../../../src/manifest/model.ts';
 import type { Probe } from '../../../src/reconcile/rollout/probe.ts';
-import { rowKey } from '../../../src/reconcile/rows.ts';
+import { type Row, rowKey } from '../../../src/reconcile/rows.ts';
 import { INTERFACE, type MemoryNode, memoryPair, session } from '../peers/pair.ts';
+import { keyOf } from '../reconcile/fleet.ts';
 import { FakeClock } from '../session/support/clock.ts';
 
 const FOREVER = new AbortController().signal;
@@ -137,6 +138,49 @@ describe('an endpoint', () => {
     const result = prober.run(endpoint, FOREVER);
     expect(await resultIn(4_999, clock, result)).toBe('still trying');
     expect(await resultIn(1, clock, result)).toBe('no answer to handshakes at 203.0.113.7:51820 within 5 s');
+  });
+});
+
+describe('a key that is new', () => {
+  /** B answers by its old key before the revision; afterwards its row here has another one. */
+  async function replaced(changes: Partial<ProberOptions> = {}) {
+    const calls: unknown[] = [];
+    const callAt: ProberOptions['callAt'] = async (peer, hints) => calls.push([peer, hints]) < 0;
+    const world = await setup({ callAt, ...changes });
+    const before: Probe = { kind: 'peer', id: 'key/b', peer: world.b.key, name: 'b' };
+    expect(await world.prober.run(before, FOREVER)).toBeUndefined();
+    const row: Row = { kind: 'peer', interface: INTERFACE, publicKey: keyOf(3) };
+    await world.a.plane.apply({ op: 'create', key: rowKey(row), to: row }, FOREVER);
+    const after: Probe = { kind: 'key', id: 'key/b', peer: keyOf(3), name: 'b', hints: [hint] };
+    return { ...world, calls, after };
+  }
+
+  test('is asked for at the endpoints of the manifest and where its peer was last', async () => {
+    const { prober, after, calls, b } = await replaced();
+    const last = { host: b.endpoint.address, port: b.endpoint.port };
+    expect(await prober.run(after, FOREVER)).toBe(
+      'no answer by its new key to handshakes at 203.0.113.7:51820, 192.0.2.2:51820',
+    );
+    expect(calls).toEqual([[keyOf(3), [hint, last]]]);
+    expect(await prober.run({ ...after, hints: [] } as Probe, FOREVER)).toContain('at 192.0.2.2:51820');
+  });
+
+  test('passes once it is answered by, and once its peer called with it', async () => {
+    const called = await replaced({ callAt: async () => true });
+    expect(await called.prober.run(called.after, FOREVER)).toBeUndefined();
+    const { prober, after, a, b, clock } = await replaced();
+    await clock.advance(1);
+    await a.plane.sessions.install({ ...session(keyOf(3), 5n, 6n) });
+    expect(await prober.run(after, FOREVER)).toContain('no answer by its new key');
+    await b.plane.sessions.install({ ...session(a.key, 6n, 5n) });
+    await b.plane.sessions.keepalive(a.key);
+    expect(await prober.run(after, FOREVER)).toBeUndefined();
+  });
+
+  test('of a peer that is nowhere is missed', async () => {
+    const { prober } = await setup();
+    const after: Probe = { kind: 'key', id: 'key/c', peer: keyOf(3), name: 'c', hints: [] };
+    expect(await prober.run(after, FOREVER)).toBe('it has a new key, no endpoint, and did not call with that key');
   });
 });
 

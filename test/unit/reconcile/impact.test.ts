@@ -5,7 +5,7 @@ import { changesOf, countSessionsCut, type NodeImpact, sessionsCutOf } from '../
 import { checkNode, type Impact, impact } from '../../../src/reconcile/impact.ts';
 import { namesOf } from '../../../src/reconcile/names.ts';
 import { renderPlan } from '../../../src/reconcile/plan.ts';
-import { cluster, edit, fleetOf, fleetWith, hint, keyOf, peer, vip } from './fleet.ts';
+import { cluster, edit, fleetOf, fleetWith, hint, keyOf, negativeOf, peer, vip } from './fleet.ts';
 
 const before = fleetWith(1, 2, 3);
 
@@ -89,7 +89,11 @@ describe('what a commit does, before it is merged', () => {
     ]);
     expect(found.sessionsCut).toBe(2);
     expect(found.nodes[2]).toMatchObject({ own: [{ op: 'update', key: 'link/omni0', fields: ['mac'] }] });
-    expect(found.keys).toMatchObject([{ peer: 'robot-3', change: 'replaced' }]);
+    expect(found.keys).toMatchObject([{ peer: 'robot-3', change: 'replaced', confirmWithinMs: 30_000 }]);
+    const leaked = edit(before, [cluster({ revokedKeys: [negativeOf(keyOf(3))] }), peer(3, { publicKey: keyOf(33) })]);
+    const [replaced, revoked] = impact(before, leaked.fleet).keys;
+    expect(replaced).not.toHaveProperty('confirmWithinMs');
+    expect(revoked).toMatchObject({ peer: 'robot-3', change: 'revoked' });
     expect(found.pathLosses).toEqual([]);
   });
 
