@@ -271,7 +271,7 @@ export interface RolloutReport {
     readonly message: string;
   };
   /** Newest first, like `history`. */
-  readonly quarantined: readonly Quarantined[];
+  readonly quarantined: readonly Omit<Quarantined, 'recheck'>[];
   readonly history: readonly HistoryEntry[];
   readonly revoked: readonly Revocation[];
   readonly hold?: Hold;

@@ -3,6 +3,7 @@ import type {
   HistoryEntry,
   Hold,
   Quarantined,
+  Retried,
   RevisionInfo,
   RevisionSignature,
   Revocation,
@@ -34,6 +35,7 @@ export function parseRecord(json: string): RolloutRecord {
     revoked: required(whole, 'revoked', list(revocation), ''),
     ...optional(whole, 'hold', hold, ''),
     ...optional(whole, 'suspension', suspension, ''),
+    ...optional(whole, 'retried', list(retried), ''),
     ...optional(whole, 'confirmed', confirmed, ''),
   };
 }
@@ -88,6 +90,25 @@ const quarantined: Decoder<Quarantined> = (value, at) => {
     ),
     message: required(from, 'message', text, at),
     at: required(from, 'at', time, at),
+    ...optional(from, 'until', time, at),
+    ...optional(from, 'recheck', recheck, at),
+  };
+};
+
+const recheck: Decoder<NonNullable<Quarantined['recheck']>> = (value, at) => {
+  const from = members(value, at);
+  return {
+    probes: required(from, 'probes', list(text), at),
+    withinMs: required(from, 'withinMs', count, at),
+  };
+};
+
+const retried: Decoder<Retried> = (value, at) => {
+  const from = members(value, at);
+  return {
+    id: required(from, 'id', text, at),
+    discounted: required(from, 'discounted', list(text), at),
+    ...optional(from, 'lapsed', oneOf(true as const), at),
   };
 };
 

@@ -115,6 +115,10 @@ export interface ClusterDocument {
        */
       confirmWithin?: string;
       /**
+       * A commit that a node took back because its probes failed is tried once more after this time, if it is still the newest.
+       */
+      quarantineFor?: string;
+      /**
        * Checks beside the built-in ones (live peers answer, the git remote answers). Exactly one of `tcp`, `ping` and `http` each.
        *
        * @maxItems 32

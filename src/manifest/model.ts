@@ -64,6 +64,8 @@ export interface Cluster {
   readonly mode: 'enforce' | 'report';
   readonly probation: {
     readonly confirmWithinMs: number;
+    /** How long a revision whose probes failed stays quarantined before it is tried once more. */
+    readonly quarantineForMs: number;
     readonly probes: readonly DeclaredProbe[];
   };
   /** age files in ASCII armor: what seals them is the members' keys, what is in them base64 of 32 bytes. */

@@ -121,10 +121,14 @@ function readEtherTypes(findings: Findings, given: readonly (string | number)[])
 
 type Probation = NonNullable<ClusterDocument['spec']['probation']>;
 
-function readProbation(findings: Findings, { confirmWithin, probes = [] }: Probation): Cluster['probation'] {
+function readProbation(
+  findings: Findings,
+  { confirmWithin, quarantineFor, probes = [] }: Probation,
+): Cluster['probation'] {
   const names = probes.map(({ name }) => name);
   return {
     confirmWithinMs: durationMs(confirmWithin ?? defaults.probation.properties.confirmWithin.default),
+    quarantineForMs: durationMs(quarantineFor ?? defaults.probation.properties.quarantineFor.default),
     probes: probes.flatMap((probe, at) => {
       const first = names.indexOf(probe.name);
       const path = `/spec/probation/probes/${at}`;

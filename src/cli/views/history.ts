@@ -1,4 +1,4 @@
-import { ageOf, humanTook, shortDigests, shortRevision } from '../format.ts';
+import { ageOf, clockTime, humanTook, shortDigests, shortRevision } from '../format.ts';
 import type { Tone } from '../style.ts';
 import type { Cell, Column } from '../table.ts';
 import { QUARANTINED, type RevisionView, type RolloutView, type StatusView, trialWords } from './rollout.ts';
@@ -24,13 +24,15 @@ export interface HistoryItem {
   readonly tookMs?: number;
   /** What the revision is to the node now. Only the newest entry of a revision is marked. */
   readonly marks: readonly ('in-force' | 'last-known-good' | 'quarantined')[];
+  /** RFC 3339: it is quarantined until then. */
+  readonly until?: string;
 }
 
 /** What became of revisions, newest first: those to come, those tried, and what else is quarantined. */
 export function historyItems({ rollout, revision }: StatusView): readonly HistoryItem[] {
   const { trial, waiting, history, quarantined, lastKnownGood } = rollout;
   const inQuarantine = new Map(quarantined.map((one) => [one.revision.id, one]));
-  const entries: Omit<HistoryItem, 'marks'>[] = [];
+  const entries: Omit<HistoryItem, 'marks' | 'until'>[] = [];
   // What is quarantined has its entry below.
   if (waiting !== undefined && waiting.reason !== QUARANTINED) {
     const { refused, reason, message } = waiting;
@@ -56,7 +58,8 @@ export function historyItems({ rollout, revision }: StatusView): readonly Histor
       if (inQuarantine.has(id)) marks.push('quarantined');
     }
     seen.add(id);
-    return { ...entry, marks };
+    const until = marks.includes('quarantined') ? inQuarantine.get(id)?.until : undefined;
+    return { ...entry, marks, ...(until === undefined ? {} : { until }) };
   });
 }
 
@@ -84,9 +87,10 @@ export function historyTable(
   return { columns: COLUMNS.filter(isShown), rows };
 }
 
-function cellsOf({ revision, outcome, message, at, tookMs, marks }: HistoryItem, nowMs: number): Cell[] {
+function cellsOf({ revision, outcome, message, at, tookMs, marks, until }: HistoryItem, nowMs: number): Cell[] {
   const bad = marks.includes('quarantined');
-  const now = marks.map((mark) => MARK_TEXTS[mark]).join(', ');
+  const lapses = until === undefined ? '' : ` until ${clockTime(until, nowMs)}`;
+  const now = `${marks.map((mark) => MARK_TEXTS[mark]).join(', ')}${lapses}`;
   return [
     shortRevision(revision.label),
     { text: outcome, tone: TONES[outcome] },

@@ -53,6 +53,10 @@ export function untilWords(until: string, nowMs: number): string {
   return `until ${clockTime(until, nowMs)} (${leftMs > 0 ? `in ${humanSpan(leftMs)}` : 'over'})`;
 }
 
+function untilText(until: string | undefined, nowMs: number): string {
+  return until === undefined ? '' : `, ${untilWords(until, nowMs)}`;
+}
+
 const MAX_QUARANTINED = 3;
 
 /** What `omni status` says of revisions: the one in force, the one to fall back on, others, and what keeps them. */
@@ -72,9 +76,9 @@ export function rolloutFields({ rollout, revision }: StatusView, nowMs: number):
     warn('Held', hold && holdWords(hold, nowMs)),
     warn('Suspended', suspension && `${suspension.reason}; for ${ageOf(suspension.since, nowMs)}`),
     ...shown.map(
-      ({ revision: { label }, reason, at, message }): Field => ({
+      ({ revision: { label }, reason, at, until, message }): Field => ({
         name: 'Quarantined',
-        text: `${shortRevision(label)}, ${ageOf(at, nowMs)} ago: ${reason}: ${shortDigests(message)}`,
+        text: `${shortRevision(label)}, ${ageOf(at, nowMs)} ago${untilText(until, nowMs)}: ${reason}: ${shortDigests(message)}`,
         tone: 'bad',
       }),
     ),

@@ -30,6 +30,8 @@ export interface SelectionInput {
   readonly source: 'none' | 'ask' | 'answered';
   /** Of a revision that did not get its verdict. */
   readonly carried: Baseline | undefined;
+  /** Probes that were silent under the revision, and without it. */
+  readonly discounted: readonly string[];
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -52,6 +54,10 @@ export function selectProbes(input: SelectionInput): Selection {
   const assumed = new Map(endpoints.map((probe) => [probe.id, probe]));
   if (source === 'answered') assumed.set('source', sourceProbe);
   for (const probe of probesNamed(carried?.ids ?? [], after, source !== 'none')) assumed.set(probe.id, probe);
+  for (const id of input.discounted) {
+    all.delete(id);
+    assumed.delete(id);
+  }
   const tried = [...all.values()].filter(({ id }) => !assumed.has(id));
   const required = [
     ...asked.filter(({ name }) => touched.has(name)).map(({ name }) => `peer/${name}`),

@@ -1,8 +1,9 @@
 import { canonicalKey } from '../../manifest/keys.ts';
-import type { HistoryEntry, Quarantined, RevisionInfo, Revocation, RolloutRecord, Trial } from './record.ts';
+import type { HistoryEntry, Quarantined, Retried, RevisionInfo, Revocation, RolloutRecord, Trial } from './record.ts';
 
 const MAX_QUARANTINED = 100;
 const MAX_HISTORY = 50;
+const MAX_RETRIED = 16;
 
 export function withHistory(record: RolloutRecord, entry: HistoryEntry): RolloutRecord {
   return { ...record, history: [...record.history, entry].slice(-MAX_HISTORY) };
@@ -19,6 +20,22 @@ export function withoutQuarantine(record: RolloutRecord, id: string): RolloutRec
 
 export function quarantineOf({ quarantined }: RolloutRecord, id: string): Quarantined | undefined {
   return quarantined.find(({ revision }) => revision.id === id);
+}
+
+export function retryOf({ retried }: RolloutRecord, id: string): Retried | undefined {
+  return retried?.find((one) => one.id === id);
+}
+
+export function withRetry(record: RolloutRecord, retry: Retried): RolloutRecord {
+  const others = record.retried?.filter(({ id }) => id !== retry.id) ?? [];
+  return { ...record, retried: [...others, retry].slice(-MAX_RETRIED) };
+}
+
+/** It is trusted now, or tried by a person's word, as if for the first time. */
+export function withoutRetry(record: RolloutRecord, id: string): RolloutRecord {
+  const { retried, ...rest } = record;
+  const others = retried?.filter((one) => one.id !== id) ?? [];
+  return others.length === 0 ? rest : { ...rest, retried: others };
 }
 
 /** A key that is in already keeps the first that took it out. */

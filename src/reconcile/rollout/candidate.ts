@@ -1,6 +1,7 @@
 import { canonicalKey } from '../../manifest/keys.ts';
 import type { Block } from '../block.ts';
-import { quarantineOf, withHistory, withRevoked, withTrial } from './bookkeeping.ts';
+import { beginAftermath, endAftermath, lapse } from './aftermath.ts';
+import { quarantineOf, retryOf, withHistory, withRevoked, withTrial } from './bookkeeping.ts';
 import { examine } from './examine.ts';
 import type { GateAnswer } from './gates.ts';
 import {
@@ -21,7 +22,7 @@ import {
 import type { RolloutRecord } from './record.ts';
 import { finishReverting } from './reverting.ts';
 import type { Cut } from './revocation.ts';
-import { preemptedEntry, promote, quarantinedStage, trialOf, tryProbes } from './trial.ts';
+import { preemptedEntry, promote, quarantinedStage, trialOf, tryProbes, withoutText } from './trial.ts';
 
 type Input<T extends RolloutInput['type']> = Extract<RolloutInput, { readonly type: T }>;
 
@@ -34,6 +35,7 @@ export function offered(draft: Draft, { revision, intent, cuts }: Input<'offered
   const { candidate } = draft.state;
   if (candidate?.revision.id === revision.id && isUnderWay(candidate.stage)) return;
   if (candidate !== undefined) forget(draft, candidate, revision.id);
+  endAftermath(draft);
   cut(draft, cuts);
   const { inForce, trial, record } = draft.state;
   if (inForce?.id === revision.id) return;
@@ -45,6 +47,8 @@ export function offered(draft: Draft, { revision, intent, cuts }: Input<'offered
 function refuseQuarantined(draft: Draft, revision: Candidate['revision'], intent: Candidate['intent']): void {
   const stage = quarantinedStage(draft.state, revision.id);
   update(draft, { candidate: { revision, intent, stage, obstacle: stage } });
+  if (lapse(draft, revision)) return;
+  beginAftermath(draft, revision, true);
   say(draft, 'Warning', stage.reason, `${revision.label} is not tried again: ${stage.message}`);
 }
 
@@ -101,7 +105,8 @@ function measure(draft: Draft, candidate: Candidate, facts: Facts): void {
   update(draft, { candidate: { ...candidate, stage: { at: 'measuring', token, facts } } });
   const carried = trial?.baseline ?? reverting?.baseline;
   const { revision, intent } = candidate;
-  draft.effects.push({ type: 'measure', token, revision, intent, carried });
+  const discounted = retryOf(draft.state.record, revision.id)?.discounted ?? [];
+  draft.effects.push({ type: 'measure', token, revision, intent, carried, discounted });
 }
 
 type Waiting = Pick<Obstacle, 'reason' | 'message'> & { readonly recheckMs: number };
@@ -234,7 +239,7 @@ export function recorded(draft: Draft, { token, problem }: Input<'recorded'>): v
     draft,
     'Normal',
     'Probation',
-    `${revision.label} is on trial for ${trial.facts.confirmWithinMs / 1_000} s: ${probes}`,
+    `${revision.label} is on trial for ${trial.facts.confirmWithinMs / 1_000} s: ${probes}${withoutText(draft, revision.id)}`,
   );
 }
 

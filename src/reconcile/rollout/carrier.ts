@@ -103,6 +103,7 @@ export class Carrier {
     revision,
     intent,
     carried,
+    discounted,
   }: Extract<RolloutEffect, { readonly type: 'measure' }>): Promise<void> {
     const { life: signal } = this.#hands;
     try {
@@ -113,7 +114,7 @@ export class Carrier {
       const before = this.#options.reconciler.target;
       const source = this.#sourceFor(known);
       const { random } = this.#options;
-      const chosen = selectProbes({ before, after, touched: after.touched, live, source, carried, random });
+      const chosen = selectProbes({ before, after, touched: after.touched, live, source, carried, discounted, random });
       const passing = await this.#hands.probing.passing(chosen.tried, signal);
       const ids = [...chosen.assumed.map(({ id }) => id), ...passing];
       this.#hands.dispatch({

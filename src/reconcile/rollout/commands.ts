@@ -1,4 +1,12 @@
-import { quarantineOf, withoutHold, withoutQuarantine, withoutSuspension, withTrial } from './bookkeeping.ts';
+import { endAftermath } from './aftermath.ts';
+import {
+  quarantineOf,
+  withoutHold,
+  withoutQuarantine,
+  withoutRetry,
+  withoutSuspension,
+  withTrial,
+} from './bookkeeping.ts';
 import { undoRecording } from './candidate.ts';
 import { examine } from './examine.ts';
 import { type Draft, type RolloutInput, save, say } from './model.ts';
@@ -17,7 +25,8 @@ export function command(draft: Draft, input: Command): void {
       confirm(draft, input.id, input.allowPartition);
       break;
     case 'lift':
-      save(draft, (record) => withoutQuarantine(record, input.id));
+      endAftermath(draft);
+      save(draft, (record) => withoutRetry(withoutQuarantine(record, input.id), input.id));
       if (draft.state.candidate?.revision.id === input.id) askAgain(draft);
       break;
     case 'fail':

@@ -7,6 +7,7 @@ import { revokedBy } from './revocation.ts';
 
 /** Where the node is in no cluster of the revision, which then says nothing about it. */
 const DEFAULT_CONFIRM_WITHIN_MS = 30_000;
+const DEFAULT_QUARANTINE_FOR_MS = 21_600_000;
 
 export interface FactsInput {
   readonly proposal: Proposal;
@@ -21,9 +22,11 @@ export interface FactsInput {
 export function factsOf({ proposal, intent, label, good, node }: FactsInput): Facts {
   // Going back to an older one, it is the present one that took keys out.
   const back = intent === 'return' && good !== undefined;
+  const probation = clusterOf(proposal)?.probation;
   return {
     changesNothing: changesNothing(proposal),
-    confirmWithinMs: clusterOf(proposal)?.probation.confirmWithinMs ?? DEFAULT_CONFIRM_WITHIN_MS,
+    confirmWithinMs: probation?.confirmWithinMs ?? DEFAULT_CONFIRM_WITHIN_MS,
+    quarantineForMs: probation?.quarantineForMs ?? DEFAULT_QUARANTINE_FOR_MS,
     revokes: back ? revokedBy(proposal, good.fleet, node, good.label) : revokedBy(good, proposal.fleet, node, label),
   };
 }

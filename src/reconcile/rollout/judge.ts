@@ -2,7 +2,14 @@ import type { Baseline, LiveTrial, UnmetRow } from './model.ts';
 
 export type Judgement =
   | { readonly kind: 'good'; readonly message: string }
-  | { readonly kind: 'bad'; readonly reason: 'NotApplied' | 'ProbationFailed'; readonly message: string }
+  | { readonly kind: 'bad'; readonly reason: 'NotApplied'; readonly message: string }
+  /** `failed`: ids of the probes that decided it. */
+  | {
+      readonly kind: 'bad';
+      readonly reason: 'ProbationFailed';
+      readonly message: string;
+      readonly failed: readonly string[];
+    }
   /** Its time is up, but going back would help nobody. */
   | { readonly kind: 'goes-on' };
 
@@ -25,7 +32,7 @@ export function judge(trial: LiveTrial, trusted: boolean, nowMs: number): Judgem
   }
   const unexcused = excusable(baseline, failing) ? failing.filter((id) => isRequired(baseline, id)) : failing;
   if (unexcused.length > 0) {
-    return { kind: 'bad', reason: 'ProbationFailed', message: describeProbes(trial, unexcused) };
+    return { kind: 'bad', reason: 'ProbationFailed', message: describeProbes(trial, unexcused), failed: unexcused };
   }
   return { kind: 'good', message: describeExcused(failing, unmet) };
 }

@@ -1,3 +1,4 @@
+import { aftermathDueMs, aftermathTimer, rowsAreBack, silentAsked } from './aftermath.ts';
 import { withHistory, withLastKnownGood, withoutLastKnownGood, withQuarantine, withTrial } from './bookkeeping.ts';
 import { examined, measured, offered, recorded, unmeasured } from './candidate.ts';
 import { askAgain, command, release } from './commands.ts';
@@ -29,6 +30,7 @@ export function initialState(record: RolloutRecord, bootId: string): RolloutStat
     candidate: undefined,
     trial: undefined,
     reverting: undefined,
+    aftermath: undefined,
     decisions: [],
     sequence: 0,
   };
@@ -49,10 +51,9 @@ export function step(
 }
 
 /** When `timer` is due next, monotonic; Infinity where nothing is pending. */
-export function nextDeadlineMs(
-  { trial, reverting, candidate, record }: RolloutState,
-  { nowMs, wallMs }: Moment,
-): number {
+export function nextDeadlineMs(state: RolloutState, moment: Moment): number {
+  const { trial, reverting, candidate, record } = state;
+  const { nowMs, wallMs } = moment;
   const until = record.hold?.until;
   const holdMs = until === undefined ? NEVER : Math.min(Math.max(Date.parse(until) - wallMs, 0), HOLD_CHECK_MS);
   return Math.min(
@@ -61,6 +62,7 @@ export function nextDeadlineMs(
     reverting?.deadlineMs ?? NEVER,
     candidate?.stage.at === 'waiting' ? candidate.stage.recheckAtMs : NEVER,
     nowMs + holdMs,
+    aftermathDueMs(state, moment),
   );
 }
 
@@ -100,10 +102,12 @@ function react(draft: Draft, input: RolloutInput): void {
     case 'passed':
       if (trial !== undefined) rowsSeen(draft, trial, input.unmet);
       else if (reverting !== undefined) rowsRestored(draft, reverting);
+      else rowsAreBack(draft);
       break;
     case 'probed':
       if (trial !== undefined) probesSeen(draft, trial, input.results);
       else if (reverting !== undefined) probesRestored(draft, reverting, input.results);
+      else silentAsked(draft, input.results);
       break;
     case 'timer':
       timer(draft);
@@ -121,6 +125,7 @@ function timer(draft: Draft): void {
   if (trial !== undefined && trial.retryAtMs <= nowMs) tryProbes(draft);
   decideTrial(draft);
   if (reverting !== undefined && reverting.deadlineMs <= nowMs) finishReverting(draft);
+  aftermathTimer(draft);
   if (candidate?.stage.at === 'waiting' && candidate.stage.recheckAtMs <= nowMs) askAgain(draft);
 }
 

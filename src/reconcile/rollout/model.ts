@@ -49,6 +49,8 @@ export interface Facts {
   /** No row and no setting of the sessions is different. */
   readonly changesNothing: boolean;
   readonly confirmWithinMs: number;
+  /** How long it stays quarantined if its probes fail, before it is tried once more. */
+  readonly quarantineForMs: number;
   /** Keys that it takes out, compared with the last known good revision. */
   readonly revokes: readonly Revocation[];
 }
@@ -102,6 +104,18 @@ export interface Reverting {
   readonly deadlineMs: number;
 }
 
+/** What is trusted is in force again, and the probes that failed a revision are tried as long as its trial lasted. */
+interface Aftermath {
+  readonly revision: RevisionInfo;
+  readonly silent: readonly string[];
+  readonly withinMs: number;
+  /** Rows were read back: from then on silence counts. */
+  readonly restored: boolean;
+  readonly running: readonly string[];
+  readonly retryAtMs: number;
+  readonly deadlineMs: number;
+}
+
 /**
  * What became of a revision. `waiting`: something keeps it from being tried, and `message` says what.
  * `refused`: a guard or a quarantine. `trial`: the time of the caller was up before the verdict.
@@ -128,6 +142,7 @@ export interface RolloutState {
   readonly candidate: Candidate | undefined;
   readonly trial: LiveTrial | undefined;
   readonly reverting: Reverting | undefined;
+  readonly aftermath: Aftermath | undefined;
   /** The last few, oldest first. */
   readonly decisions: readonly Decision[];
   readonly sequence: number;
@@ -184,6 +199,8 @@ export type RolloutEffect =
       readonly revision: RevisionInfo;
       readonly intent: Intent;
       readonly carried: Baseline | undefined;
+      /** Probes that are not tried. */
+      readonly discounted: readonly string[];
     }
   /** Put the revision in force. */
   | { readonly type: 'apply'; readonly revision: RevisionInfo; readonly intent: Intent }

@@ -10,7 +10,7 @@ export interface RolloutRecord {
   readonly lastKnownGood?: RevisionInfo & { readonly since: string };
   /** Written before the first write of a revision, removed after its verdict: present at a start, it was interrupted. */
   readonly trial?: Trial;
-  /** Newest last, at most 100. Not tried again but by `omni retry`. */
+  /** Newest last, at most 100. Not tried again before `until`, but by `omni retry`. */
   readonly quarantined: readonly Quarantined[];
   /** Newest last, at most 50. */
   readonly history: readonly HistoryEntry[];
@@ -18,6 +18,8 @@ export interface RolloutRecord {
   readonly revoked: readonly Revocation[];
   readonly hold?: Hold;
   readonly suspension?: Suspension;
+  /** Revisions whose quarantine ended without a person's word. Newest last, at most 16. */
+  readonly retried?: readonly Retried[];
   /** A human accepted what a guard refuses, for this revision id alone. */
   readonly confirmed?: { readonly id: string; readonly allowPartition: boolean };
 }
@@ -59,6 +61,19 @@ export interface Quarantined {
   /** Which probes failed, and how; or which rows. */
   readonly message: string;
   readonly at: string;
+  /** Then it is tried once more; absent: only by a person's word. */
+  readonly until?: string;
+  /** Probes that failed it, and whose answer under what is trusted is still awaited for so long. */
+  readonly recheck?: { readonly probes: readonly string[]; readonly withinMs: number };
+}
+
+/** What a further trial of a revision goes by. */
+export interface Retried {
+  readonly id: string;
+  /** Probes that it is tried without: silent under it, and without it. Sorted. */
+  readonly discounted: readonly string[];
+  /** Its quarantine lapsed, which it does once. */
+  readonly lapsed?: true;
 }
 
 export interface HistoryEntry {

@@ -12,7 +12,7 @@ export interface RolloutView {
   };
   readonly waiting?: Readonly<Pick<Obstacle, 'refused' | 'reason' | 'message'>> & { readonly revision: RevisionInfo };
   /** Newest first. */
-  readonly quarantined: readonly Quarantined[];
+  readonly quarantined: readonly Omit<Quarantined, 'recheck'>[];
   readonly history: readonly HistoryEntry[];
   readonly revoked: readonly Revocation[];
   readonly hold?: Hold;
@@ -41,7 +41,7 @@ export function viewOf({ record, trial, candidate }: RolloutState, { nowMs }: Pi
           message: obstacle.message,
         },
       }),
-    quarantined: quarantined.toReversed(),
+    quarantined: quarantined.map(({ recheck: _, ...entry }) => entry).toReversed(),
     history: history.toReversed(),
     revoked,
     ...(hold && { hold }),

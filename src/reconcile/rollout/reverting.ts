@@ -1,3 +1,5 @@
+import { beginAftermath, stands } from './aftermath.ts';
+import { quarantineOf } from './bookkeeping.ts';
 import { type Draft, decide, type Reverting, resultOf, say, update } from './model.ts';
 
 /** By then it is told of, whatever became of it. */
@@ -42,6 +44,9 @@ export function finishReverting(draft: Draft): void {
   draft.effects.push({ type: 'stop-probing' });
   say(draft, 'Warning', 'RolledBack', `${revision.label} was rolled back: ${message}; ${describe(draft, reverting)}`);
   decide(draft, revision.id, { outcome: 'rolled-back', reason, message });
+  const asked = quarantineOf(draft.state.record, revision.id)?.recheck?.probes ?? [];
+  if (asked.some((id) => reverting.results[id]?.state === 'passed')) stands(draft, revision);
+  else beginAftermath(draft, revision, reverting.restored);
 }
 
 function describe(draft: Draft, { restored, baseline, results }: Reverting): string {

@@ -203,8 +203,8 @@ export class Rollout {
   passed(): void {
     if (this.#pausesLater && this.#state.record.suspension !== undefined) this.#options.reconciler.pause();
     this.#pausesLater = false;
-    const { trial, reverting } = this.#state;
-    if (trial === undefined && reverting === undefined) return;
+    const { trial, reverting, aftermath } = this.#state;
+    if (trial === undefined && reverting === undefined && aftermath === undefined) return;
     const failing = this.#options.reconciler.failing(this.#revisions.touched);
     if (failing !== undefined) this.#dispatch({ type: 'passed', unmet: failing });
   }

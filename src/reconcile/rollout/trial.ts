@@ -1,4 +1,14 @@
-import { quarantineOf, withHistory, withLastKnownGood, withQuarantine, withRevoked, withTrial } from './bookkeeping.ts';
+import { probationOver } from './aftermath.ts';
+import {
+  quarantineOf,
+  retryOf,
+  withHistory,
+  withLastKnownGood,
+  withoutRetry,
+  withQuarantine,
+  withRevoked,
+  withTrial,
+} from './bookkeeping.ts';
 import { examineAnew } from './examine.ts';
 import { judge } from './judge.ts';
 import {
@@ -83,21 +93,24 @@ export function decideTrial(draft: Draft): void {
   const judgement = trial && judge(trial, record.lastKnownGood !== undefined, draft.nowMs);
   if (trial === undefined || judgement === undefined) return;
   if (judgement.kind === 'good') promote(draft, judgement.message);
-  else if (judgement.kind === 'bad') failTrial(draft, judgement.reason, judgement.message);
-  else update(draft, { trial: { ...trial, deadlineMs: draft.nowMs + trial.facts.confirmWithinMs } });
+  else if (judgement.kind === 'bad') {
+    const failed = 'failed' in judgement ? judgement.failed : undefined;
+    failTrial(draft, judgement.reason, judgement.message, failed);
+  } else update(draft, { trial: { ...trial, deadlineMs: draft.nowMs + trial.facts.confirmWithinMs } });
 }
 
 /** The revision is trusted from here on. */
-export function promote(draft: Draft, message: string): void {
+export function promote(draft: Draft, why: string): void {
   const { trial, record, candidate } = draft.state;
   if (trial === undefined) return;
   const { revision, intent } = trial;
+  const message = `${why}${withoutText(draft, revision.id)}`;
   const before = record.lastKnownGood;
   const now = timeText(draft);
   update(draft, { trial: undefined });
   draft.effects.push({ type: 'stop-probing' });
   save(draft, (old) => {
-    let next = withHistory(withTrial(old, undefined), {
+    let next = withHistory(withTrial(withoutRetry(old, revision.id), undefined), {
       ...entryOf(draft, trial, message),
       outcome: intent === 'return' ? 'chosen' : 'good',
     });
@@ -118,14 +131,31 @@ export function promote(draft: Draft, message: string): void {
   examineAnew(draft);
 }
 
-/** Back to the last known good revision, or to nothing where there is none. */
-export function failTrial(draft: Draft, reason: QuarantineReason, message: string): void {
+/** Probes that a revision is tried without, for people. */
+export function withoutText({ state: { record } }: Draft, id: string): string {
+  const discounted = retryOf(record, id)?.discounted ?? [];
+  return discounted.length === 0 ? '' : `; without ${discounted.join(', ')}, silent before it as well`;
+}
+
+/** Back to the last known good revision, or to nothing where there is none. `failed`: probes that decided it. */
+export function failTrial(
+  draft: Draft,
+  reason: QuarantineReason,
+  message: string,
+  failed: readonly string[] | undefined = undefined,
+): void {
   const { trial } = draft.state;
   if (trial === undefined) return;
   const { revision, intent, facts, baseline } = trial;
   save(draft, (old) => {
     const at = timeText(draft);
-    const quarantined = withQuarantine(withTrial(old, undefined), { revision, reason, message, at });
+    const over = {
+      failed: failed ?? [],
+      withinMs: facts.confirmWithinMs,
+      untilMs: draft.wallMs + facts.quarantineForMs,
+    };
+    const passing = failed === undefined || intent === 'return' ? {} : probationOver(old, revision.id, over);
+    const quarantined = withQuarantine(withTrial(old, undefined), { revision, reason, message, at, ...passing });
     return withRevoked(
       withHistory(quarantined, { ...entryOf(draft, trial, message), outcome: 'rolled-back' }),
       facts.revokes,
@@ -146,7 +176,8 @@ export function quarantinedStage(
   id: string,
 ): Extract<Stage, { readonly at: 'refused' }> {
   const entry = quarantineOf(record, id);
-  const message = `${entry?.reason ?? ''}: ${entry?.message ?? ''}`;
+  const until = entry?.until === undefined ? '' : `; tried once more after ${entry.until}`;
+  const message = `${entry?.reason ?? ''}: ${entry?.message ?? ''}${until}`;
   return { at: 'refused', refused: true, reason: 'RevisionQuarantined', message, since: entry?.at ?? '' };
 }
 

@@ -144,7 +144,13 @@ export const ON_TRIAL: RolloutReport = {
     ],
   },
   quarantined: [
-    { revision: BAD, reason: 'ProbationFailed', message: 'peer/robot-2: no answer within 2 s', at: ago(60) },
+    {
+      revision: BAD,
+      reason: 'ProbationFailed',
+      message: 'peer/robot-2: no answer within 2 s',
+      at: ago(60),
+      until: ago(60 - 21_600),
+    },
     { revision: revision('e', 9_000), reason: 'RolledBackByHand', message: 'omni rollback', at: ago(8_000) },
   ],
   history: [

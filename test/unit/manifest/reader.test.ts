@@ -55,7 +55,7 @@ spec:
     etherTypes: [],
     multicast: 'none',
     mode: 'enforce',
-    probation: { confirmWithinMs: 30_000, probes: [] },
+    probation: { confirmWithinMs: 30_000, quarantineForMs: 21_600_000, probes: [] },
     position: { file: 'a.yaml', line: 2, column: 1 },
   });
   expect(fleet.peers.get('robot-1')).toStrictEqual({

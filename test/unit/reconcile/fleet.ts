@@ -56,7 +56,7 @@ export function cluster(overrides: Partial<Cluster> & { readonly name?: string }
     etherTypes: [],
     multicast: 'none',
     mode: 'enforce',
-    probation: { confirmWithinMs: 30_000, probes: [] },
+    probation: { confirmWithinMs: 30_000, quarantineForMs: 21_600_000, probes: [] },
     position,
     ...rest,
   };

@@ -131,7 +131,7 @@ describe('a commit that breaks something', () => {
 
   it('has the time that its own cluster gives', async () => {
     const { world, agent } = await trusting();
-    const quick = cluster({ probation: { confirmWithinMs: 2_000, probes: [] } });
+    const quick = cluster({ probation: { confirmWithinMs: 2_000, quarantineForMs: 21_600_000, probes: [] } });
     world.commit('b', edit(bad, [quick]).fleet);
     world.answer = cut('source');
     expect(await agent.tried('b', 4_000)).toMatchObject({ outcome: 'rolled-back' });
@@ -217,7 +217,7 @@ describe('the baseline', () => {
   it('holds the probes that the new cluster declares', async () => {
     const { world, agent } = await trusting();
     const probe = { name: 'dock', kind: 'tcp', host: '10.77.0.9', port: 22, timeoutMs: 1_000 } as const;
-    const watched = cluster({ probation: { confirmWithinMs: 5_000, probes: [probe] } });
+    const watched = cluster({ probation: { confirmWithinMs: 5_000, quarantineForMs: 21_600_000, probes: [probe] } });
     world.commit('b', edit(bad, [watched]).fleet);
     world.answer = cut('declared/dock');
     expect(await agent.tried('b')).toMatchObject({ outcome: 'rolled-back' });
