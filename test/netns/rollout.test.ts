@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -46,7 +47,6 @@ function watchPath(from: Host, address: string): { lost(): Promise<number> } {
 
 interface Outcome {
   readonly exit: number;
-  readonly tookMs: number;
   readonly said: string;
 }
 
@@ -55,7 +55,6 @@ async function push(message: string): Promise<Map<Host, Outcome>> {
   await fleet.write('log.txt', `${message} ${++commits}\n`);
   await fleet.commit(message);
   await fleet.push();
-  const begun = performance.now();
   const outcomes = await Promise.all(
     everyone.map(async (host): Promise<[Host, Outcome]> => {
       const {
@@ -63,7 +62,7 @@ async function push(message: string): Promise<Map<Host, Outcome>> {
         stdout,
         stderr,
       } = await host.omni(['reconcile', '--timeout', '60s'], { timeoutMs: 70_000 });
-      return [host, { exit, tookMs: performance.now() - begun, said: `${host.name}: ${stdout}${stderr}` }];
+      return [host, { exit, said: `${host.name}: ${stdout}${stderr}` }];
     }),
   );
   return new Map(outcomes);
@@ -71,8 +70,9 @@ async function push(message: string): Promise<Map<Host, Outcome>> {
 
 async function expectRolledBack(host: Host, outcome: Outcome | undefined, bad: string, good: string): Promise<void> {
   expect(outcome?.exit, outcome?.said).toBe(5);
-  expect(outcome?.tookMs).toBeLessThan(LIMIT_MS);
   const { revision, rollout, conditions } = await status(host);
+  // By the node's own clock: how long the command line took to say so depends on what else the machine does.
+  expect(rollout.history.find((entry) => entry.revision.id === bad)?.tookMs).toBeLessThan(LIMIT_MS);
   expect(revision.lastApplied?.id).toBe(good);
   expect(revision.lastAttempted?.id).toBe(bad);
   expect(rollout.lastKnownGood?.id).toBe(good);
@@ -84,28 +84,45 @@ async function expectRolledBack(host: Host, outcome: Outcome | undefined, bad: s
   }
 }
 
-/** Stops the agent's process as soon as the record of a trial is on disk: before its first write. Resolves with what lets it go on. */
-function stopInTrial(host: Host): Promise<() => void> {
+function pidOf(host: Host): number {
   const pid = host.agent?.child.pid;
   if (pid === undefined) throw new Error(`no agent runs on ${host.name}`);
+  return pid;
+}
+
+/**
+ * Stops processes of agents, in this order, as soon as the record of a trial is on disk at the first one: before its first
+ * write. Resolves with what lets that one go on.
+ */
+function stopInTrial(host: Host, ...others: readonly Host[]): Promise<() => void> {
+  const pids = [host, ...others].map(pidOf);
   const folder = join(host.folder, 'state');
   const record = join(folder, 'rollout.json');
   return new Promise((resolve) => {
     const watcher = watch(folder, () => {
       if (!existsSync(record) || !readFileSync(record, 'utf8').includes('"trial":')) return;
-      process.kill(pid, 'SIGSTOP');
+      for (const pid of pids) process.kill(pid, 'SIGSTOP');
       watcher.close();
-      resolve(() => process.kill(pid, 'SIGCONT'));
+      resolve(() => process.kill(pidOf(host), 'SIGCONT'));
     });
   });
 }
 
-/** The next good commit goes through everywhere, and everybody reaches everybody. */
-async function expectGood(message: string): Promise<void> {
+async function expectTrusted(message: string): Promise<void> {
   for (const [host, { exit, said }] of await push(message)) {
     expect(exit, said).toBe(0);
     expect((await status(host)).rollout.lastKnownGood?.id).toBe(await head());
   }
+}
+
+async function reaches(from: Host, address: string): Promise<void> {
+  const answers = async () => (await ping(from, address, { count: 1, waitS: 2 })).received === 1;
+  await until(`${from.name} reaches ${address}`, answers, 60_000);
+}
+
+/** The next good commit goes through everywhere, and everybody reaches everybody. */
+async function expectGood(message: string): Promise<void> {
+  await expectTrusted(message);
   for (const [from, to] of [
     [one, '10.77.0.2'],
     [two, '10.77.0.3'],
@@ -216,13 +233,12 @@ describe('a commit that breaks reachability is taken back', () => {
     // Cut once the node has chosen what must answer: as if somebody rolled out a firewall at the same moment.
     const caught = stopInTrial(two);
     await fleet.push();
-    const begun = performance.now();
     const reconcile = two.omni(['reconcile', '--timeout', '60s'], { timeoutMs: 70_000 });
     const goOn = await caught;
     await firewall('on');
     goOn();
     const { status: exit, stderr } = await reconcile;
-    const outcome = { exit, tookMs: performance.now() - begun, said: stderr };
+    const outcome = { exit, said: stderr };
     await expectRolledBack(two, outcome, await head(), good);
     await firewall('off');
     await fleet.write('warehouse.yaml', cluster());
@@ -254,6 +270,72 @@ describe('a commit that removes this node', () => {
     await expectGood('robot-3 was found');
     expect((await status(one)).rollout.revoked).toEqual([]);
   });
+});
+
+describe('a key that is replaced outright', () => {
+  it('by one that its robot does not hold is taken back, and the robot is reachable again', async () => {
+    const good = await head();
+    const stranger = generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+    const pasted = ownDocuments(two).replace(/publicKey: .*/, `publicKey: ${stranger.toString('base64')}`);
+    await fleet.write('robot-2.yaml', pasted);
+    const path = watchPath(one, '10.77.0.3');
+    const outcomes = await push('robot-2: a key from the wrong line');
+    const bad = await head();
+    for (const host of [one, three]) await expectRolledBack(host, outcomes.get(host), bad, good);
+    expect((await status(one)).rollout.quarantined[0]?.message).toContain('key/robot-2: no answer by its new key');
+    expect(outcomes.get(two)?.exit, outcomes.get(two)?.said).toBe(2);
+    expect(await path.lost()).toBe(0);
+    for (const host of [one, three]) await reaches(host, '10.77.0.2');
+    await fleet.write('robot-2.yaml', ownDocuments(two));
+    await expectGood('robot-2: the right key');
+  }, 120_000);
+
+  it('by one that its robot holds is trusted as soon as it proves that', async () => {
+    const next = /nextPublicKey: "?([A-Za-z0-9+/=]{44})/.exec(await two.mustOmni(['rotate']))?.[1] ?? '';
+    expect(next).not.toBe('');
+    await fleet.write('robot-2.yaml', ownDocuments(two).replace(/publicKey: .*/, `publicKey: ${next}`));
+    await expectTrusted('robot-2: its next key at once');
+    expect((await status(one)).rollout.history[0]?.message).toContain('key/robot-2');
+    for (const host of [one, three]) await reaches(host, '10.77.0.2');
+    await fleet.write('robot-2.yaml', ownDocuments(two));
+    await expectTrusted('robot-2: its first key again');
+    for (const host of [one, three]) await reaches(host, '10.77.0.2');
+    for (const address of ['10.77.0.1', '10.77.0.3']) await reaches(two, address);
+    await two.mustOmni(['rotate', '--abort']);
+  }, 120_000);
+});
+
+describe('a member that wants to keep a commit out', () => {
+  it('answers what measures the baseline and nothing after it: the commit comes in without it', async () => {
+    const lucky = (at: number) =>
+      `${ownDocuments(three)}---\napiVersion: omni.io/v1alpha1\nkind: VIP\nmetadata: { name: extra }\nspec: { cluster: warehouse, address: 10.77.4.${at}, peer: robot-3 }\n`;
+    // Where all probes had passed by the time that robot-3 was stopped there was no veto: once more.
+    for (let at = 1, vetoed = false; !vetoed; at++) {
+      expect(at).toBeLessThan(9);
+      await fleet.write('robot-3.yaml', lucky(at));
+      await fleet.commit(`robot-3: address ${at}`);
+      const caught = stopInTrial(one, three);
+      await fleet.push();
+      const asked = one.omni(['reconcile', '--timeout', '60s'], { timeoutMs: 70_000 });
+      const goOn = await caught;
+      goOn();
+      vetoed = (await asked).status === 5;
+      if (!vetoed) process.kill(pidOf(three), 'SIGCONT');
+    }
+    const vetoed = await status(one);
+    expect(vetoed.rollout.quarantined[0]?.message).toContain('peer/robot-3');
+    expect(vetoed.rollout.quarantined[0]?.until).toBeDefined();
+    const isGood = async () => (await status(one)).rollout.lastKnownGood?.id === (await head());
+    await until('the commit is trusted', isGood, 40_000, 100);
+    process.kill(pidOf(three), 'SIGCONT');
+    const { rollout, revision } = await status(one);
+    expect(rollout.quarantined.map((entry) => entry.revision.id)).not.toContain(await head());
+    expect(revision.lastApplied?.id).toBe(await head());
+    const events = await one.mustOmni(['events', '--types=Warning']);
+    expect(events).toMatch(/ProbeDiscounted .*without peer\/robot-3/);
+    await fleet.write('robot-3.yaml', ownDocuments(three));
+    await expectGood('robot-3 as it was');
+  }, 180_000);
 });
 
 describe('an agent that dies in the middle', () => {

@@ -38,7 +38,10 @@ export function offered(draft: Draft, { revision, intent, cuts }: Input<'offered
   endAftermath(draft);
   cut(draft, cuts);
   const { inForce, trial, record } = draft.state;
-  if (inForce?.id === revision.id) return;
+  if (inForce?.id === revision.id) {
+    if (trial === undefined && intent === 'follow') readmit(draft);
+    return;
+  }
   if (trial !== undefined && record.lastKnownGood?.id === revision.id) returnAtOnce(draft, trial);
   else if (quarantineOf(record, revision.id) === undefined) examine(draft, { revision, intent, obstacle: undefined });
   else refuseQuarantined(draft, revision, intent);
@@ -69,14 +72,22 @@ const superseded = {
   message: 'a newer revision came before it was tried',
 } as const;
 
+/** What is in force is the newest again, as in a folder that was put back: what others took out since is let in. */
+function readmit(draft: Draft): void {
+  const { inForce, record } = draft.state;
+  if (inForce?.id !== record.lastKnownGood?.id || record.revoked.length === 0) return;
+  save(draft, (old) => ({ ...old, revoked: [] }));
+  draft.effects.push({ type: 'bar' });
+}
+
 /** What is trusted is the newest again: no blame for what was on trial, and no trial for what is trusted. */
 function returnAtOnce(draft: Draft, trial: LiveTrial): void {
   const { lastKnownGood } = draft.state.record;
   if (lastKnownGood === undefined) return;
   const entry = preemptedEntry(draft, trial, lastKnownGood.label);
   update(draft, { trial: undefined, inForce: lastKnownGood });
+  save(draft, (record) => withHistory(withTrial({ ...record, revoked: [] }, undefined), entry));
   draft.effects.push({ type: 'stop-probing' }, { type: 'restore' });
-  save(draft, (record) => withHistory(withTrial(record, undefined), entry));
   decide(draft, trial.revision.id, preempted(lastKnownGood.label));
 }
 

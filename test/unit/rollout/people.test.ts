@@ -386,6 +386,19 @@ describe('a revoked key', () => {
     expect(world.record).toMatchObject({ lastKnownGood: { id: 'b' }, revoked: [{ name: 'robot-3' }] });
   });
 
+  it('is let in where what is in force is the newest again', async () => {
+    const { world, agent } = await trusting(thirty);
+    world.commit('b', edit(fleetWith(1, 2), [cluster({ revokedKeys: [keyOf(3)] })]).fleet);
+    expect(await agent.tried('b')).toMatchObject({ outcome: 'refused' });
+    await world.clock.advance(10);
+    expect(world.has(rowOf(3))).toBe(false);
+    world.commit('a', thirty);
+    await agent.offer('a');
+    await world.clock.advance(100);
+    expect(world.has(rowOf(3))).toBe(true);
+    expect(world.record.revoked).toEqual([]);
+  });
+
   it('is cut where its negative is named', async () => {
     const { world, agent } = await trusting();
     await agent.rollout.command({ type: 'hold', hold: { reason: 'mission', since: '2026-01-01T00:00:00Z' } });
