@@ -1,7 +1,8 @@
 import type { SessionState } from '../reconcile/dataplane.ts';
 import { latest } from './liveness.ts';
 import type { MachineState, Slot } from './model.ts';
-import { RETIRE_GRACE_MS, UNCONFIRMED_MS } from './timers.ts';
+import { unconfirmedMs } from './slots.ts';
+import { RETIRE_GRACE_MS } from './timers.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -15,7 +16,7 @@ export function adoptSessions(state: MachineState, sessions: readonly SessionSta
   return {
     ...state,
     current: current && { ...current, removeAtMs: NEVER },
-    next: next && { ...next, removeAtMs: nowMs + UNCONFIRMED_MS },
+    next: next && { ...next, removeAtMs: nowMs + unconfirmedMs(state.settings) },
     retiring,
     establishedMs: current?.createdMs,
     seen: latest(state.seen, sessions),

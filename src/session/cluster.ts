@@ -160,10 +160,8 @@ export class ClusterSessions {
       release: (id) => members.disown(id),
       settled: (id) => void services.plane.forgetAnswer(id).catch(services.report),
     };
-    const known = [intent.publicKey, ...(intent.nextPublicKey === undefined ? [] : [intent.nextPublicKey])];
     const state = initialState(this.#settingsOf(config, intent, remotes), {
       nowMs: services.plane.now(),
-      greatestTimestampNs: greatest(known.map((key) => services.greatestTimestampNs(key))),
       adopted,
     });
     const exchange = new Exchange(this.#exchangeServices, { postQuantum: config.postQuantum, remotes }, ids);
@@ -221,12 +219,6 @@ function sameForAll(a: SessionConfig | undefined, b: SessionConfig): boolean {
     a.postQuantum === b.postQuantum &&
     a.self === b.self
   );
-}
-
-function greatest(values: readonly bigint[]): bigint {
-  let most = 0n;
-  for (const value of values) if (value > most) most = value;
-  return most;
 }
 
 function groupByPeer(sessions: readonly SessionState[]): ReadonlyMap<PublicKey, readonly SessionState[]> {

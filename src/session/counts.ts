@@ -16,9 +16,11 @@ const FAILURE_REASONS = [
   'decrypt',
   /** An initiation by a key that no peer has here: unknown, suspended, revoked. */
   'unknown-peer',
-  /** An initiation no newer than one accepted before. */
+  /** An initiation that was answered before, or that is no newer than that of a confirmed handshake. */
   'replayed',
-  /** The peer's last initiation is too recent. */
+  /** An initiation from after the year 2200. */
+  'timestamp',
+  /** The peer's last initiation is too recent, or an earlier one waits to be confirmed. */
   'rate-limited',
   /** Answers nothing that we asked, or no more. */
   'unexpected-response',

@@ -56,6 +56,7 @@ export function applySnapshot(
     }
   }
   dropRetired(draft, byId);
+  dropUnused(draft, byId);
   update(draft, { pollAtMs: Math.min(draft.state.pollAtMs, nextPollMs(draft, moved)) });
 }
 
@@ -155,13 +156,20 @@ function dropRetired(draft: Draft, byId: ReadonlyMap<SessionId, SessionState>): 
   remove(draft, due);
 }
 
+/** Removes a session that this node answered and that its initiator did not use in time. */
+function dropUnused(draft: Draft, byId: ReadonlyMap<SessionId, SessionState>): void {
+  const { next } = draft.state;
+  if (next === undefined || next.removeAtMs > draft.nowMs) return;
+  if (byId.get(next.localId)?.unconfirmed === true) remove(draft, [next.localId]);
+}
+
 /** The earliest moment at which one of the rules above may apply. */
 function nextPollMs(draft: Draft, moved: boolean): number {
   const { state, nowMs } = draft;
   const { current, next, retiring, seen, settings, unansweredSinceMs } = state;
   if (slotsOf(state).length === 0) return Number.POSITIVE_INFINITY;
   const times = retiring.map((slot) => slot.removeAtMs);
-  if (next !== undefined) times.push(onGrid(nowMs + POLL_ACTIVE_MS));
+  if (next !== undefined) times.push(onGrid(nowMs + POLL_ACTIVE_MS), next.removeAtMs);
   if (current !== undefined) {
     times.push(onGrid(nowMs + (moved ? POLL_ACTIVE_MS : POLL_IDLE_MS)), current.confirmAtMs);
     if (seen.rxDataMs > seen.txMs) times.push(seen.txMs + PASSIVE_KEEPALIVE_MS);

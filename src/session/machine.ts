@@ -34,7 +34,6 @@ export function initialState(
   settings: MachineSettings,
   options: {
     readonly nowMs: number;
-    readonly greatestTimestampNs: bigint;
     readonly adopted: readonly SessionState[];
   },
 ): MachineState {
@@ -49,7 +48,6 @@ export function initialState(
     sequence: 0,
     queued: false,
     handshakeSentMs: LONG_AGO,
-    greatestTimestampNs: options.greatestTimestampNs,
     initiationAcceptedMs: LONG_AGO,
     establishedMs: undefined,
     seen: { txMs: 0, txDataMs: 0, rxMs: 0, rxDataMs: 0 },
@@ -87,7 +85,7 @@ export function nextDeadlineMs(state: MachineState): number {
     state.attempt?.repeatAtMs ?? NEVER,
     state.pollAtMs,
     state.establishAtMs,
-    state.next?.removeAtMs ?? NEVER,
+    state.next?.installed === false ? state.next.removeAtMs : NEVER,
     ...slotsOf(state).map((slot) => slot.expiresMs),
   );
 }
@@ -98,7 +96,7 @@ function react(draft: Draft, input: MachineInput): void {
       frameQueued(draft);
       break;
     case 'initiation':
-      installAnswered(draft, input.localId, input.timestampNs);
+      installAnswered(draft, input.localId, input.freshness);
       break;
     case 'response':
       installInitiated(draft, input.localId, input.sequence);

@@ -99,7 +99,8 @@ export class SessionManager {
   async start(): Promise<void> {
     const { stateDir, handshakeState } = this.#options;
     const kept = handshakeState ?? keptFile(join(stateDir, 'handshake.json'));
-    this.#handshakeClock = await HandshakeClock.open(kept, this.#options.clock, (error) => this.#report(error));
+    const { clock } = this.#options;
+    this.#handshakeClock = await HandshakeClock.open(kept, this.#parties.keys, clock, (error) => this.#report(error));
     await this.#plane.setCookieSecrets(this.#cookieSecrets.accepted);
     this.#unsubscribe = this.#plane.onEvent((event) => {
       if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
@@ -131,6 +132,7 @@ export class SessionManager {
    */
   setIdentities(identities: readonly Identity[]): void {
     this.#parties.setIdentities(identities);
+    this.#handshakeClock?.setIdentities(this.#parties.keys);
   }
 
   /** Of the cluster that this node is in. */
@@ -226,12 +228,10 @@ export class SessionManager {
       generateKemKeyPair: this.#options.generateKemKeyPair ?? generateKemKeyPair,
       encapsulate,
       jitter: this.#options.jitter ?? Math.random,
-      greatestTimestampNs: (peer) => handshakeClock.greatest(peer),
       timestampNs: () => handshakeClock.next(),
-      // Under both keys: whichever goes, the other one still tells what was accepted.
-      accepted: ({ intent: { publicKey, nextPublicKey = publicKey } }, timestampNs) => {
-        for (const key of new Set([publicKey, nextPublicKey])) handshakeClock.accepted(key, timestampNs);
-      },
+      judge: (stamp) => handshakeClock.judge(stamp),
+      accepted: (stamp) => handshakeClock.accepted(stamp),
+      confirmed: (stamp) => handshakeClock.confirmed(stamp),
       pace: (run) => this.#pacer.run(run),
       endpoints: ({ intent }) => this.#endpoints(intent),
       moved: (peer, move) => this.#moved(peer, move),

@@ -75,8 +75,7 @@ export interface MachineState {
   readonly queued: boolean;
   /** Our last initiation or response. */
   readonly handshakeSentMs: number;
-  /** Of accepted initiations. */
-  readonly greatestTimestampNs: bigint;
+  /** The last initiation that was accepted as the newest. */
   readonly initiationAcceptedMs: number;
   readonly establishedMs: number | undefined;
   readonly seen: Seen;
@@ -92,11 +91,18 @@ export interface MachineState {
   readonly establishAtMs: number;
 }
 
+/**
+ * What an initiation's time stamp says of it (timestamps.ts). `newest`: above all others. `late`: above that of the last
+ * confirmed handshake, below that of one which nobody confirmed: answered, since the latter may be forged, but it
+ * displaces nothing, moves nothing and holds nothing up. `timestamp`: no clock says so.
+ */
+export type Freshness = 'newest' | 'late' | 'replayed' | 'timestamp';
+
 export type MachineInput =
   /** A frame to the peer waits in the queue. */
   | { readonly type: 'frame' }
   /** An initiation that authenticated. `localId`: the id that our response would offer. */
-  | { readonly type: 'initiation'; readonly timestampNs: bigint; readonly localId: SessionId }
+  | { readonly type: 'initiation'; readonly freshness: Freshness; readonly localId: SessionId }
   /** The answer to initiation number `sequence` authenticated. */
   | { readonly type: 'response'; readonly sequence: number; readonly localId: SessionId }
   /** The answer to an initiation that went to a given endpoint, beside any attempt, authenticated. */
@@ -129,7 +135,7 @@ export type MachineInput =
   | { readonly type: 'settings'; readonly settings: MachineSettings }
   | { readonly type: 'removed' };
 
-type RejectReason = 'replayed' | 'rate-limited';
+type RejectReason = 'replayed' | 'timestamp' | 'rate-limited';
 
 export type MachineEffect =
   /**

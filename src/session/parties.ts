@@ -21,6 +21,12 @@ export class Parties {
     return this.#all;
   }
 
+  /** The names of the identities. */
+  get keys(): readonly [PublicKey, ...PublicKey[]] {
+    const [first, ...others] = this.#all;
+    return [first.publicKey, ...others.map(({ publicKey }) => publicKey)];
+  }
+
   has(key: PublicKey): boolean {
     return this.#all.some(({ publicKey }) => publicKey === key);
   }

@@ -1,5 +1,6 @@
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
+import type { Stamp } from './callers.ts';
 import type { Call } from './calls.ts';
 import type { CookieMessage, InitiationMessage, ResponseMessage } from './codec.ts';
 import type { Unanswered } from './contract.ts';
@@ -27,6 +28,8 @@ export class PeerSessions {
   readonly paths: PeerPaths;
   #state: MachineState;
   #work: Promise<void> = Promise.resolve();
+  /** The initiations whose sessions wait to be confirmed. */
+  readonly #answered = new Map<SessionId, Stamp>();
 
   constructor(services: PeerServices, intent: PeerIntent, exchange: Exchange, state: MachineState) {
     this.#services = services;
@@ -85,7 +88,7 @@ export class PeerSessions {
     const before = this.#state;
     const { state, effects } = step(before, input, { nowMs: plane.now(), jitter: this.#services.jitter() });
     this.#state = state;
-    if (state.generation !== before.generation) this.#releaseGone(before, state);
+    if (state.generation !== before.generation) this.#slotsChanged(before, state);
     if (input.type === 'removed') this.#calls.end();
     this.arm();
     const later = effects.filter((effect) => !this.#performNow(effect));
@@ -117,9 +120,15 @@ export class PeerSessions {
       this.#services.failed(this, 'decrypt');
       return;
     }
-    const effects = this.dispatch({ type: 'initiation', ...read });
-    if (effects.some((effect) => effect.type === 'respond')) this.#services.accepted(this, read.timestampNs);
-    else this.#exchange.release(read.localId);
+    const { localId, timestampNs } = read;
+    const { publicKey, nextPublicKey } = this.intent;
+    const callers = nextPublicKey === undefined ? [publicKey] : [publicKey, nextPublicKey];
+    const stamp: Stamp = { own: message.local.publicKey, callers, timestampNs };
+    const effects = this.dispatch({ type: 'initiation', localId, freshness: this.#services.judge(stamp) });
+    if (effects.some((effect) => effect.type === 'respond')) {
+      this.#services.accepted(stamp);
+      this.#answered.set(localId, stamp);
+    } else this.#exchange.release(localId);
   }
 
   /** A response to an id that this peer's initiation offered. */
@@ -167,10 +176,17 @@ export class PeerSessions {
     if (!effects.some((effect) => effect.type === 'install')) this.#exchange.release(input.localId);
   }
 
-  /** Ids of sessions that are no more may be given out again. */
-  #releaseGone(before: MachineState, after: MachineState): void {
+  /** Ids of sessions that are no more may be given out again. The one that came into use was confirmed, if the peer asked for it. */
+  #slotsChanged(before: MachineState, after: MachineState): void {
+    const stamp = after.current && this.#answered.get(after.current.localId);
+    if (stamp !== undefined) this.#services.confirmed(stamp);
+    if (after.current !== undefined) this.#answered.delete(after.current.localId);
     const kept = new Set(slotsOf(after).map((slot) => slot.localId));
-    for (const { localId } of slotsOf(before)) if (!kept.has(localId)) this.#exchange.release(localId);
+    for (const { localId } of slotsOf(before)) {
+      if (kept.has(localId)) continue;
+      this.#answered.delete(localId);
+      this.#exchange.release(localId);
+    }
   }
 
   /** Effects that do not wait behind others. */

@@ -1,10 +1,11 @@
-import type { PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
+import type { Stamp } from './callers.ts';
 import type { CookieSecrets } from './cookie-secrets.ts';
 import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
 import type { SessionIds } from './ids.ts';
 import type { Encapsulate, KemKeyPair } from './kem.ts';
+import type { Freshness } from './model.ts';
 import type { Parties } from './parties.ts';
 import type { Move } from './paths/model.ts';
 import type { SharedPaths } from './paths/shared.ts';
@@ -22,7 +23,12 @@ export interface PeerServices {
   pace(run: () => void): void;
   /** The time stamp of the next initiation. */
   timestampNs(): Promise<bigint>;
-  accepted(peer: PeerSessions, timestampNs: bigint): void;
+  /** What the time stamp says of an initiation that authenticated. */
+  judge(stamp: Stamp): Freshness;
+  /** It was answered. */
+  accepted(stamp: Stamp): void;
+  /** The session that it asked for is in use. */
+  confirmed(stamp: Stamp): void;
   /** Where the manifest's hints lead now, in their order. */
   endpoints(peer: PeerSessions): readonly Endpoint[];
   /** False: the system would not send. */
@@ -46,7 +52,6 @@ export interface ClusterServices extends PeerServices {
   generateKeyPair(): DhKeyPair;
   generateKemKeyPair(): KemKeyPair;
   readonly encapsulate: Encapsulate;
-  greatestTimestampNs(publicKey: PublicKey): bigint;
   /** A message that came to nothing before any peer was known. */
   refused(reason: FailureReason): void;
   /** A frame that no peer's queue takes. */

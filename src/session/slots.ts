@@ -1,6 +1,6 @@
 import type { SessionId } from '../reconcile/dataplane.ts';
 import { beginAttempt, endAttempt, yieldTo } from './attempt.ts';
-import { type Draft, type MachineState, type Slot, update } from './model.ts';
+import { type Draft, type Freshness, type MachineSettings, type MachineState, type Slot, update } from './model.ts';
 import { endSoon, replaceUnfit } from './renew.ts';
 import {
   CONFIRM_DELAYS_MS,
@@ -8,12 +8,17 @@ import {
   PATH_ALIVE_MS,
   POLL_ACTIVE_MS,
   RETIRE_GRACE_MS,
-  UNCONFIRMED_MS,
+  UNCONFIRMED_MIN_MS,
 } from './timers.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** Previous sessions kept at once; a crossing of two initiations needs two. */
 const MAX_RETIRING = 2;
+
+/** How long a session that this node answered waits for its initiator. */
+export function unconfirmedMs({ handshakeTimeoutMs }: MachineSettings): number {
+  return Math.max(handshakeTimeoutMs, UNCONFIRMED_MIN_MS);
+}
 
 /** All sessions of the peer. */
 export function slotsOf(state: MachineState): readonly Slot[] {
@@ -79,25 +84,26 @@ function takeOver(draft: Draft, localId: SessionId): void {
 }
 
 /** An authentic initiation: answered unless it is a replay or the peer floods. The session waits to be confirmed. */
-export function installAnswered(draft: Draft, localId: SessionId, timestampNs: bigint): void {
+export function installAnswered(draft: Draft, localId: SessionId, freshness: Freshness): void {
   const { state, nowMs } = draft;
-  if (timestampNs <= state.greatestTimestampNs) {
-    draft.effects.push({ type: 'reject', reason: 'replayed' });
+  if (freshness === 'replayed' || freshness === 'timestamp') {
+    draft.effects.push({ type: 'reject', reason: freshness });
     return;
   }
-  if (nowMs - state.initiationAcceptedMs < MIN_INITIATION_INTERVAL_MS) {
+  const waiting = freshness === 'late' && state.next !== undefined;
+  if (waiting || nowMs - state.initiationAcceptedMs < MIN_INITIATION_INTERVAL_MS) {
     draft.effects.push({ type: 'reject', reason: 'rate-limited' });
     return;
   }
-  const moveEndpoint = !pathAlive(draft);
-  yieldTo(draft);
+  const moveEndpoint = freshness === 'newest' && !pathAlive(draft);
+  if (freshness === 'newest') {
+    yieldTo(draft);
+    update(draft, { initiationAcceptedMs: nowMs, handshakeSentMs: nowMs });
+  }
   // An initiator that asks again may still have heard our earlier answer: what it sent on that must not be lost.
-  if (state.next !== undefined) retire(draft, state.next, nowMs + RETIRE_GRACE_MS);
+  if (state.next !== undefined) retire(draft, state.next, state.next.removeAtMs);
   changeSlots(draft, {
-    next: { ...newSlot(draft, localId, false), removeAtMs: nowMs + UNCONFIRMED_MS },
-    greatestTimestampNs: timestampNs,
-    initiationAcceptedMs: nowMs,
-    handshakeSentMs: nowMs,
+    next: { ...newSlot(draft, localId, false), removeAtMs: nowMs + unconfirmedMs(state.settings) },
   });
   pollBy(draft, nowMs + POLL_ACTIVE_MS); // should the data plane's word that it is confirmed be lost
   draft.effects.push({ type: 'respond', localId, moveEndpoint });
@@ -159,6 +165,7 @@ export function markInstalled(draft: Draft, localId: SessionId): void {
     next: mark(next),
     retiring: retiring.map((slot) => (slot.localId === localId ? { ...slot, installed: true } : slot)),
   });
+  if (next?.localId === localId) pollBy(draft, next.removeAtMs);
 }
 
 /** The data plane does not have these any more. Whoever still wants a session asks for one. */
@@ -183,11 +190,11 @@ export function remove(draft: Draft, ids: readonly SessionId[]): void {
   if (ids.length > 0) forget(draft, ids);
 }
 
-/** Deletes what is over: expired sessions, and answers that nobody used. */
+/** Deletes expired sessions. Whether an answered one was used is the data plane's to say: applySnapshot, which is due then. */
 export function removeDue(draft: Draft): void {
   const { next } = draft.state;
   const over = slotsOf(draft.state).filter(
-    (slot) => slot.expiresMs <= draft.nowMs || (slot === next && slot.removeAtMs <= draft.nowMs),
+    (slot) => slot.expiresMs <= draft.nowMs || (slot === next && !slot.installed && slot.removeAtMs <= draft.nowMs),
   );
   remove(
     draft,

@@ -28,8 +28,11 @@ export const DEAD_PEER_MS = 15_000;
 export const STALE_MS = 60_000;
 /** A session that was replaced is kept until nothing was received on it for this long. */
 export const RETIRE_GRACE_MS = 10_000;
-/** A responder's session that the initiator never used goes after this long. */
-export const UNCONFIRMED_MS = 30_000;
+/**
+ * A responder's session that the initiator never used goes after the cluster's handshakeTimeout, and not before this: the
+ * initiator's first confirming keepalive may get lost, and the next two follow within 1.5 s (CONFIRM_DELAYS_MS).
+ */
+export const UNCONFIRMED_MIN_MS = 2_000;
 /** Initiations of one peer are answered no more often than this. */
 export const MIN_INITIATION_INTERVAL_MS = 100;
 /** The path of a session on which something was received this recently is not moved by an initiation alone. */

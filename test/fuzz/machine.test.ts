@@ -39,7 +39,7 @@ const input: fc.Arbitrary<MachineInput> = fc.oneof(
   fc.constantFrom<MachineInput>({ type: 'frame' }, { type: 'timer' }, { type: 'removed' }),
   fc.record({
     type: fc.constant('initiation' as const),
-    timestampNs: fc.bigInt({ min: 0n, max: 1_000n }),
+    freshness: fc.constantFrom('newest' as const, 'late' as const, 'replayed' as const, 'timestamp' as const),
     localId: id,
   }),
   fc.record({ type: fc.constant('response' as const), sequence: fc.nat(20), localId: id }),
@@ -72,7 +72,9 @@ function check(before: MachineState, given: MachineInput, after: MachineState, n
   const slots = slotsOf(after);
   expect(slots.length).toBeLessThanOrEqual(4);
   expect(after.retiring.length).toBeLessThanOrEqual(Math.max(2, before.retiring.length));
-  expect(after.greatestTimestampNs >= before.greatestTimestampNs).toBe(true);
+  const refused = given.type === 'initiation' && (given.freshness === 'replayed' || given.freshness === 'timestamp');
+  if (refused) expect(after).toEqual(before);
+  expect(after.initiationAcceptedMs >= before.initiationAcceptedMs).toBe(true);
   expect(after.sequence >= before.sequence && after.sequence <= before.sequence + 2).toBe(true);
   expect(Number.isNaN(nextDeadlineMs(after))).toBe(false);
   if (given.type === 'timer' && after.attempt !== undefined) expect(after.attempt.retryAtMs).toBeGreaterThan(nowMs);
@@ -85,7 +87,7 @@ test('inputs in any order', () => {
   fc.assert(
     fc.property(settings, fc.array(state, { maxLength: 2 }), history, (first, adopted, steps) => {
       let nowMs = 100_000;
-      let current = initialState(first, { nowMs, greatestTimestampNs: 0n, adopted });
+      let current = initialState(first, { nowMs, adopted });
       for (const [each, pause, jitter] of steps) {
         nowMs += pause;
         const { state: next, effects } = step(current, each, { nowMs, jitter });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { PublicKey } from '../../src/manifest/model.ts';
 import {
   COOKIE_REPLY_LEN,
   decodeHandshake,
@@ -222,11 +223,12 @@ test('a damaged handshake clock never throws', async () => {
     fc.string(),
     fc.json(),
     fc.json().map((peers) => `{"version":1,"own":"5","peers":${peers}}`),
+    fc.json().map((others) => `{"version":1,"own":"5","peers":{"a":"1"},"self":"key","others":${others}}`),
   );
   await fc.assert(
     fc.asyncProperty(text, async (content) => {
       const kept = { path: 'memory', read: async () => content, write: async () => undefined };
-      const { timestamps } = await Timestamps.open(kept);
+      const { timestamps } = await Timestamps.open(kept, ['key' as PublicKey]);
       const { timestampNs } = await timestamps.next(1_700_000_000_000_000_000n);
       expect(timestampNs).toBeGreaterThanOrEqual(1_700_000_000_000_000_000n);
     }),

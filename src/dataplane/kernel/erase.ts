@@ -8,6 +8,12 @@ import { isPinned, type Pins } from './pins.ts';
 const { expiresNs, txCounter, rxKey, txKey } = sessionEntryLayout.fields;
 
 /**
+ * SESSION_MAX_COUNTER of bpf/lib/session.h: no program sends from here on, and the programs' fetch-and-add stays far from
+ * wrapping, however many of them are on their way.
+ */
+export const SPENT_COUNTER = 0xffff_ffff_ffff_ffffn - (1n << 13n);
+
+/**
  * Deletes a session and resolves with what it was; undefined: it was not there. A deleted row's bytes stay in memory that
  * the map keeps, so its keys are wiped where they lie (`lock`), in two steps, since programs read keys without the lock:
  * first nothing begins to use the row any more, then the keys go. A program that holds a key which was read before
@@ -26,7 +32,7 @@ export function eraseSession(
   const overwrite = () => calls.write(object, () => sessions.update({ key, value, mode: 'replace', lock: true }));
   try {
     value.fill(0, expiresNs.offset, expiresNs.offset + expiresNs.size);
-    value.fill(0xff, txCounter.offset, txCounter.offset + txCounter.size);
+    value.writeBigUInt64LE(SPENT_COUNTER, txCounter.offset);
     overwrite();
     for (const { offset, size } of [rxKey, txKey]) value.fill(0, offset, offset + size);
     overwrite();

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encodeSession, u64 } from '../../../src/dataplane/kernel/codec.ts';
-import { eraseSession } from '../../../src/dataplane/kernel/erase.ts';
+import { eraseSession, SPENT_COUNTER } from '../../../src/dataplane/kernel/erase.ts';
 import { decodeSessionEntry, type SessionEntry, sessionEntryLayout } from '../../../src/dataplane/kernel/layout.ts';
 import type { BpfMap } from '../../../src/dataplane/kernel/native.ts';
 import { applyPeer } from '../../../src/dataplane/kernel/peer.ts';
@@ -59,9 +60,15 @@ function node() {
 
 /** Nobody begins to use it; then the keys go; then the row. */
 const wiped = (before: SessionEntry): Step[] => {
-  const ended = { ...before, expiresNs: 0n, txCounter: 2n ** 64n - 1n };
+  const ended = { ...before, expiresNs: 0n, txCounter: SPENT_COUNTER };
   return [{ in: 'place', row: ended }, { in: 'place', row: { ...ended, rxKey: NO_KEY, txKey: NO_KEY } }, 'delete'];
 };
+
+it('an erased row leaves the programs the room before the counter wraps that they rely on', () => {
+  const header = readFileSync(new URL('../../../bpf/lib/session.h', import.meta.url), 'utf8');
+  expect(header).toContain('#define SESSION_MAX_COUNTER (~0ULL - (1ULL << 13))');
+  expect(SPENT_COUNTER).toBe(2n ** 64n - 1n - 2n ** 13n);
+});
 
 describe('a session’s keys are wiped where they lie before its row is deleted', () => {
   it('and the last statistics are those from before', () => {

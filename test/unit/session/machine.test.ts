@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { PublicKey } from '../../../src/manifest/model.ts';
 import type { SessionState } from '../../../src/reconcile/dataplane.ts';
 import { initialState, nextDeadlineMs, step } from '../../../src/session/machine.ts';
-import type { MachineEffect, MachineInput, MachineSettings, MachineState } from '../../../src/session/model.ts';
+import type {
+  Freshness,
+  MachineEffect,
+  MachineInput,
+  MachineSettings,
+  MachineState,
+} from '../../../src/session/model.ts';
+import { slotsOf } from '../../../src/session/slots.ts';
 
 const SETTINGS: MachineSettings = {
   rekeyAfterMs: 120_000,
@@ -21,7 +28,7 @@ class Driver {
 
   constructor(settings: Partial<MachineSettings> = {}, adopted: readonly SessionState[] = []) {
     const merged = { ...SETTINGS, ...settings };
-    this.state = initialState(merged, { nowMs: START, greatestTimestampNs: 0n, adopted });
+    this.state = initialState(merged, { nowMs: START, adopted });
   }
 
   put(input: MachineInput): readonly MachineEffect[] {
@@ -287,53 +294,122 @@ describe('an answer at an endpoint that was called', () => {
 });
 
 describe('an initiation', () => {
-  const call = (timestampNs: bigint, localId: bigint): MachineInput => ({ type: 'initiation', timestampNs, localId });
+  const call = (localId: bigint, freshness: Freshness = 'newest'): MachineInput => ({
+    type: 'initiation',
+    freshness,
+    localId,
+  });
 
-  test('is answered if it is newer than every one before', () => {
+  test('is answered unless its time stamp was used, or is none', () => {
     const driver = new Driver();
-    expect(driver.put(call(10n, 1n))).toEqual([{ type: 'respond', localId: 1n, moveEndpoint: true }]);
+    expect(driver.put(call(1n))).toEqual([{ type: 'respond', localId: 1n, moveEndpoint: true }]);
     driver.nowMs += 1_000;
-    for (const stale of [10n, 9n, 0n]) {
-      expect(driver.put(call(stale, 2n))).toEqual([{ type: 'reject', reason: 'replayed' }]);
+    for (const reason of ['replayed', 'timestamp'] as const) {
+      expect(driver.put(call(2n, reason))).toEqual([{ type: 'reject', reason }]);
     }
-    expect(types(driver.put(call(11n, 3n)))).toEqual(['respond']);
+    expect(types(driver.put(call(3n)))).toEqual(['respond']);
   });
 
   test('is not answered more than ten times a second, and may come again then', () => {
     const driver = new Driver();
-    driver.put(call(1n, 1n));
+    driver.put(call(1n));
     driver.nowMs += 99;
-    expect(driver.put(call(2n, 2n))).toEqual([{ type: 'reject', reason: 'rate-limited' }]);
+    expect(driver.put(call(2n))).toEqual([{ type: 'reject', reason: 'rate-limited' }]);
     driver.nowMs += 1;
-    expect(types(driver.put(call(2n, 2n)))).toEqual(['respond']);
+    expect(types(driver.put(call(2n)))).toEqual(['respond']);
   });
 
-  test('whose session is never used is forgotten after 30 s', () => {
+  test('that is late is answered, and holds up nothing that this node or a newer one wants', () => {
+    const driver = new Driver({ preferred: false });
+    driver.put({ type: 'frame' }); // this node calls
+    expect(driver.put(call(2n, 'late'))).toEqual([{ type: 'respond', localId: 2n, moveEndpoint: false }]);
+    expect(driver.state.attempt?.pending).toBe(1);
+    driver.nowMs += 1;
+    expect(driver.put(call(3n, 'late'))).toEqual([{ type: 'reject', reason: 'rate-limited' }]);
+    expect(types(driver.put(call(4n)))).toEqual(['abandon', 'respond']);
+  });
+
+  test('that is late waits until the session of an earlier one is confirmed or gone, and is confirmed as any', () => {
     const driver = new Driver();
-    driver.put(call(1n, 1n));
+    driver.put(call(1n));
     driver.put({ type: 'installed', localId: 1n });
-    const removed = () => driver.wait(1_000).filter(({ type }) => type === 'remove');
-    for (let second = 1; second < 30; second++) {
-      expect(removed()).toEqual([]);
-      driver.snapshot([session(1n, { unconfirmed: true })]);
-    }
-    expect(removed()).toEqual([{ type: 'remove', localId: 1n }]);
-    expect(nextDeadlineMs(driver.state)).toBe(Number.POSITIVE_INFINITY);
+    driver.nowMs += 4_000;
+    expect(driver.put(call(2n, 'late'))).toEqual([{ type: 'reject', reason: 'rate-limited' }]);
+    driver.nowMs += 1_000;
+    driver.wait(0);
+    driver.snapshot([session(1n, { unconfirmed: true })]);
+    expect(types(driver.put(call(3n, 'late')))).toEqual(['respond']);
+    driver.put({ type: 'installed', localId: 3n });
+    expect(types(driver.put({ type: 'confirmed', localId: 3n }))).toContain('established');
+  });
+
+  describe.each([
+    [5_000, 5_000],
+    [60_000, 60_000],
+    [100, 2_000],
+  ])('whose session is never used, with a handshakeTimeout of %i ms', (handshakeTimeoutMs, endsMs) => {
+    test(`is forgotten after ${endsMs} ms`, () => {
+      const driver = new Driver({ handshakeTimeoutMs });
+      driver.put(call(1n));
+      driver.put({ type: 'installed', localId: 1n });
+      const removedMs: number[] = [];
+      while (nextDeadlineMs(driver.state) < Number.POSITIVE_INFINITY) {
+        const due = driver.wait(nextDeadlineMs(driver.state) - driver.nowMs);
+        const asked = due.some(({ type }) => type === 'poll')
+          ? driver.snapshot([session(1n, { unconfirmed: true })])
+          : [];
+        if (asked.some(({ type }) => type === 'remove')) removedMs.push(driver.nowMs - START);
+      }
+      expect(removedMs).toEqual([endsMs]);
+    });
+
+    test('is confirmed instead where the data plane says so at that moment, and nobody told', () => {
+      const driver = new Driver({ handshakeTimeoutMs });
+      driver.put(call(1n));
+      driver.put({ type: 'installed', localId: 1n });
+      while (driver.nowMs < START + endsMs) {
+        driver.wait(nextDeadlineMs(driver.state) - driver.nowMs);
+        const used = driver.nowMs >= START + endsMs;
+        driver.snapshot([session(1n, used ? { current: true, rxPackets: 1n } : { unconfirmed: true })]);
+      }
+      expect(driver.state.current?.localId).toBe(1n);
+    });
+  });
+
+  test('is answered though the data plane never took the one before, which is forgotten as well', () => {
+    const driver = new Driver();
+    driver.put(call(1n));
+    expect(driver.wait(5_000)).toContainEqual({ type: 'remove', localId: 1n });
+    expect(types(driver.put(call(2n, 'late')))).toEqual(['respond']);
+  });
+
+  test('that is repeated after the timeout finds the answers to both alive, each for its own time', () => {
+    const driver = new Driver();
+    driver.put(call(1n));
+    driver.put({ type: 'installed', localId: 1n });
+    driver.nowMs += 4_900;
+    driver.put(call(2n));
+    driver.put({ type: 'installed', localId: 2n });
+    expect(slotsOf(driver.state).map(({ localId }) => localId)).toEqual([2n, 1n]);
+    driver.wait(100);
+    const unused = [session(1n, { unconfirmed: true }), session(2n, { unconfirmed: true })];
+    expect(driver.snapshot(unused)).toContainEqual({ type: 'remove', localId: 1n });
+    expect(types(driver.put({ type: 'confirmed', localId: 2n }))).toContain('established');
   });
 
   test('does not move the endpoint of a session that is alive', () => {
     const driver = new Driver().established();
-    expect(driver.put(call(1n, 2n))).toEqual([{ type: 'respond', localId: 2n, moveEndpoint: false }]);
+    expect(driver.put(call(2n))).toEqual([{ type: 'respond', localId: 2n, moveEndpoint: false }]);
     driver.nowMs += 25_001;
-    expect(driver.put(call(2n, 3n))).toMatchObject([{ type: 'respond', localId: 3n, moveEndpoint: true }]);
+    expect(driver.put(call(3n))).toMatchObject([{ type: 'respond', localId: 3n, moveEndpoint: true }]);
   });
 
   test('of several that were answered an earlier one may be used: that is no crossing with an old session of ours', () => {
     const driver = new Driver({ preferred: true }).established();
     driver.nowMs += 30_000;
-    driver.put(call(1n, 2n));
+    driver.put(call(2n));
     driver.nowMs += 250;
-    driver.put(call(2n, 3n));
+    driver.put(call(3n));
     expect(types(driver.put({ type: 'confirmed', localId: 2n }))).toContain('established');
     expect(driver.state.attempt).toBeUndefined();
   });
@@ -342,14 +418,14 @@ describe('an initiation', () => {
     for (const preferred of [true, false]) {
       const driver = new Driver({ preferred });
       driver.put({ type: 'frame' });
-      expect(types(driver.put(call(1n, 2n)))).toEqual(preferred ? ['respond'] : ['abandon', 'respond']);
+      expect(types(driver.put(call(2n)))).toEqual(preferred ? ['respond'] : ['abandon', 'respond']);
       const answered = driver.put({ type: 'response', sequence: 1, localId: 3n });
       expect(types(answered).includes('install')).toBe(preferred);
     }
     const driver = new Driver({ preferred: false });
     driver.put({ type: 'frame' });
     driver.nowMs += 3_000;
-    driver.put(call(1n, 2n));
+    driver.put(call(2n));
     expect(types(driver.wait(4_999))).toEqual([]);
     expect(types(driver.wait(100))).toContain('initiate');
   });
@@ -358,7 +434,7 @@ describe('an initiation', () => {
     for (const preferred of [true, false]) {
       const driver = new Driver({ preferred });
       driver.put({ type: 'frame' });
-      driver.put(call(1n, 2n));
+      driver.put(call(2n));
       driver.put({ type: 'installed', localId: 2n });
       expect(types(driver.put({ type: 'confirmed', localId: 2n }))).toEqual([
         ...(preferred ? ['abandon'] : []),
@@ -525,7 +601,7 @@ describe('what the data plane says', () => {
   test('a snapshot from before a change of slots does not turn it back', () => {
     const driver = new Driver().established(1n);
     const asked = driver.state.generation;
-    driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+    driver.put({ type: 'initiation', freshness: 'newest', localId: 2n });
     driver.put({ type: 'installed', localId: 2n });
     driver.put({ type: 'confirmed', localId: 2n });
     const late = [session(1n, { initiator: true, current: true, rxPackets: 1n }), session(2n, { unconfirmed: true })];
@@ -535,7 +611,7 @@ describe('what the data plane says', () => {
 
   test('a confirmation that nobody told of is found', () => {
     const driver = new Driver().established(1n);
-    driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+    driver.put({ type: 'initiation', freshness: 'newest', localId: 2n });
     driver.put({ type: 'installed', localId: 2n });
     const effects = driver.snapshot([
       session(1n, { initiator: true, rxPackets: 1n }),
@@ -581,7 +657,7 @@ describe('what the data plane says', () => {
 describe('adoption', () => {
   test('an initiation does not move the endpoint of a session that was alive a moment ago', () => {
     const driver = new Driver({}, [session(1n, { current: true, rxPackets: 1n, rxLastMs: START - 5_000 })]);
-    expect(driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n })).toEqual([
+    expect(driver.put({ type: 'initiation', freshness: 'newest', localId: 2n })).toEqual([
       { type: 'respond', localId: 2n, moveEndpoint: false },
     ]);
   });
@@ -609,7 +685,7 @@ describe('adoption', () => {
 
 test('a removed peer leaves nothing behind', () => {
   const driver = new Driver({ keepaliveMs: 25_000 }).established(1n);
-  driver.put({ type: 'initiation', timestampNs: 1n, localId: 2n });
+  driver.put({ type: 'initiation', freshness: 'newest', localId: 2n });
   driver.put({ type: 'rekey-due', localId: 1n });
   const effects = driver.put({ type: 'removed' });
   expect(effects.filter(({ type }) => type === 'remove')).toHaveLength(2);
