@@ -1,6 +1,7 @@
 import { armor, Encrypter } from 'age-encryption';
 import { publicKeyBytes } from '../manifest/keys.ts';
 import { montgomeryKeys } from '../session/keys.ts';
+import { secretLine } from '../session/secrets.ts';
 import type { Member } from './members.ts';
 import { recipientOf } from './stanza.ts';
 
@@ -14,7 +15,7 @@ export async function sealPsk(psk: Uint8Array, members: readonly Member[]): Prom
   for (const key of montgomeryKeys(members.map(({ publicKey }) => publicKeyBytes(publicKey)))) {
     encrypter.addRecipient(recipientOf(key));
   }
-  const line = Buffer.from(`${Buffer.from(psk).toString('base64')}\n`, 'latin1');
+  const line = secretLine(psk);
   try {
     return armor.encode(await encrypter.encrypt(line));
   } finally {

@@ -10,6 +10,7 @@ import type { MachineSettings } from './model.ts';
 import { PeerSessions } from './peer.ts';
 import type { ClusterServices } from './services.ts';
 import { slotsOf } from './slots.ts';
+import { wipe } from './symmetric.ts';
 
 type Remotes = readonly [RemoteParty, ...RemoteParty[]];
 
@@ -95,6 +96,7 @@ export class ClusterSessions {
       if (caller === undefined) refused('decrypt');
       else if (member === undefined) refused('unknown-peer');
       else member.peer.receiveInitiation(handshake, caller, from);
+      if (caller !== undefined) wipe(caller.symmetric);
       return;
     }
     const { receiverId } = admitted.type === 'response' ? admitted.handshake.message : admitted.message;

@@ -1,5 +1,4 @@
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { x25519 } from '@noble/curves/ed25519.js';
 
 /** X25519 public keys, private keys and shared secrets, bytes (RFC 7748). */
 export const DH_LEN = 32;
@@ -12,29 +11,54 @@ export interface DhKeyPair {
   agree(remotePublicKey: Uint8Array): Uint8Array | undefined;
 }
 
-/** A new key pair from the system's random source. */
+/** A new key pair from the system's random source. Its private half never leaves OpenSSL, which wipes it in the end. */
 export function generateKeyPair(): DhKeyPair {
-  const { privateKey } = generateKeyPairSync('x25519');
-  const { x } = privateKey.export({ format: 'jwk' });
-  if (x === undefined) throw new TypeError('an X25519 private key exports its public half');
-  return wrap(privateKey, Buffer.from(x, 'base64url'));
+  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+  return wrap(privateKey, rawPublicKey(publicKey));
 }
 
-/** The key pair of 32 private bytes (clamped by X25519 itself). `publicKey`, where known, saves a multiplication. */
-export function keyPairOf(privateBytes: Uint8Array, publicKey?: Uint8Array): DhKeyPair {
-  const ownPublic = publicKey ?? x25519.getPublicKey(privateBytes);
-  const privateKey = createPrivateKey({
-    key: { kty: 'OKP', crv: 'X25519', d: base64url(privateBytes), x: base64url(ownPublic) },
-    format: 'jwk',
-  });
-  return wrap(privateKey, ownPublic);
+/** The key pair of 32 private bytes (clamped by X25519 itself), which the caller wipes. */
+export function keyPairOf(privateBytes: Uint8Array): DhKeyPair {
+  const privateKey = privateKeyOf('x25519', privateBytes);
+  return wrap(privateKey, rawPublicKey(createPublicKey(privateKey)));
+}
+
+/** The 32 bytes of an Ed25519 seed's public key (RFC 8032, section 5.1.5). The caller wipes the seed. */
+export function ed25519PublicKey(seed: Uint8Array): Uint8Array {
+  return rawPublicKey(createPublicKey(privateKeyOf('ed25519', seed)));
+}
+
+/** PrivateKeyInfo (RFC 8410, section 7) up to the key's 32 bytes; the last byte of the algorithm tells the two apart. */
+const PKCS8_PREFIXES = {
+  x25519: Buffer.from('302e020100300506032b656e04220420', 'hex'),
+  ed25519: Buffer.from('302e020100300506032b657004220420', 'hex'),
+} as const;
+
+/** By way of DER and not of JWK, whose members are strings, which nobody can wipe. */
+function privateKeyOf(curve: keyof typeof PKCS8_PREFIXES, privateBytes: Uint8Array): KeyObject {
+  const prefix = PKCS8_PREFIXES[curve];
+  const der = Buffer.from(new ArrayBuffer(prefix.length + DH_LEN)); // off the heap: secret-bytes.ts
+  try {
+    der.set(prefix);
+    der.set(privateBytes, prefix.length);
+    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  } finally {
+    der.fill(0);
+  }
+}
+
+/** Of a *public* key object: the private one's JWK holds both halves. */
+function rawPublicKey(publicKey: KeyObject): Uint8Array {
+  const { x } = publicKey.export({ format: 'jwk' });
+  if (x === undefined) throw new TypeError('a key on a Montgomery or Edwards curve exports x');
+  return Buffer.from(x, 'base64url');
 }
 
 function wrap(privateKey: KeyObject, publicKey: Uint8Array): DhKeyPair {
   return {
     publicKey,
     agree(remotePublicKey) {
-      // JWK is the fast way in: OpenSSL's DER decoder takes eight times as long.
+      // JWK is the fast way in: OpenSSL's DER decoder takes eight times as long. A public key may be a string.
       const key = { kty: 'OKP', crv: 'X25519', x: base64url(remotePublicKey) };
       const remote = createPublicKey({ key, format: 'jwk' });
       try {

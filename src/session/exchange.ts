@@ -20,6 +20,7 @@ import {
 import type { Encapsulate } from './kem.ts';
 import type { CallerState, ResponderState, TransportKeys } from './noise.ts';
 import type { Psk } from './psks.ts';
+import { wipe } from './symmetric.ts';
 
 export type { ExchangePolicy, IdSource, Offer } from './initiations.ts';
 
@@ -176,16 +177,19 @@ export class Exchange {
     const authenticated = this.#authenticated.get(localId);
     const from = this.#origins.get(localId);
     if (authenticated === undefined || from === undefined) return 'released';
-    if (this.mayServeMs(localId) < UNLIMITED) return 'unusable';
+    if (this.mayServeMs(localId) < UNLIMITED) return 'unusable'; // and released in a moment
     this.#authenticated.delete(localId);
     const { remoteId, remote, version, handshake } = authenticated;
     const hybrid = version === Version.hybrid;
     if ('keys' in handshake) return { remoteId, hybrid, keys: handshake.keys, from };
-    const { psk } = handshake;
-    if (psk.gone) return 'unusable';
+    const { psk, responder } = handshake;
+    if (psk.gone) {
+      wipe(responder.symmetric);
+      return 'unusable';
+    }
     // Its initiation is fresh. One that calls in the older way may well answer in the newer one.
     if (hybrid) this.#initiations.answered(version);
-    const made = createResponse(remote, handshake.responder, {
+    const made = createResponse(remote, responder, {
       psk,
       senderId: localId,
       receiverId: remoteId,
@@ -206,7 +210,7 @@ export class Exchange {
     if (handshake !== undefined && 'keys' in handshake) {
       handshake.keys.sendKey.fill(0);
       handshake.keys.receiveKey.fill(0);
-    }
+    } else if (handshake !== undefined) wipe(handshake.responder.symmetric);
     this.#authenticated.delete(localId);
     this.#origins.delete(localId);
     this.#made.delete(localId);

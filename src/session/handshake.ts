@@ -24,6 +24,7 @@ import {
   writeMessage2,
 } from './noise.ts';
 import type { Psk, Psks } from './psks.ts';
+import { wipe } from './symmetric.ts';
 
 /** One of the identities of this node, and what it makes of the cluster's keys. */
 export interface LocalParty {
@@ -125,11 +126,15 @@ export function readInitiation(
   caller: CallerState,
 ): { readonly state: ResponderState; readonly timestampNs: bigint } | undefined {
   const read = readPayload(caller, local.keyPair);
-  if (read === undefined || read.payload.length !== 8) return undefined;
+  if (read === undefined) return undefined;
+  if (read.payload.length !== 8) {
+    wipe(read.state.symmetric);
+    return undefined;
+  }
   return { state: read.state, timestampNs: Buffer.from(read.payload).readBigUInt64LE() };
 }
 
-/** `psk`: the one that the initiation came under. Undefined: one of the caller's keys is none. */
+/** `psk`: the one that the initiation came under. Wipes `state`. Undefined: one of the caller's keys is none. */
 export function createResponse(
   remote: RemoteParty,
   state: ResponderState,
@@ -150,7 +155,9 @@ export function createResponse(
     bound: header,
     payload: new Uint8Array(0),
   });
+  wipe(state.symmetric);
   if (written === undefined) return undefined;
+  wipe(written.symmetric);
   const key = mac1Key(remote.publicKey, options.psk.bytes);
   return { datagram: encode(header, written.message, key), keys: written.keys };
 }
@@ -161,7 +168,9 @@ export function createResponse(
  */
 export function readResponse(psk: Psk, state: InitiatorState, message: ResponseMessage): TransportKeys | undefined {
   if (message.version !== versionOf(state.kem)) return undefined;
-  return readMessage2({ state, psk: psk.bytes, bound: message.header, message: message.noise })?.keys;
+  const read = readMessage2({ state, psk: psk.bytes, bound: message.header, message: message.noise });
+  if (read !== undefined) wipe(read.symmetric);
+  return read?.keys;
 }
 
 /** Of a handshake with that KEM key. */

@@ -24,7 +24,9 @@ export function hmacBlake2s(key: Uint8Array, ...parts: readonly Uint8Array[]): U
 export function hkdf2(chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array] {
   const temporary = hmacBlake2s(chainingKey, input);
   const first = hmacBlake2s(temporary, Uint8Array.of(1));
-  return [first, hmacBlake2s(temporary, first, Uint8Array.of(2))];
+  const second = hmacBlake2s(temporary, first, Uint8Array.of(2));
+  temporary.fill(0);
+  return [first, second];
 }
 
 /** Noise's HKDF with three outputs of 32 bytes (rev 34, section 4.3). */
@@ -32,7 +34,9 @@ export function hkdf3(chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, 
   const temporary = hmacBlake2s(chainingKey, input);
   const first = hmacBlake2s(temporary, Uint8Array.of(1));
   const second = hmacBlake2s(temporary, first, Uint8Array.of(2));
-  return [first, second, hmacBlake2s(temporary, second, Uint8Array.of(3))];
+  const third = hmacBlake2s(temporary, second, Uint8Array.of(3));
+  temporary.fill(0);
+  return [first, second, third];
 }
 
 /** BLAKE2s-128 keyed with 32 bytes (RFC 7693, section 2.5): OpenSSL 3.0 offers no keyed form, hence noble. */

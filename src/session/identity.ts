@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { ed25519 } from '@noble/curves/ed25519.js';
 import type { PublicKey } from '../manifest/model.ts';
-import { type DhKeyPair, keyPairOf } from './dh.ts';
-import { montgomeryKeys, publicKeyText } from './keys.ts';
+import { type DhKeyPair, ed25519PublicKey, keyPairOf } from './dh.ts';
+import { publicKeyText } from './keys.ts';
+import { copySecret } from './secret-bytes.ts';
 import { createSecretFile, readSecretFile } from './secrets.ts';
 
 /** Ed25519 seeds, X25519 keys and PSKs, bytes. */
@@ -22,30 +22,41 @@ export interface Identity {
 
 /** A new identity from the system's random source. */
 export function createIdentity(): Identity {
-  return identityOf(randomBytes(KEY_LEN));
+  const seed = randomBytes(KEY_LEN);
+  try {
+    return identityOf(seed);
+  } finally {
+    seed.fill(0);
+  }
 }
 
 /**
- * The identity of an Ed25519 seed. X25519's private key is the clamped first half of SHA-512(seed), the scalar that
+ * The identity of an Ed25519 seed, which is copied. X25519's private key is the clamped first half of SHA-512(seed), the scalar that
  * Ed25519 itself signs with, and its public key is the image of the Ed25519 one under the birational map
  * (RFC 7748, section 4.1; RFC 8032, section 5.1.5): whoever knows one public key knows the other.
  */
 export function identityOf(seed: Uint8Array): Identity {
   if (seed.length !== KEY_LEN) throw new RangeError('an Ed25519 seed is 32 bytes');
-  const secret = Uint8Array.from(seed);
-  const publicKeyBytes = ed25519.getPublicKey(secret);
-  const [staticKey] = montgomeryKeys([publicKeyBytes]);
-  return {
-    publicKey: publicKeyText(publicKeyBytes),
-    publicKeyBytes,
-    keyPair: keyPairOf(x25519PrivateKey(secret), staticKey),
-    seed: () => Uint8Array.from(secret),
-  };
+  const secret = copySecret(seed);
+  const publicKeyBytes = ed25519PublicKey(secret);
+  const scalar = x25519PrivateKey(secret);
+  try {
+    return {
+      publicKey: publicKeyText(publicKeyBytes),
+      publicKeyBytes,
+      keyPair: keyPairOf(scalar),
+      seed: () => copySecret(secret),
+    };
+  } finally {
+    scalar.fill(0);
+  }
 }
 
-/** SHA-512(seed)[0..32], clamped. 32 bytes, secret. */
+/** SHA-512(seed)[0..32], clamped. 32 bytes, secret, for the caller to wipe. */
 export function x25519PrivateKey(seed: Uint8Array): Uint8Array {
-  const scalar = Uint8Array.from(createHash('sha512').update(seed).digest().subarray(0, KEY_LEN));
+  const digest = createHash('sha512').update(seed).digest();
+  const scalar = copySecret(digest.subarray(0, KEY_LEN));
+  digest.fill(0);
   scalar[0] = (scalar[0] ?? 0) & 0xf8;
   scalar[31] = ((scalar[31] ?? 0) & 0x7f) | 0x40;
   return scalar;
@@ -67,9 +78,12 @@ export function writeIdentity(path: string, identity: Identity): void {
  * (group or others may read it), `identity-invalid`.
  */
 export function readIdentity(path: string): Identity {
-  return identityOf(
-    readSecretFile(path, { what: 'identity', missingFix: 'Run `omni init` to make it.', length: KEY_LEN }),
-  );
+  const seed = readSecretFile(path, { what: 'identity', missingFix: 'Run `omni init` to make it.', length: KEY_LEN });
+  try {
+    return identityOf(seed);
+  } finally {
+    seed.fill(0);
+  }
 }
 
 /**

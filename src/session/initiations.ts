@@ -9,6 +9,7 @@ import { mac1Key } from './hash.ts';
 import type { KemKeyPair } from './kem.ts';
 import type { InitiatorState } from './noise.ts';
 import type { Psk } from './psks.ts';
+import { wipe } from './symmetric.ts';
 import { Tries, type Try } from './tries.ts';
 
 /** Gives out session ids and takes them back. */
@@ -125,6 +126,7 @@ export class Initiations {
     const pending = this.find(localId);
     if (pending === undefined) return;
     pending.state.kem?.wipe();
+    wipe(pending.state.symmetric);
     this.#pending.delete(localId);
     this.#ids.settled(localId);
   }

@@ -7,9 +7,10 @@ import {
   mixHash,
   mixKey,
   type SymmetricState,
+  wipe,
 } from './symmetric.ts';
 
-/** The tokens of noise.ts, one function each. Pure, except that secrets are overwritten once they are mixed in. */
+/** The tokens of noise.ts, one function each. Pure, except that secrets are overwritten once they are mixed in, and states once they are used up. */
 
 /** Modifiers join by a plus sign, and the KEM's name follows the Diffie-Hellman function's (rev 34, section 8; HFS, section 5). */
 const CLASSIC_NAME = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s';
@@ -34,7 +35,9 @@ export function mixEphemeral(symmetric: SymmetricState, publicKey: Uint8Array): 
 /** Tokens ee, es, se, ss. Undefined: `remote` is of low order. */
 export function mixDh(symmetric: SymmetricState, own: DhKeyPair, remote: Uint8Array): SymmetricState | undefined {
   const secret = own.agree(remote);
-  return secret && mixSecret(symmetric, secret);
+  if (secret !== undefined) return mixSecret(symmetric, secret);
+  wipe(symmetric);
+  return undefined;
 }
 
 /** What EncryptAndHash leaves: the state, and the ciphertext with its tag. */
@@ -47,7 +50,10 @@ export function sendKem(
   encapsulate: Encapsulate,
 ): Sealed | undefined {
   const made = encapsulate(publicKey);
-  if (made === undefined) return undefined;
+  if (made === undefined) {
+    wipe(symmetric);
+    return undefined;
+  }
   const [sealed, encrypted] = encryptAndHash(symmetric, made.ciphertext);
   return [mixSecret(sealed, made.secret), encrypted];
 }

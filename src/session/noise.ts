@@ -1,7 +1,15 @@
 import { DH_LEN, type DhKeyPair } from './dh.ts';
 import { type Encapsulate, KEM_KEY_LEN, KEM_TEXT_LEN, type KemKeyPair } from './kem.ts';
 import { bind, mixDh, mixEphemeral, receiveKem, type Sealed, sendKem, start } from './noise-tokens.ts';
-import { decryptAndHash, encryptAndHash, mixKeyAndHash, type SymmetricState, split, TAG_LEN } from './symmetric.ts';
+import {
+  copyOf,
+  decryptAndHash,
+  encryptAndHash,
+  mixKeyAndHash,
+  type SymmetricState,
+  split,
+  TAG_LEN,
+} from './symmetric.ts';
 
 /**
  * Two patterns with ChaChaPoly and BLAKE2s. Noise_IKpsk2 (The Noise Protocol Framework, rev 34, sections 7.5 and 9) with
@@ -13,8 +21,8 @@ import { decryptAndHash, encryptAndHash, mixKeyAndHash, type SymmetricState, spl
  *     -> e, es, s, ss          -> e, es, e1, s, ss
  *     <- e, ee, se, psk        <- e, ee, ekem1, se, psk
  *
- * A handshake is hybrid where its initiator has a KEM key pair. Pure: states are values, ephemerals and randomness are
- * arguments. Reading returns undefined where a tag does not verify or a key is none. `bound` is what the carrier sends
+ * A handshake is hybrid where its initiator has a KEM key pair. Pure: states are values that no function here changes (their owner
+ * wipes them), ephemerals and randomness are arguments. Reading returns undefined where a tag does not verify or a key is none. `bound` is what the carrier sends
  * in the clear before a message; both sides MixHash it first, so that a changed header fails the first tag after it.
  * With empty `bound` these are the patterns as published.
  */
@@ -120,7 +128,7 @@ export function readPayload(
   caller: CallerState,
   local: DhKeyPair,
 ): { readonly state: ResponderState; readonly payload: Uint8Array } | undefined {
-  const ss = mixDh(caller.symmetric, local, caller.remoteStatic);
+  const ss = mixDh(copyOf(caller.symmetric), local, caller.remoteStatic);
   const opened = ss && decryptAndHash(ss, caller.encryptedPayload);
   if (opened === undefined) return undefined;
   const { encryptedPayload, ...kept } = caller;
@@ -140,7 +148,7 @@ export function writeMessage2(options: {
   readonly payload: Uint8Array;
 }): { readonly message: Uint8Array; readonly keys: TransportKeys; readonly symmetric: SymmetricState } | undefined {
   const { state, ephemeral } = options;
-  const symmetric = mixEphemeral(bind(state.symmetric, options.bound), ephemeral.publicKey);
+  const symmetric = mixEphemeral(bind(copyOf(state.symmetric), options.bound), ephemeral.publicKey);
   const ee = mixDh(symmetric, ephemeral, state.remoteEphemeral);
   if (ee === undefined) return undefined;
   const { remoteKem } = state;
@@ -171,7 +179,7 @@ export function readMessage2(options: {
   const payloadAt = kem === undefined ? DH_LEN : DH_LEN + SEALED_KEM_TEXT_LEN;
   if (message.length < payloadAt + TAG_LEN) return undefined;
   const remoteEphemeral = Uint8Array.from(message.subarray(0, DH_LEN));
-  const symmetric = mixEphemeral(bind(state.symmetric, options.bound), remoteEphemeral);
+  const symmetric = mixEphemeral(bind(copyOf(state.symmetric), options.bound), remoteEphemeral);
   const ee = mixDh(symmetric, state.ephemeral, remoteEphemeral);
   const ekem = ee && (kem === undefined ? ee : receiveKem(ee, kem, message.subarray(DH_LEN, payloadAt)));
   const se = ekem && mixDh(ekem, state.local, remoteEphemeral);

@@ -2,6 +2,7 @@ import type { PublicKey } from '../manifest/model.ts';
 import type { LocalParty } from './handshake.ts';
 import type { Identity } from './identity.ts';
 import { Psks } from './psks.ts';
+import { copySecret } from './secret-bytes.ts';
 
 /** While a node changes its identity, it has the old and the new one. */
 const MAX_IDENTITIES = 2;
@@ -68,5 +69,5 @@ export class Parties {
 }
 
 function copied(psks: readonly Uint8Array[]): readonly Uint8Array[] {
-  return psks.map((psk) => Uint8Array.from(psk));
+  return psks.map(copySecret);
 }

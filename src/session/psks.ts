@@ -1,5 +1,6 @@
 import { cookieKey } from './cookie.ts';
 import { equalBytes, mac1Key } from './hash.ts';
+import { copySecret } from './secret-bytes.ts';
 
 const PSK_LEN = 32;
 /** The key in force, and its neighbour while it is being changed. */
@@ -17,7 +18,7 @@ export class Psk {
 
   constructor(publicKey: Uint8Array, bytes: Uint8Array) {
     if (bytes.length !== PSK_LEN) throw new RangeError('a pre-shared key is 32 bytes');
-    this.bytes = Uint8Array.from(bytes);
+    this.bytes = copySecret(bytes);
     this.mac1Key = mac1Key(publicKey, bytes);
     this.cookieKey = cookieKey(publicKey, bytes);
   }

@@ -11,6 +11,8 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { ExitCode, OmniError } from '../errors.ts';
+import { decodeSecret, encodeSecret, trimmed } from './base64.ts';
+import { secretBytes } from './secret-bytes.ts';
 
 /** Longer than any secret's line, shorter than anything worth reading by mistake. Bytes. */
 const MAX_FILE_LEN = 1024;
@@ -25,7 +27,7 @@ export function createSecretFile(
   options: { readonly what: string; readonly existsFix: string },
 ): void {
   const { what, existsFix } = options;
-  const line = Buffer.from(`${Buffer.from(secret).toString('base64')}\n`, 'ascii');
+  const line = secretLine(secret);
   secret.fill(0);
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -57,18 +59,41 @@ export function readSecretFile(
   options: { readonly what: string; readonly missingFix: string; readonly length: number },
 ): Uint8Array {
   const { what, length } = options;
-  const text = readSecretText(path, what, options.missingFix);
-  const secret = decodeBase64(text.trim());
+  const content = readOwnFile(path, what, options.missingFix);
+  const secret = decodeSecret(trimmed(content));
+  content.fill(0);
   if (secret?.length === length) return secret;
+  secret?.fill(0);
   const message = `${path} does not hold a key: one line, the base64 of ${length} bytes, was expected`;
   throw failure(`${what}-invalid`, message, path, 'Restore the file from where it was made.');
 }
 
+/** As base64, with a line break, in bytes. The caller wipes both. */
+export function secretLine(secret: Uint8Array): Uint8Array {
+  const text = encodeSecret(secret);
+  const line = secretBytes(text.length + 1);
+  line.set(text);
+  line[text.length] = 0x0a;
+  text.fill(0);
+  return line;
+}
+
 /**
- * The first KiB of a file that only its owner may get at. Throws OmniError `<what>-missing`, `<what>-unreadable` or
- * `<what>-exposed`.
+ * The first KiB of a file that only its owner may get at, for what is compared with a text in the end. Throws as
+ * `readSecretFile` does, but for `<what>-invalid`.
  */
 export function readSecretText(path: string, what: string, missingFix: string): string {
+  const content = readOwnFile(path, what, missingFix);
+  const text = Buffer.from(content.buffer, content.byteOffset, content.length).toString('latin1');
+  content.fill(0);
+  return text;
+}
+
+/**
+ * The first KiB of a file that only its owner may get at; the caller wipes it. Throws OmniError `<what>-missing`,
+ * `<what>-unreadable` or `<what>-exposed`.
+ */
+function readOwnFile(path: string, what: string, missingFix: string): Uint8Array {
   let file: number;
   try {
     // O_NONBLOCK: opening a named pipe must not hang the agent.
@@ -94,17 +119,11 @@ export function readSecretText(path: string, what: string, missingFix: string): 
         `Run \`chmod 600 ${path}\`; if others had access, make a new key.`,
       );
     }
-    const buffer = Buffer.alloc(MAX_FILE_LEN);
-    return buffer.toString('latin1', 0, readSync(file, buffer));
+    const content = secretBytes(MAX_FILE_LEN);
+    return content.subarray(0, readSync(file, content));
   } finally {
     closeSync(file);
   }
-}
-
-/** Canonical, padded base64 only: one key has one text. */
-function decodeBase64(text: string): Uint8Array | undefined {
-  const bytes = Buffer.from(text, 'base64');
-  return bytes.toString('base64') === text ? bytes : undefined;
 }
 
 function errnoOf(error: unknown): string {

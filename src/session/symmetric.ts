@@ -1,12 +1,14 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { blake2s, HASH_LEN, hkdf2, hkdf3 } from './hash.ts';
+import { copySecret } from './secret-bytes.ts';
 
 /** Poly1305 tag, bytes. */
 export const TAG_LEN = 16;
 
 /**
- * Noise's SymmetricState with its CipherState (rev 34, sections 5.1 and 5.2) as an immutable value: a message that
- * fails to authenticate leaves nothing half changed.
+ * Noise's SymmetricState with its CipherState (rev 34, sections 5.1 and 5.2). Every step makes a new one and uses up the one
+ * before: secrets that the new one does not share are overwritten, and all of them where a step fails. What a failed message
+ * must leave as it was is copied first (`copyOf`). Whoever holds the last one wipes it.
  */
 export interface SymmetricState {
   readonly chainingKey: Uint8Array;
@@ -19,7 +21,23 @@ export interface SymmetricState {
 export function initializeSymmetric(protocolName: string): SymmetricState {
   const name = Buffer.from(protocolName, 'ascii');
   const hash = name.length <= HASH_LEN ? Buffer.concat([name], HASH_LEN) : blake2s(name);
-  return { chainingKey: hash, hash, nonce: 0n };
+  return { chainingKey: Uint8Array.from(hash), hash, nonce: 0n };
+}
+
+/** For steps that may fail and be tried again from here. */
+export function copyOf(state: SymmetricState): SymmetricState {
+  const { chainingKey, key } = state;
+  return {
+    ...state,
+    chainingKey: copySecret(chainingKey),
+    ...(key === undefined ? {} : { key: copySecret(key) }),
+  };
+}
+
+/** Overwrites the secrets. The hash is none: it is of what was on the wire. Idempotent. */
+export function wipe({ chainingKey, key }: SymmetricState): void {
+  chainingKey.fill(0);
+  key?.fill(0);
 }
 
 /** MixHash. */
@@ -30,13 +48,17 @@ export function mixHash(state: SymmetricState, data: Uint8Array): SymmetricState
 /** MixKey. */
 export function mixKey(state: SymmetricState, input: Uint8Array): SymmetricState {
   const [chainingKey, key] = hkdf2(state.chainingKey, input);
+  wipe(state);
   return { ...state, chainingKey, key, nonce: 0n };
 }
 
 /** MixKeyAndHash. */
 export function mixKeyAndHash(state: SymmetricState, input: Uint8Array): SymmetricState {
   const [chainingKey, toHash, key] = hkdf3(state.chainingKey, input);
-  return { ...mixHash(state, toHash), chainingKey, key, nonce: 0n };
+  const { hash } = mixHash(state, toHash);
+  toHash.fill(0);
+  wipe(state);
+  return { hash, chainingKey, key, nonce: 0n };
 }
 
 /** EncryptAndHash; the ciphertext ends with the tag. */
@@ -51,7 +73,10 @@ export function decryptAndHash(
   ciphertext: Uint8Array,
 ): [SymmetricState, Uint8Array] | undefined {
   const plaintext = open(keyOf(state), state.nonce, state.hash, ciphertext);
-  if (plaintext === undefined) return undefined;
+  if (plaintext === undefined) {
+    wipe(state);
+    return undefined;
+  }
   return [{ ...mixHash(state, ciphertext), nonce: state.nonce + 1n }, plaintext];
 }
 
