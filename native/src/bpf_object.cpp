@@ -44,7 +44,7 @@ class LoadWorker : public Napi::AsyncWorker {
 
   void OnOK() override {
     Napi::Env env = Env();
-    if (failure_) return deferred_.Reject(NativeError(*failure_).ToJs(env).Value());
+    if (failure_) return deferred_.Reject(ToJs(env, NativeError(*failure_)).Value());
     Napi::Object value = Napi::Object::New(env);
     value.Set("programs", ToJsArray(env, result_.programs, ToJs));
     value.Set("log", result_.log);

@@ -62,16 +62,6 @@ std::string ErrorName(int error) {
 
 NativeError::NativeError(Failure failure) : failure_(std::move(failure)), message_(Message(failure_)) {}
 
-Napi::Error NativeError::ToJs(Napi::Env env) const {
-  Napi::Error error = Napi::Error::New(env, message_);
-  error.Set("code", ErrorName(failure_.error));
-  error.Set("errno", Napi::Number::New(env, failure_.error));
-  error.Set("syscall", failure_.syscall);
-  error.Set("object", failure_.object);
-  if (!failure_.log.empty()) error.Set("log", failure_.log);
-  return error;
-}
-
 void ThrowErrno(std::string_view syscall, std::string_view object) { ThrowError(errno, syscall, object); }
 
 void ThrowError(int error, std::string_view syscall, std::string_view object) {

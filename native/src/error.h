@@ -1,8 +1,6 @@
 // Failures of the kernel, as plain data that may cross threads.
 #pragma once
 
-#include <napi.h>
-
 #include <exception>
 #include <string>
 #include <string_view>
@@ -27,7 +25,6 @@ class NativeError : public std::exception {
 
   const Failure& failure() const { return failure_; }
   const char* what() const noexcept override { return message_.c_str(); }
-  Napi::Error ToJs(Napi::Env env) const;
 
  private:
   Failure failure_;

@@ -9,12 +9,15 @@
 
 namespace omni {
 
+/** The `NativeError` of index.d.ts. */
+Napi::Error ToJs(Napi::Env env, const NativeError& failed);
+
 template <typename Body>
 auto Guard(Napi::Env env, Body body) -> decltype(body()) {
   try {
     return body();
   } catch (const NativeError& error) {
-    throw error.ToJs(env);
+    throw ToJs(env, error);
   } catch (const Napi::Error&) {
     throw;
   } catch (const std::exception& error) {

@@ -12,6 +12,7 @@
 #include "exports.h"
 #include "guard.h"
 #include "netlink.h"
+#include "netlink_decode.h"
 
 namespace omni {
 namespace {
@@ -21,11 +22,6 @@ constexpr const char* kFamily = "netdev";
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kDevGet = 1;
 constexpr uint16_t kDevIfindex = 1;
-constexpr uint16_t kDevXdpFeatures = 3;
-
-uint64_t U64(const nlattr* attribute) {
-  return mnl_attr_get_payload_len(attribute) < sizeof(uint64_t) ? 0 : mnl_attr_get_u64(attribute);
-}
 
 /** The number that the family has until the next boot; none: this kernel does not know it. */
 std::optional<uint16_t> FamilyId(NetlinkSocket& socket) {
@@ -34,12 +30,8 @@ std::optional<uint16_t> FamilyId(NetlinkSocket& socket) {
   request.PutText(CTRL_ATTR_FAMILY_NAME, kFamily);
   std::optional<uint16_t> id;
   try {
-    socket.Query(request, "CTRL_CMD_GETFAMILY", kFamily, [&](const nlmsghdr* message) {
-      const nlattr* attribute = Attributes::OfMessage(message, sizeof(genlmsghdr)).Find(CTRL_ATTR_FAMILY_ID);
-      if (attribute != nullptr && mnl_attr_get_payload_len(attribute) >= sizeof(uint16_t)) {
-        id = mnl_attr_get_u16(attribute);
-      }
-    });
+    socket.Query(request, "CTRL_CMD_GETFAMILY", kFamily,
+                 [&](const nlmsghdr* message) { id = DecodeFamilyId(message); });
   } catch (const NativeError& error) {
     if (error.failure().error != ENOENT) throw;
   }
@@ -54,10 +46,8 @@ std::optional<uint64_t> ReadXdpFeatures(int ifindex) {
   request.Extra<genlmsghdr>() = {.cmd = kDevGet, .version = kVersion, .reserved = 0};
   request.PutU32(kDevIfindex, static_cast<uint32_t>(ifindex));
   std::optional<uint64_t> features;
-  socket.Query(request, "NETDEV_CMD_DEV_GET", "ifindex " + std::to_string(ifindex), [&](const nlmsghdr* message) {
-    const nlattr* attribute = Attributes::OfMessage(message, sizeof(genlmsghdr)).Find(kDevXdpFeatures);
-    if (attribute != nullptr) features = U64(attribute);
-  });
+  socket.Query(request, "NETDEV_CMD_DEV_GET", "ifindex " + std::to_string(ifindex),
+               [&](const nlmsghdr* message) { features = DecodeXdpFeatures(message); });
   return features;
 }
 

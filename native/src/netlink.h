@@ -7,13 +7,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "fd.h"
 #include "inet.h"
+#include "netlink_message.h"
 
 namespace omni {
 
@@ -48,28 +48,6 @@ class NetlinkRequest {
 
   alignas(NLMSG_ALIGNTO) std::array<uint8_t, 4096> buffer_{};
 };
-
-/** The attributes of a message or a nest, by type. Refers to the message's bytes. */
-class Attributes {
- public:
-  static Attributes OfMessage(const nlmsghdr* message, size_t fixedHeader);
-  static Attributes OfNest(const nlattr* nest);
-  static Attributes OfBytes(const uint8_t* bytes, size_t size);
-
-  const nlattr* Find(uint16_t type) const;
-  /** Absent and too short: `otherwise`. */
-  uint32_t U32(uint16_t type, uint32_t otherwise = 0) const;
-  uint8_t U8(uint16_t type, uint8_t otherwise = 0) const;
-  std::string Text(uint16_t type) const;
-  std::string Ip(uint16_t type, int family) const;
-  std::string Mac(uint16_t type) const;
-  Attributes Nest(uint16_t type) const;
-
- private:
-  std::map<uint16_t, const nlattr*> found_;
-};
-
-using OnMessage = std::function<void(const nlmsghdr*)>;
 
 /** A socket, NETLINK_ROUTE or another family's, with extended acks and strict checking of dump filters. */
 class NetlinkSocket {

@@ -1,9 +1,10 @@
-// What rtnetlink messages say, as plain records.
+// What messages of rtnetlink and of generic netlink say, as plain records.
 #pragma once
 
 #include <linux/netlink.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace omni {
@@ -61,5 +62,9 @@ LinkRecord DecodeLink(const nlmsghdr* message);
 AddressRecord DecodeAddress(const nlmsghdr* message);
 RouteRecord DecodeRoute(const nlmsghdr* message);
 NeighbourRecord DecodeNeighbour(const nlmsghdr* message);
+/** CTRL_CMD_NEWFAMILY: the family's number. */
+std::optional<uint16_t> DecodeFamilyId(const nlmsghdr* message);
+/** NETDEV_CMD_DEV_GET: NETDEV_XDP_ACT_*. */
+std::optional<uint64_t> DecodeXdpFeatures(const nlmsghdr* message);
 
 }  // namespace omni

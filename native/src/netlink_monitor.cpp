@@ -11,54 +11,11 @@
 #include "error.h"
 #include "exports.h"
 #include "netlink.h"
-#include "netlink_decode.h"
+#include "netlink_notification.h"
 #include "stream.h"
 
 namespace omni {
 namespace {
-
-struct Notification {
-  const char* type;
-  bool deleted;
-  int ifindex;
-  std::string object;
-  /** IFA_PROTO or rtm_protocol; 0 = none, or not known. */
-  uint8_t protocol = 0;
-  /** nlmsg_pid: the port of the socket that asked for the change; 0 = the kernel. */
-  uint32_t port = 0;
-};
-
-std::optional<Notification> Decode(const nlmsghdr* message) {
-  switch (message->nlmsg_type) {
-    case RTM_NEWLINK:
-    case RTM_DELLINK: {
-      LinkRecord link = DecodeLink(message);
-      return Notification{"link", message->nlmsg_type == RTM_DELLINK, link.ifindex, std::move(link.name)};
-    }
-    case RTM_NEWADDR:
-    case RTM_DELADDR: {
-      AddressRecord address = DecodeAddress(message);
-      return Notification{"address", message->nlmsg_type == RTM_DELADDR, address.ifindex, std::move(address.address),
-                          address.protocol};
-    }
-    case RTM_NEWROUTE:
-    case RTM_DELROUTE: {
-      RouteRecord route = DecodeRoute(message);
-      return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif),
-                          std::move(route.destination), route.protocol};
-    }
-    case RTM_NEWQDISC:
-    case RTM_DELQDISC:
-    case RTM_NEWTFILTER:
-    case RTM_DELTFILTER: {
-      const bool deleted = message->nlmsg_type == RTM_DELQDISC || message->nlmsg_type == RTM_DELTFILTER;
-      const auto* header = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
-      return Notification{"filter", deleted, header->tcm_ifindex, {}};
-    }
-    default:
-      return std::nullopt;
-  }
-}
 
 class NetlinkMonitor : public Stream<NetlinkMonitor> {
  public:
@@ -107,10 +64,8 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
   bool ReadDatagram(std::vector<Notification>& items) {
     try {
       return socket_->Receive([&](const nlmsghdr* message) {
-        auto item = Decode(message);
-        if (!item) return;
-        item->port = message->nlmsg_pid;
-        items.push_back(*std::move(item));
+        auto item = DecodeNotification(message);
+        if (item) items.push_back(*std::move(item));
       });
     } catch (const NativeError& error) {
       if (error.failure().error != ENOBUFS) throw;

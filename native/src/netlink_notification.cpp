@@ -1,0 +1,52 @@
+#include "netlink_notification.h"
+
+#include <linux/rtnetlink.h>
+
+#include <utility>
+
+#include "netlink_decode.h"
+#include "netlink_message.h"
+
+namespace omni {
+namespace {
+
+std::optional<Notification> Decode(const nlmsghdr* message) {
+  switch (message->nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK: {
+      LinkRecord link = DecodeLink(message);
+      return Notification{"link", message->nlmsg_type == RTM_DELLINK, link.ifindex, std::move(link.name)};
+    }
+    case RTM_NEWADDR:
+    case RTM_DELADDR: {
+      AddressRecord address = DecodeAddress(message);
+      return Notification{"address", message->nlmsg_type == RTM_DELADDR, address.ifindex, std::move(address.address),
+                          address.protocol};
+    }
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: {
+      RouteRecord route = DecodeRoute(message);
+      return Notification{"route", message->nlmsg_type == RTM_DELROUTE, static_cast<int>(route.oif),
+                          std::move(route.destination), route.protocol};
+    }
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+    case RTM_NEWTFILTER:
+    case RTM_DELTFILTER: {
+      const bool deleted = message->nlmsg_type == RTM_DELQDISC || message->nlmsg_type == RTM_DELTFILTER;
+      return Notification{"filter", deleted, HeaderOf<tcmsg>(message).tcm_ifindex, {}};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::optional<Notification> DecodeNotification(const nlmsghdr* message) {
+  std::optional<Notification> notification = Decode(message);
+  if (notification) notification->port = message->nlmsg_pid;
+  return notification;
+}
+
+}  // namespace omni
