@@ -47,9 +47,13 @@
         "-fvisibility=hidden",
         "-Wall",
         "-Wextra",
+        "-fstack-protector-strong",
+        "-U_FORTIFY_SOURCE",
+        "-D_FORTIFY_SOURCE=3",
         "-isystem <!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
         "<!@(pkg-config --cflags libbpf libelf zlib libmnl)"
       ],
+      "ldflags": ["-Wl,-z,relro", "-Wl,-z,now"],
       "libraries": ["<!@(pkg-config --libs libbpf libelf zlib libmnl)"],
       "configurations": { "Release": { "cflags_cc": ["-O2"] } }
     }
