@@ -41,7 +41,7 @@ function expectRefusal(error, code, rest) {
 
 /** Waits for what the kernel does on its own time. */
 export async function until(condition, what) {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   while (!condition()) {
     if (Date.now() > deadline) assert.fail(`timed out: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
