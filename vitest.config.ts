@@ -16,7 +16,7 @@ export default defineConfig({
       {
         test: {
           name: 'root',
-          include: ['test/{bpf,netns,kernels}/**/*.test.ts', 'test/contract/**/*.root.test.ts'],
+          include: ['test/{adversary,bpf,netns,kernels}/**/*.test.ts', 'test/contract/**/*.root.test.ts'],
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 60_000,
