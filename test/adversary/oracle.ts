@@ -141,6 +141,10 @@ export class Oracle {
       if (address?.[1] !== undefined && address[2] !== undefined && !this.#baseline.has(each))
         await this.#host.exec(['ip', 'address', 'del', address[2], 'dev', address[1]]);
     }
+    // An advertisement moves an entry that is there, and makes none.
+    for (const address of this.#known.keys())
+      if (!address.startsWith('fe80') && address !== this.#mallory.ipv4 && address !== this.#mallory.ipv6)
+        await this.#host.exec(['ping', '-n', '-c', '1', '-W', '2', address]);
   }
 
   async close(): Promise<void> {
