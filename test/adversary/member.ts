@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { until } from '../../lab/shell.ts';
 import { type CookieMessage, decodeHandshake } from '../../src/session/codec.ts';
 import { cookieKey, readCookieReply, withMac2 } from '../../src/session/cookie.ts';
-import { generateKeyPair } from '../../src/session/dh.ts';
+import { keyPairOf } from '../../src/session/dh.ts';
 import {
   createInitiation,
   type LocalParty,
@@ -60,7 +60,7 @@ export function initiation(
     {
       senderId: senderId as never,
       timestampNs: options.timestampNs ?? BigInt(Date.now()) * 1_000_000n,
-      ephemeral: generateKeyPair(),
+      ephemeral: keyPairOf(randomBytes(32)),
     },
   );
   if (made === undefined) throw new Error('the key is of low order');
