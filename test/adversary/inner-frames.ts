@@ -116,6 +116,7 @@ export class InnerFrames {
     this.#made++;
     this.#notes = [];
     if (this.#random.chance(0.05)) return this.#honest();
+    if (this.#random.chance(0.15)) return this.#almostHonest();
     const bodies = this.#bodies();
     const frames = bodies.map(({ type, payload }) => this.#frame(type, payload));
     return { what: this.#notes.join(', '), frames, honest: false };
@@ -151,6 +152,51 @@ export class InnerFrames {
           ipv6({ source, destination, next: Protocol.udp, payload: text }),
         );
     return { what: `honest, to port ${port}`, frames: [frame], honest: true };
+  }
+
+  /** In mallory's own name, but for one to three bytes of its headers: what passes nearly every check. */
+  #almostHonest(): Attack {
+    const random = this.#random;
+    const { mallory, bravo } = this.#cast;
+    const [source4, source6] = [mallory.ipv4, mallory.ipv6];
+    const say = (source: string, destination: string) =>
+      udp({
+        source,
+        destination,
+        sourcePort: 4000,
+        port: random.pick(HONEST_PORTS),
+        payload: this.#mark('omni-frames'),
+      });
+    const own = linkLayerOption(1, mallory.mac);
+    const ask = icmpv6(source6, bravo.ipv6, solicitation(bravo.ipv6, own));
+    const tell = icmpv6(source6, bravo.ipv6, advertisement(source6, 0x60, linkLayerOption(2, mallory.mac)));
+    const six = (next: number, payload: Buffer, hopLimit = 255) =>
+      ipv6({ source: source6, destination: bravo.ipv6, next, payload, hopLimit });
+    const target = { targetMac: bravo.mac, targetIp: bravo.ipv4 };
+    const [type, packet] = random.weighted<readonly [number, Buffer]>([
+      [
+        3,
+        [
+          EtherType.ipv4,
+          ipv4({ source: source4, destination: bravo.ipv4, protocol: Protocol.udp, payload: say(source4, bravo.ipv4) }),
+        ],
+      ],
+      [3, [EtherType.ipv6, six(Protocol.udp, say(source6, bravo.ipv6))]],
+      [2, [EtherType.ipv6, six(Protocol.icmpv6, ask)]],
+      [2, [EtherType.ipv6, six(Protocol.icmpv6, tell)]],
+      [2, [EtherType.ipv6, six(...this.#chain(Protocol.icmpv6, tell))]],
+      [
+        2,
+        [EtherType.arp, arp({ operation: random.pick([1, 2]), senderMac: mallory.mac, senderIp: source4, ...target })],
+      ],
+    ]);
+    const frame = ethernet(bravo.mac, mallory.mac, ...this.#tags(type, packet));
+    for (let change = random.below(3); change >= 0; change--) {
+      const at = 12 + random.below(Math.min(frame.length, 90) - 12);
+      frame[at] = random.chance(0.5) ? random.below(256) : (frame[at] ?? 0) ^ (1 << random.below(8));
+      this.#note(`byte ${at} is ${frame[at]}`, 0);
+    }
+    return { what: `almost honest, ${this.#notes.join(', ')}`, frames: [frame], honest: false };
   }
 
   #frame(type: number, payload: Buffer): Buffer {

@@ -12,8 +12,7 @@
  *
  *     violation KIND source destination protocol hex
  *
- * A line on standard input is answered by a line of counts. SPDX and no more:
- * the tool has no policy but this.
+ * A line on standard input is answered by a line of counts.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -119,6 +118,9 @@ static void judge(const struct in6_addr *source, const struct in6_addr *destinat
 {
 	int port = protocol == IPPROTO_UDP && length >= 8 ? payload[2] << 8 | payload[3] : 0;
 	int duplicate_probe = protocol == IPPROTO_ICMPV6 && length >= 24 && payload[0] == 135;
+	/* Neighbour and router solicitations go to groups by nature. */
+	int is_question = protocol == IPPROTO_ICMPV6 && length && (payload[0] == 133 || payload[0] == 135);
+	int v4 = IN6_IS_ADDR_V4MAPPED(source);
 	struct in6_addr target;
 
 	raw++;
@@ -129,13 +131,16 @@ static void judge(const struct in6_addr *source, const struct in6_addr *destinat
 			violation("claim", &target, destination, protocol, payload, length);
 		return;
 	}
+	/* A question for a router from nowhere is in nobody's name. */
+	if (IN6_IS_ADDR_UNSPECIFIED(source) && is_question)
+		return;
 	if (!is_allowed(source))
 		violation("source", source, destination, protocol, payload, length);
-	else if (is_group(destination))
+	else if (is_group(destination) && !is_question)
 		violation("group", source, destination, protocol, payload, length);
 	else if (port == AGENT_PORT)
 		violation("agent", source, destination, protocol, payload, length);
-	else if (port == 68 || port == 546)
+	else if (port && port == (v4 ? 68 : 546))
 		violation("dhcp", source, destination, protocol, payload, length);
 	else if (protocol == IPPROTO_ICMPV6 && length && (payload[0] == 134 || payload[0] == 137))
 		violation("router", source, destination, protocol, payload, length);
