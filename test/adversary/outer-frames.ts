@@ -76,14 +76,7 @@ export class OuterFrames {
 
   #source(family: 4 | 6): string {
     const random = this.#random;
-    const four = [
-      '192.0.2.6',
-      this.#target.peer,
-      '198.51.100.7',
-      `203.0.113.${1 + random.below(250)}`,
-      '127.0.0.1',
-      this.#target.ipv4,
-    ];
+    const four = ['192.0.2.6', this.#target.peer, '198.51.100.7', '203.0.113.1', '127.0.0.1', this.#target.ipv4];
     const six = ['2001:db8:51::6', '2001:db8:9::1', 'fe80::6', '::ffff:192.0.2.1', '::1', this.#target.ipv6];
     const source = random.pick(family === 4 ? four : six);
     return this.#note(`source ${source}`, source);

@@ -40,20 +40,23 @@ export async function cpuMsOf(host: Host): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-/** Whether a frame is a node's answer to something sent to its port: from the port, or an ICMP error that quotes it. */
-export function isReply(frame: Buffer, from: { readonly mac: Buffer }): boolean {
-  if (frame.length < 34 || !frame.subarray(6, 12).equals(from.mac)) return false;
+/** Type and version of a cookie reply, which a right mac1 may draw: a member's, or one that was recorded. */
+const COOKIE = 3;
+
+/**
+ * What a frame says about the port to whoever sent something there: `cookie`, a cookie reply; `datagram`, any other from
+ * the port; `unreachable`, ICMP that nobody listens. Undefined: nothing; other ICMP errors are the host's, and are the
+ * same for every port.
+ */
+export function replyKind(frame: Buffer, from: Buffer): 'cookie' | 'datagram' | 'unreachable' | undefined {
+  if (frame.length < 42 || !frame.subarray(6, 12).equals(from)) return undefined;
   const type = frame.readUInt16BE(12);
-  if (type === 0x0800) {
-    const protocol = frame[23];
-    const at = 14 + ((frame[14] ?? 0) & 15) * 4;
-    if (protocol === Protocol.udp && frame.length >= at + 2) return frame.readUInt16BE(at) === PORT;
-    if (protocol !== Protocol.icmp || frame.length < at + 32) return false;
-    const quoted = at + 8 + ((frame[at + 8] ?? 0) & 15) * 4;
-    return frame.length >= quoted + 4 && frame[at + 17] === Protocol.udp && frame.readUInt16BE(quoted + 2) === PORT;
-  }
-  if (type !== 0x86dd || frame.length < 62) return false;
-  if (frame[20] === Protocol.udp) return frame.readUInt16BE(54) === PORT;
-  // ICMPv6 errors have types below 128; informational ones are not answers to datagrams.
-  return frame[20] === Protocol.icmpv6 && (frame[54] ?? 255) < 128;
+  const [protocol, at] = type === 0x0800 ? [frame[23], 14 + ((frame[14] ?? 0) & 15) * 4] : [frame[20], 54];
+  if (type !== 0x0800 && type !== 0x86dd) return undefined;
+  if (protocol === Protocol.udp && frame.length >= at + 17 && frame.readUInt16BE(at) === PORT)
+    return frame[at + 16] === COOKIE ? 'cookie' : 'datagram';
+  const unreachable = type === 0x0800 ? [Protocol.icmp, 3, 3] : [Protocol.icmpv6, 1, 4];
+  return [protocol, frame[at], frame[at + 1]].every((value, index) => value === unreachable[index])
+    ? 'unreachable'
+    : undefined;
 }
