@@ -252,17 +252,34 @@ describe('S13: ways around the programs', () => {
         [EtherType.qinq, 0],
       ],
     ],
-  ] as const)('S13: the agent hears nothing that came with %s', async (_what, tags) => {
-    const [before, answers] = [await noticeOf(bravo), replies.length];
-    const frames = [...junk, ...members(), ...recorded].map((message) => inTags(toBravo('192.0.2.6', message), tags));
-    const six = [...junk, ...members()].map((message) =>
-      inTags(stranger.datagramFrame('2001:db8:51::6', PORT, BRAVO6, PORT, message), tags),
-    );
-    await stranger.sendAll([...frames, ...six], 10_000);
-    const after = await noticeOf(bravo);
-    expect(after.failed - before.failed).toBe(0);
-    expect(replies.length - answers).toBe(0);
-  });
+  ] as const)(
+    'S13: the agent hears nothing that came with %s, and that the programs did not pass',
+    async (_what, tags) => {
+      const way = (source: string, messages: readonly Uint8Array[]) =>
+        messages.map((message) =>
+          inTags(
+            stranger.datagramFrame(source, PORT, source.includes(':') ? BRAVO6 : bravo.address, PORT, message),
+            tags,
+          ),
+        );
+      const sources = ['192.0.2.6', '2001:db8:51::6'];
+      const [before, answers] = [await noticeOf(bravo), replies.length];
+      await stranger.sendAll(
+        sources.flatMap((source) => way(source, junk)),
+        10_000,
+      );
+      const afterJunk = await noticeOf(bravo);
+      expect(afterJunk.failed - before.failed).toBe(0);
+      // A right mac1 may pass, as without a tag where the link takes the tag off before the programs; but by way of them.
+      await stranger.sendAll(
+        sources.flatMap((source) => way(source, [...members(), ...recorded])),
+        10_000,
+      );
+      const after = await noticeOf(bravo);
+      expect(after.failed - afterJunk.failed).toBeLessThanOrEqual(after.passed - afterJunk.passed);
+      expect(replies.length - answers).toBe(0);
+    },
+  );
 
   it('S13: nor what came by an interface that is no underlay', async () => {
     const net = ['-n', world.lab.underlayNamespace];
