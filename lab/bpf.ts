@@ -10,8 +10,16 @@ export interface MapRow<V> {
   readonly formatted: V;
 }
 
+function pinOf(host: Host, map: string): string {
+  return join(host.folder, 'bpf', 'omni', 'omni0', map);
+}
+
 /** What is in a map of the host's `omni0` now, read past the agent. */
 export async function dumpMap<V>(host: Host, map: string): Promise<readonly MapRow<V>[]> {
-  const pin = join(host.folder, 'bpf', 'omni', 'omni0', map);
-  return JSON.parse(await must(['bpftool', '-j', 'map', 'dump', 'pinned', pin])) as MapRow<V>[];
+  return JSON.parse(await must(['bpftool', '-j', 'map', 'dump', 'pinned', pinOf(host, map)])) as MapRow<V>[];
+}
+
+/** Deletes a row of a map of the host's `omni0`, past the agent. */
+export async function deleteRow(host: Host, map: string, key: Uint8Array): Promise<void> {
+  await must(['bpftool', 'map', 'delete', 'pinned', pinOf(host, map), 'key', ...Array.from(key, String)]);
 }

@@ -274,22 +274,39 @@ export interface NeighbourInfo {
   mac: string;
   /** NUD_* of linux/neighbour.h. */
   state: number;
+  /** NDA_PROTOCOL: who made it; 0: nobody said. */
+  protocol: number;
 }
 export function neighbours(options: { ifindex?: number }): NeighbourInfo[];
 /** One entry (RTM_GETNEIGH), at the same cost however many there are; undefined also where there is no such link. */
 export function neighbour(options: { ifindex: number; address: string }): NeighbourInfo | undefined;
-/** Overwrites an entry that is there, whatever its state; ENOENT: it is not. What was queued for it is sent. `state`: NUD_*. */
-export function replaceNeighbour(options: { ifindex: number; address: string; mac: string; state: number }): void;
-/** ENOENT: it was not there. */
-export function deleteNeighbour(options: { ifindex: number; address: string }): void;
+/**
+ * Writes to the kernel's neighbour tables, all by one socket, so that `NetlinkMonitor.watchNeighbours` can leave out what
+ * it caused. EBADF after `close`.
+ */
+export class NeighbourTable {
+  constructor(options: Record<string, never>);
+  /** Its netlink port. */
+  readonly port: number;
+  /**
+   * Creates entries or overwrites them in place, whatever their state; what is queued for one is sent. `addresses`: 16 bytes
+   * each, IPv4 as ::ffff:a.b.c.d; `macs`: 6 bytes each; `state`: NUD_*; `protocol`: NDA_PROTOCOL. An error names the address
+   * as its `object`, and those before it were written. EAFNOSUPPORT: this kernel has no table of that family.
+   */
+  put(options: { ifindex: number; addresses: Uint8Array; macs: Uint8Array; state: number; protocol: number }): void;
+  /** False: it was not there. */
+  delete(options: { ifindex: number; address: string }): boolean;
+  close(): void;
+}
 
 export interface LinkNotification {
-  type: 'link' | 'address' | 'route' | 'filter' | 'overrun';
+  type: 'link' | 'address' | 'route' | 'filter' | 'neighbour' | 'overrun';
+  /** Of a neighbour: the entry is gone, or has no MAC any more. */
   deleted: boolean;
   ifindex: number;
   /** Address, route destination or link name; empty for filters and their qdiscs. */
   object: string;
-  /** IFA_PROTO, rtm_protocol; 0: none, or a kernel that does not say. */
+  /** IFA_PROTO, rtm_protocol, NDA_PROTOCOL; 0: none, or a kernel that does not say. */
   protocol: number;
   /**
    * nlmsg_pid: the netlink port of whoever asked for the change; a process's first socket has its process id (netlink(7)).
@@ -300,6 +317,11 @@ export interface LinkNotification {
 /** RTNLGRP_LINK, IPV4/6_IFADDR, IPV4/6_ROUTE, TC. `overrun`: something was lost, read everything. */
 export class NetlinkMonitor {
   constructor(options: { onNotification: (notification: LinkNotification) => void });
+  /**
+   * RTNLGRP_NEIGH as well from now on, of these links only (at most 64) and without what the netlink port `exceptPort`
+   * causes: the kernel drops the rest before it wakes this process. Takes the place of an earlier call's choice.
+   */
+  watchNeighbours(options: { ifindexes: number[]; exceptPort: number }): void;
   close(): void;
 }
 

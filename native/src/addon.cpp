@@ -22,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportAddresses(env, exports);
   omni::ExportRoutes(env, exports);
   omni::ExportNeighbours(env, exports);
+  omni::ExportNeighbourTable(env, exports);
   omni::ExportNetlinkMonitor(env, exports);
   omni::ExportNetdev(env, exports);
   omni::ExportEthtool(env, exports);

@@ -186,6 +186,20 @@ std::vector<std::string> Args::TextList(const char* key) {
   return result;
 }
 
+std::vector<uint32_t> Args::IntegerList(const char* key, uint32_t min, uint32_t max) {
+  const Napi::Value value = Get(key);
+  const std::string expected = "an array of " + RangeText(min, max);
+  if (!value.IsArray()) Reject(key, expected);
+  const auto array = value.As<Napi::Array>();
+  std::vector<uint32_t> result;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto number = AsInteger(array.Get(i), min, max);
+    if (!number) Reject(key, expected);
+    result.push_back(*number);
+  }
+  return result;
+}
+
 void Args::Done() {
   for (const std::string& name : KeysOf(options_)) {
     if (std::find(known_.begin(), known_.end(), name) == known_.end()) {

@@ -43,6 +43,7 @@ class Args {
   std::map<std::string, bool> FlagRecord(const char* key);
   std::map<std::string, Bytes> DataRecord(const char* key);
   std::vector<std::string> TextList(const char* key);
+  std::vector<uint32_t> IntegerList(const char* key, uint32_t min, uint32_t max);
 
   /** Throws TypeError if the record has a key that nobody asked for. Call last. */
   void Done();

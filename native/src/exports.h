@@ -18,6 +18,7 @@ void ExportLinkChanges(Napi::Env env, Napi::Object exports);
 void ExportAddresses(Napi::Env env, Napi::Object exports);
 void ExportRoutes(Napi::Env env, Napi::Object exports);
 void ExportNeighbours(Napi::Env env, Napi::Object exports);
+void ExportNeighbourTable(Napi::Env env, Napi::Object exports);
 void ExportNetlinkMonitor(Napi::Env env, Napi::Object exports);
 void ExportNetdev(Napi::Env env, Napi::Object exports);
 void ExportEthtool(Napi::Env env, Napi::Object exports);

@@ -116,7 +116,8 @@ NeighbourRecord DecodeNeighbour(const nlmsghdr* message) {
   return {.ifindex = header.ndm_ifindex,
           .address = attributes.Ip(NDA_DST, header.ndm_family),
           .mac = attributes.Mac(NDA_LLADDR),
-          .state = header.ndm_state};
+          .state = header.ndm_state,
+          .protocol = attributes.U8(NDA_PROTOCOL)};
 }
 
 std::optional<uint16_t> DecodeFamilyId(const nlmsghdr* message) {

@@ -56,6 +56,8 @@ struct NeighbourRecord {
   std::string address;
   std::string mac;
   uint16_t state;
+  /** NDA_PROTOCOL; 0 = none. */
+  uint8_t protocol;
 };
 
 LinkRecord DecodeLink(const nlmsghdr* message);

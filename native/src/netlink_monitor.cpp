@@ -1,4 +1,5 @@
 // class NetlinkMonitor
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -11,6 +12,7 @@
 #include "error.h"
 #include "exports.h"
 #include "netlink.h"
+#include "netlink_filter.h"
 #include "netlink_notification.h"
 #include "stream.h"
 
@@ -22,7 +24,9 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
   static constexpr napi_type_tag kTypeTag = {0x6f6d6e692d6e6c6d, 0xb8472fd15e6093ac};
 
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "NetlinkMonitor", {Expose<&NetlinkMonitor::Close>("close")});
+    return DefineClass(env, "NetlinkMonitor",
+                       {Expose<&NetlinkMonitor::WatchNeighbours>("watchNeighbours"),
+                        Expose<&NetlinkMonitor::Close>("close")});
   }
 
   explicit NetlinkMonitor(const Napi::CallbackInfo& info) : Stream(info) {
@@ -38,6 +42,22 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
       }
       Listen(onNotification, socket_->fd(), "omni:NetlinkMonitor");
     });
+  }
+
+  Napi::Value WatchNeighbours(const Napi::CallbackInfo& info) {
+    Args args(info, "NetlinkMonitor.watchNeighbours");
+    const std::vector<uint32_t> ifindexes = args.IntegerList("ifindexes", 1, INT32_MAX);
+    const uint32_t port = args.Integer("exceptPort", 1, UINT32_MAX);
+    args.Done();
+    if (ifindexes.size() > kMaxNeighbourLinks) {
+      args.Reject("ifindexes", "of at most " + std::to_string(kMaxNeighbourLinks) + " interfaces");
+    }
+    if (!socket_) ThrowError(EBADF, "setsockopt", "AF_NETLINK");
+    // The filter comes first: from the first notification on, those of others are none of ours.
+    FilterNeighbours(socket_->fd(), ifindexes, port);
+    if (!watchesNeighbours_) socket_->Join(RTNLGRP_NEIGH);
+    watchesNeighbours_ = true;
+    return info.Env().Undefined();
   }
 
   std::vector<Notification> Read() {
@@ -75,6 +95,7 @@ class NetlinkMonitor : public Stream<NetlinkMonitor> {
   }
 
   std::optional<NetlinkSocket> socket_;
+  bool watchesNeighbours_ = false;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// neighbours(), neighbour(), replaceNeighbour(), deleteNeighbour()
+// neighbours(), neighbour()
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -25,6 +25,7 @@ Napi::Object ToJs(Napi::Env env, const NeighbourRecord& neighbour) {
   result.Set("address", neighbour.address);
   result.Set("mac", neighbour.mac);
   result.Set("state", Napi::Number::New(env, neighbour.state));
+  result.Set("protocol", Napi::Number::New(env, neighbour.protocol));
   return result;
 }
 
@@ -63,12 +64,11 @@ Target ReadTarget(Args& args) {
   return {ifindex, args.Ip("address")};
 }
 
-ndmsg& PutTarget(NetlinkRequest& request, const Target& target) {
+void PutTarget(NetlinkRequest& request, const Target& target) {
   auto& header = request.Extra<ndmsg>();
   header.ndm_family = static_cast<uint8_t>(target.address.family);
   header.ndm_ifindex = target.ifindex;
   request.PutIp(NDA_DST, target.address);
-  return header;
 }
 
 /** One look-up in the kernel's hash table, whatever its size. */
@@ -96,37 +96,11 @@ Napi::Value Neighbour(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), *neighbour);
 }
 
-Napi::Value ReplaceNeighbour(const Napi::CallbackInfo& info) {
-  Args args(info, "replaceNeighbour");
-  const Target target = ReadTarget(args);
-  const MacAddress mac = args.Mac("mac");
-  const auto state = static_cast<uint16_t>(args.Integer("state", 1, UINT8_MAX));
-  args.Done();
-  // Without NLM_F_CREATE: the table is the stack's to fill.
-  NetlinkRequest request(RTM_NEWNEIGH, NLM_F_REPLACE);
-  PutTarget(request, target).ndm_state = state;
-  request.Put(NDA_LLADDR, mac.data(), mac.size());
-  NetlinkSocket().Change(request, "RTM_NEWNEIGH", target.text());
-  return info.Env().Undefined();
-}
-
-Napi::Value DeleteNeighbour(const Napi::CallbackInfo& info) {
-  Args args(info, "deleteNeighbour");
-  const Target target = ReadTarget(args);
-  args.Done();
-  NetlinkRequest request(RTM_DELNEIGH, 0);
-  PutTarget(request, target);
-  NetlinkSocket().Change(request, "RTM_DELNEIGH", target.text());
-  return info.Env().Undefined();
-}
-
 }  // namespace
 
 void ExportNeighbours(Napi::Env env, Napi::Object exports) {
   Export<Neighbours>(env, exports, "neighbours");
   Export<Neighbour>(env, exports, "neighbour");
-  Export<ReplaceNeighbour>(env, exports, "replaceNeighbour");
-  Export<DeleteNeighbour>(env, exports, "deleteNeighbour");
 }
 
 }  // namespace omni

@@ -1,5 +1,6 @@
 #include "netlink_notification.h"
 
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
 #include <utility>
@@ -35,6 +36,14 @@ std::optional<Notification> Decode(const nlmsghdr* message) {
     case RTM_DELTFILTER: {
       const bool deleted = message->nlmsg_type == RTM_DELQDISC || message->nlmsg_type == RTM_DELTFILTER;
       return Notification{"filter", deleted, HeaderOf<tcmsg>(message).tcm_ifindex, {}};
+    }
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: {
+      NeighbourRecord neighbour = DecodeNeighbour(message);
+      if (neighbour.address.empty()) return std::nullopt;
+      // The kernel announces the end of a deleted entry's validity in the name of whoever deleted it, and the rest in its own.
+      const bool deleted = message->nlmsg_type == RTM_DELNEIGH || neighbour.state == NUD_FAILED;
+      return Notification{"neighbour", deleted, neighbour.ifindex, std::move(neighbour.address), neighbour.protocol};
     }
     default:
       return std::nullopt;

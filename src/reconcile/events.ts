@@ -4,7 +4,7 @@ import type { Settlement } from './ledger.ts';
 import { needsHelp, reasonOf } from './ledger.ts';
 import { type NameOf, nameOfRow } from './names.ts';
 import { fieldText, valueText } from './plan.ts';
-import { type Change, rowOf } from './rows.ts';
+import { type Change, type NeighbourFault, rowOf } from './rows.ts';
 
 /** What the loop has to say; the agent numbers and dates it. */
 export interface ReconcileEvent {
@@ -82,8 +82,15 @@ function whatChanged({ from, to }: Change & { op: 'update' }, field: string, nam
       return `had an mtu of ${from.mtu} that does not fit the underlay any more`;
     if (field === 'port' && from.port === 0) return 'had programs that did not see every packet';
   }
+  if (from.kind === 'neighbour' && field === 'fault' && from.fault !== undefined) return NEIGHBOUR_FAULTS[from.fault];
   return `had its ${field} changed from ${fieldText(to, field, nameOf)} to ${fieldText(from, field, nameOf)}`;
 }
+
+const NEIGHBOUR_FAULTS: Readonly<Record<NeighbourFault, string>> = {
+  'not-in-map': "was removed from the programs' map",
+  'not-in-stack': "was removed from the stack's neighbour table",
+  'not-permanent': "was made an entry of the stack's neighbour table that anybody can change",
+};
 
 /** `ip (pid 4242)`, `pid 4242`, `bird (pid 77, protocol bird)`, `protocol dhcp`. */
 function nameOfCause({ pid, program, protocol }: Cause): string {

@@ -61,13 +61,21 @@ export interface FdbRow {
   readonly publicKey: PublicKey | 'self';
 }
 
-/** ARP and ND are answered from this; and only the peer that has this MAC may use the address as a source. */
+/**
+ * ARP and ND are answered from this; only the peer that has this MAC may use the address as a source; and the stack sends
+ * what is for the address to this MAC, whatever anybody says by ARP or ND.
+ */
 export interface NeighbourRow {
   readonly kind: 'neighbour';
   readonly interface: string;
   readonly address: IpAddress;
   readonly mac: MacAddress;
+  /** Of observed rows alone: what keeps the row from being in force in full. */
+  readonly fault?: NeighbourFault;
 }
+
+/** `not-in-map`: questions are not answered from it; `not-in-stack`, `not-permanent`: of the stack's own table. */
+export type NeighbourFault = 'not-in-map' | 'not-in-stack' | 'not-permanent';
 
 /** A subnet of the cluster: inside it only the addresses of neighbour rows are sources. */
 export interface SubnetRow {
@@ -164,7 +172,7 @@ const fieldsOf: { readonly [K in RowKind]: readonly Exclude<keyof Extract<Row, {
     route: [],
     peer: ['publicKey', 'nextPublicKey', 'roles', 'endpoint'],
     fdb: ['publicKey'],
-    neighbour: ['mac'],
+    neighbour: ['mac', 'fault'],
     subnet: [],
     policy: ['foreignSources', 'etherTypes'],
   };

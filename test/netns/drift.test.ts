@@ -4,6 +4,8 @@ import { type Host, Lab } from '../../lab/lab.ts';
 import { type Background, until } from '../../lab/shell.ts';
 import type { Event, Json, Status } from '../../src/agent/api.ts';
 import { connectAgent } from '../../src/agent/client.ts';
+import { macOf } from '../../src/manifest/keys.ts';
+import { freshKey } from './dataplane-fixture.ts';
 
 /*
  * What others do to this node's links, addresses and routes: healed, and told with who did it; left alone where somebody
@@ -14,6 +16,8 @@ let host: Host;
 let fleet: FleetRepository;
 
 const VIP = '10.77.0.1';
+/** Of a peer that is declared, and never answers. */
+const OTHER = { key: freshKey(), vips: ['10.77.0.17', 'fd77::17'] } as const;
 const VIP6 = 'fd77::1';
 const ROUTE = '10.77.0.0/16';
 const address = `address/omni0/${VIP}`;
@@ -25,11 +29,23 @@ beforeAll(async () => {
   fleet = await FleetRepository.create(lab);
   await fleet.write('warehouse.yaml', clusterDocument());
   await fleet.write('robot-1.yaml', await robotDocuments(host, [VIP, VIP6]));
+  await fleet.write('robot-17.yaml', otherDocuments());
   await fleet.commitAndPush('fleet: one robot');
   host.startAgent(['--source', fleet.url, '--path', 'fleet', '--interval', '1s']);
   await ready();
 });
 afterAll(() => lab?.close());
+
+function otherDocuments(): string {
+  const spec = (kind: string, name: string, body: string) =>
+    `apiVersion: omni.io/v1alpha1\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: { ${body} }\n`;
+  return [
+    spec('Peer', 'robot-17', `clusters: [warehouse], publicKey: ${OTHER.key}`),
+    ...OTHER.vips.map((vip, at) =>
+      spec('VIP', `robot-17-${at}`, `cluster: warehouse, address: "${vip}", peer: robot-17`),
+    ),
+  ].join('---\n');
+}
 
 const status = (): Promise<Json<Status>> => agent().status();
 const condition = async (type: string) => (await status()).conditions.find((each) => each.type === type);
@@ -113,6 +129,53 @@ describe('what somebody does to this node', () => {
     await host.mustOmni(['reconcile']);
     expect((await status()).writes).toBe(writes);
     expect((await events(since)).filter(({ reason }) => reason.startsWith('Drift'))).toEqual([]);
+  });
+});
+
+describe("what somebody does to the stack's neighbours", () => {
+  const MAC = macOf(OTHER.key);
+  const entry = async (vip: string) => (await host.must(['ip', 'neigh', 'show', 'to', vip, 'dev', 'omni0'])).trim();
+  const permanent = (vip: string) =>
+    until(`${vip} is permanent`, async () => (await entry(vip)).startsWith(`${vip} lladdr ${MAC} PERMANENT`));
+  // A shell's own process id, which `exec` hands to ip.
+  const neigh = async (...argv: string[]) =>
+    (await host.must(['sh', '-c', `echo $$; exec ip neigh ${argv.join(' ')} dev omni0`])).trim();
+
+  it.each(OTHER.vips)('is undone within two seconds: %s', async (vip) => {
+    const object = `neighbour/omni0/${vip}`;
+    await permanent(vip);
+    const started = performance.now();
+    let pid = '';
+    const gone = await healing(object, async () => {
+      pid = await neigh('del', vip);
+    });
+    expect(gone.message).toMatch(
+      new RegExp(`^was removed from the stack's neighbour table by (ip \\()?pid ${pid}\\)?; set back$`),
+    );
+    await permanent(vip);
+    expect(performance.now() - started).toBeLessThan(2_000);
+    const moved = await healing(object, async () => {
+      pid = await neigh('replace', vip, 'lladdr', '02:00:00:00:00:99', 'nud', 'permanent');
+    });
+    expect(moved.message).toMatch(
+      new RegExp(`^had its mac changed from ${MAC} to 02:00:00:00:00:99 by (ip \\()?pid ${pid}\\)?; set back$`),
+    );
+    await permanent(vip);
+  });
+
+  it('is told by omni why', async () => {
+    const [report] = await agent().why(OTHER.vips[0]);
+    expect(report?.rows.find(({ key }) => key === `neighbour/omni0/${OTHER.vips[0]}`)).toMatchObject({
+      state: 'verified',
+    });
+  });
+
+  it('does not happen when the link goes and comes: they come back with it', async () => {
+    const since = await lastSequence();
+    await healing('link/omni0', () => host.must(['ip', 'link', 'set', 'omni0', 'down']));
+    for (const vip of OTHER.vips) await permanent(vip);
+    await ready();
+    expect((await events(since)).filter(({ object }) => object.startsWith('neighbour/'))).toEqual([]);
   });
 });
 

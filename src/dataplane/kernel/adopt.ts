@@ -7,6 +7,7 @@ import { stall } from './errors.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { ourInterfaces } from './link.ts';
 import { dropFilter } from './mac.ts';
+import { restoreNeighbours } from './neighbour.ts';
 import { setCountersAside } from './older-pins.ts';
 import { ALL_MAPS, eachEntry, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { refreshSources } from './peer.ts';
@@ -94,6 +95,8 @@ async function renew(
   attachPrograms(context, pins, pair, underlays);
   overlay.meta = { ...meta, buildId };
   writeMeta(context, overlay, meta, overlay.meta);
+  // What an older build did not make is no drift.
+  if (changed) restoreNeighbours(context, overlay);
   if (changed) context.log('info', 'replaced the programs under way', { interface: pins.interface });
 }
 

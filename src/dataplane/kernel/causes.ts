@@ -93,6 +93,8 @@ function keyOf({ type, object }: LinkNotification, name: string): RowKey | undef
       return `address/${name}/${canonicalAddress(object)}` as RowKey;
     case 'route':
       return `route/${name}/${canonicalCidr(object)}` as RowKey;
+    case 'neighbour':
+      return `neighbour/${name}/${canonicalAddress(object)}` as RowKey;
     case 'overrun':
       return undefined;
   }

@@ -5,6 +5,7 @@ import type { Gate } from './gate.ts';
 import type { Inventory } from './inventory.ts';
 import type { Overlay } from './overlay.ts';
 import type { ReceiveCpus } from './spread.ts';
+import type { StackNeighbours } from './stack-neighbours.ts';
 
 /** Rows per map; a map that is adopted keeps the size it was made with. */
 export interface MapLimits {
@@ -59,6 +60,7 @@ export interface Context {
   /** Interfaces whose maps are open, by name. */
   readonly overlays: Map<string, Overlay>;
   readonly events: EventHub;
+  readonly stack: StackNeighbours;
   /** Rows that could not be made yet, for want of an underlay or a route: tried again when the network changes. */
   readonly waiting: Set<RowKey>;
 }

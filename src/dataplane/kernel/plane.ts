@@ -35,6 +35,7 @@ import { readRefusals } from './refusals.ts';
 import { applyRoute } from './route.ts';
 import { KernelSessions } from './sessions.ts';
 import { removeInterface } from './setup.ts';
+import { StackNeighbours } from './stack-neighbours.ts';
 import { stopOf, Watcher } from './watch.ts';
 
 export type { KernelDataPlaneOptions } from './context.ts';
@@ -64,8 +65,9 @@ function maxEntriesOf(limits: Partial<MapLimits>): Record<string, number> {
 function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
   const log = options.log ?? (() => undefined);
   let digest: Uint8Array | undefined;
+  const calls = new Calls(native);
   const context: Context = {
-    calls: new Calls(native),
+    calls,
     bpffs: options.bpffs ?? '/sys/fs/bpf',
     underlay: options.underlay,
     mode: options.mode ?? 'auto',
@@ -79,6 +81,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     log,
     overlays: new Map(),
     events: new EventHub(() => context),
+    stack: new StackNeighbours(calls),
     waiting: new Set(),
   };
   return context;
@@ -148,6 +151,7 @@ class KernelDataPlane implements DataPlane {
     for (const watcher of this.#watchers) watcher.stop();
     this.#watchers.clear();
     this.#context.events.closeAll();
+    this.#context.stack.close();
     for (const overlay of [...this.#context.overlays.values()]) closeOverlay(this.#context, overlay);
   }
 

@@ -8,6 +8,7 @@ import { eraseSessions } from './erase.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { changeMac, prepareMacChange } from './mac.ts';
 import { missingCapabilities } from './needs.ts';
+import { restoreNeighbours } from './neighbour.ts';
 import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts';
 import { rewriteLocalPort } from './peer.ts';
 import { ensureFolder, isPinned, type Pins, pinsOf, unpinAll } from './pins.ts';
@@ -64,7 +65,9 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
     mtuAuto: typeof row.mtu === 'number' ? undefined : row.mtu,
     cluster: row.cluster,
   };
-  writeMeta(context, openWith(context, row.interface, pair, meta), before, meta);
+  const overlay = openWith(context, row.interface, pair, meta);
+  writeMeta(context, overlay, before, meta);
+  restoreNeighbours(context, overlay);
 }
 
 /** From here until the new meta is written the programs are not what the old one says; a kill between is noticed by this. */

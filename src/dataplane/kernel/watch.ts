@@ -1,10 +1,12 @@
 import type { Stop, Wake } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, RowKey } from '../../reconcile/rows.ts';
+import { canonicalAddress } from './addresses.ts';
 import type { LinkNotification } from './calls.ts';
 import { Causes } from './causes.ts';
 import type { Context } from './context.ts';
 import { linkFaults } from './link.ts';
 import type { NetlinkMonitor } from './native.ts';
+import { isDeclared, neighboursAmiss } from './neighbour.ts';
 import { NETLINK_KINDS, observeAll, observeInterface, observeKeys } from './observe.ts';
 import { refreshSources } from './peer.ts';
 
@@ -16,7 +18,8 @@ const IDLE_RATIO = 9;
 const RETRY_MS = 1_000;
 
 /**
- * Wakes the reconciler when links, addresses or routes of ours are not as they were last seen. Notifications only say
+ * Wakes the reconciler when links, addresses or routes of ours are not as they were last seen, or a neighbour is not in the
+ * stack's table as it is in ours. Notifications only say
  * when to look: what they announce is compared with a snapshot that our own writes update, so these wake nobody.
  */
 export class Watcher {
@@ -25,6 +28,12 @@ export class Watcher {
   readonly #busy: () => boolean;
   readonly #monitor: NetlinkMonitor;
   readonly #causes = new Causes();
+  /** Neighbour rows that notifications named since the last look. */
+  readonly #neighbours = new Set<RowKey>();
+  /** Something other than a neighbour was named. */
+  #lookAround = false;
+  /** Links whose neighbours are told of. */
+  #followed = '';
   #seen: Map<RowKey, string>;
   #timer: NodeJS.Timeout | undefined;
   /** When an underlay will have been idle for long enough. */
@@ -43,6 +52,7 @@ export class Watcher {
       return new native.NetlinkMonitor({ onNotification: (notification) => this.#onNotification(notification) });
     });
     try {
+      this.#followNeighbours();
       this.#seen = this.#look();
     } catch (error) {
       this.#monitor.close();
@@ -50,6 +60,7 @@ export class Watcher {
     }
     // What changed before the monitor was open was announced to nobody.
     this.#networkChanged = true;
+    this.#lookAround = true;
     this.#schedule();
   }
 
@@ -68,6 +79,17 @@ export class Watcher {
     for (const [key, found] of observeInterface(this.#context, row.interface, NETLINK_KINDS)) {
       this.#seen.set(key, this.#textOf(found));
     }
+    this.#followNeighbours();
+  }
+
+  /** Links come and go, and are made anew. */
+  #followNeighbours(): void {
+    const ifindexes = [...this.#context.overlays.values()].map(({ inner }) => inner).filter((inner) => inner !== 0);
+    const text = ifindexes.join();
+    if (text === this.#followed) return;
+    const exceptPort = this.#context.stack.port;
+    this.#context.calls.read('netlink', () => this.#monitor.watchNeighbours({ ifindexes, exceptPort }));
+    this.#followed = text;
   }
 
   stop(): void {
@@ -80,11 +102,27 @@ export class Watcher {
   #onNotification(notification: LinkNotification): void {
     const name = this.#interfaceAt(notification.ifindex);
     const ours = name !== undefined;
+    if (notification.type === 'neighbour') {
+      this.#onNeighbour(notification, name);
+      return;
+    }
     // Filters of others, which some hosts change all the time, mean nothing to us.
     if (notification.type === 'filter' && !ours) return;
     this.#causes.note(notification, ours ? [name] : this.#losing(notification));
     this.#lost ||= notification.type === 'overrun';
     this.#networkChanged ||= !ours;
+    this.#lookAround = true;
+    this.#schedule();
+  }
+
+  /** The stack resolves addresses that no manifest declares, as often as somebody asks for them: no concern of ours. */
+  #onNeighbour(notification: LinkNotification, name: string | undefined): void {
+    const overlay = name === undefined ? undefined : this.#context.overlays.get(name);
+    if (name === undefined || overlay === undefined) return;
+    const address = canonicalAddress(notification.object);
+    if (!isDeclared(this.#context, overlay, address)) return;
+    this.#causes.note(notification, [name]);
+    this.#neighbours.add(`neighbour/${name}/${address}` as RowKey);
     this.#schedule();
   }
 
@@ -116,10 +154,16 @@ export class Watcher {
     let failed = false;
     const lost = this.#lost;
     const networkChanged = this.#networkChanged || lost;
+    const lookAround = this.#lookAround || networkChanged;
+    const neighbours = new Set(this.#neighbours);
     this.#lost = false;
     this.#networkChanged = false;
+    this.#lookAround = false;
+    this.#neighbours.clear();
     try {
-      const keys = this.#settledNews(networkChanged);
+      const keys = lookAround ? this.#settledNews(networkChanged) : new Set<RowKey>();
+      for (const key of this.#neighbourNews(neighbours, keys)) keys.add(key);
+      this.#followNeighbours();
       const causes = this.#causes.take(keys, (key) => this.#seen.has(key));
       if (networkChanged) for (const key of this.#context.waiting) keys.add(key);
       if (lost) this.#wake('unknown');
@@ -138,6 +182,19 @@ export class Watcher {
       this.#networkChanged = true;
       this.#schedule();
     }
+  }
+
+  /** Of the neighbours that were named. With a link go its neighbours, and they come back with it. */
+  #neighbourNews(named: ReadonlySet<RowKey>, news: ReadonlySet<RowKey>): RowKey[] {
+    const byLink = new Map<string, Set<string>>();
+    for (const key of named) {
+      const [, name = '', address = ''] = key.split('/');
+      if (!news.has(`link/${name}` as RowKey)) byLink.set(name, (byLink.get(name) ?? new Set()).add(address));
+    }
+    return [...byLink].flatMap(([name, addresses]) => {
+      const overlay = this.#context.overlays.get(name);
+      return overlay === undefined ? [] : neighboursAmiss(this.#context, overlay, addresses);
+    });
   }
 
   /** Before anybody looks at the link's row: where to listen is ours to follow, and no news. */

@@ -182,36 +182,67 @@ export const scenarios = {
     assert.ok(native.neighbours({}).length >= found.length);
   },
 
-  'one neighbour is read, overwritten and deleted; the absent is not made': () => {
+  'neighbours are made, overwritten in place and deleted': () => {
     const { inner, outer } = vethPair();
+    const table = new native.NeighbourTable({});
     const mac = '02:00:00:00:00:09';
-    const [INCOMPLETE, STALE, PERMANENT] = [0x01, 0x04, 0x80];
-    for (const address of ['10.77.0.9', 'fd77::9']) {
+    const bytesOf = (text) => Buffer.from(text.replaceAll(':', ''), 'hex');
+    const addresses = {
+      '10.77.0.9': '00000000000000000000ffff0a4d0009',
+      'fd77::9': 'fd770000000000000000000000000009',
+    };
+    const put = (ifindex, macs, ...texts) =>
+      table.put({
+        ifindex,
+        addresses: Buffer.concat(texts.map((text) => Buffer.from(addresses[text], 'hex'))),
+        macs: Buffer.concat(texts.map(() => bytesOf(macs))),
+        state: 0x80,
+        protocol: OURS,
+      });
+    for (const address of Object.keys(addresses)) {
       const target = { ifindex: inner, address };
       assert.equal(native.neighbour(target), undefined);
-      const said = { object: address };
-      refused(() => native.replaceNeighbour({ ...target, mac, state: STALE }), 'ENOENT', {
-        ...said,
-        syscall: 'RTM_NEWNEIGH',
-      });
-      refused(() => native.deleteNeighbour(target), 'ENOENT', { ...said, syscall: 'RTM_DELNEIGH' });
-      assert.equal(native.neighbour(target), undefined);
-
+      assert.equal(table.delete(target), false);
       shell('ip', 'neigh', 'add', address, 'dev', 'omniv0', 'nud', 'incomplete');
-      assert.deepEqual(native.neighbour(target), { ...target, mac: '', state: INCOMPLETE });
+      assert.deepEqual(native.neighbour(target), { ...target, mac: '', state: 0x01, protocol: 0 });
       assert.equal(native.neighbour({ ...target, ifindex: outer }), undefined);
-      native.replaceNeighbour({ ...target, mac, state: STALE });
-      assert.deepEqual(native.neighbour(target), { ...target, mac, state: STALE });
-      native.replaceNeighbour({ ...target, mac: MAC.outer, state: PERMANENT });
-      assert.deepEqual(native.neighbour(target), { ...target, mac: MAC.outer, state: PERMANENT });
-      native.deleteNeighbour(target);
+      put(inner, mac, address);
+      assert.deepEqual(native.neighbour(target), { ...target, mac, state: 0x80, protocol: OURS });
+      put(inner, MAC.outer, address);
+      assert.deepEqual(native.neighbour(target), { ...target, mac: MAC.outer, state: 0x80, protocol: OURS });
+      assert.equal(table.delete(target), true);
       assert.equal(native.neighbour(target), undefined);
-
       const nowhere = { ...target, ifindex: ABSENT };
       assert.equal(native.neighbour(nowhere), undefined);
-      refused(() => native.replaceNeighbour({ ...nowhere, mac, state: STALE }), 'ENODEV');
-      refused(() => native.deleteNeighbour(nowhere), 'ENODEV');
+      const said = { object: address, syscall: 'RTM_NEWNEIGH' };
+      refused(() => put(ABSENT, mac, address), 'ENODEV', said);
+      refused(() => table.delete(nowhere), 'ENODEV');
     }
+    put(inner, mac, ...Object.keys(addresses));
+    assert.equal(native.neighbours({ ifindex: inner }).filter((item) => item.protocol === OURS).length, 2);
+    table.close();
+    table.close();
+    refused(() => put(inner, mac, '10.77.0.9'), 'EBADF');
+  },
+
+  'permanent neighbours are neither counted nor collected': () => {
+    const { inner } = vethPair();
+    // The limit is the whole system's, gc_thresh3, 1,024 by default.
+    const table = new native.NeighbourTable({});
+    const count = 5_000;
+    const addresses = Buffer.alloc(16 * count);
+    const macs = Buffer.alloc(6 * count, 2);
+    for (let at = 0; at < count; at++) {
+      addresses.writeUInt16BE(0xffff, 16 * at + 10);
+      addresses.writeUInt32BE(0x0a4d0000 + at, 16 * at + 12);
+    }
+    table.put({ ifindex: inner, addresses, macs, state: 0x80, protocol: OURS });
+    // One that is collected like any other finds room all the same.
+    shell('ip', 'neigh', 'add', '192.0.2.200', 'lladdr', '02:00:00:00:00:09', 'dev', 'omniv0', 'nud', 'stale');
+    const found = native.neighbours({ ifindex: inner });
+    assert.equal(found.filter((item) => item.protocol === OURS).length, count);
+    assert.ok(found.some((item) => item.address === '192.0.2.200'));
+    table.close();
   },
 
   'features change by their own and by their group names': () => {
@@ -255,6 +286,49 @@ export const scenarios = {
     assert.equal(native.xdpFeatures({ ifindex: 1 }), 0);
     native.deleteLink({ ifindex: inner });
     refused(() => told(), 'ENODEV', { syscall: 'NETDEV_CMD_DEV_GET' });
+  },
+
+  'a monitor tells of the neighbours that it is asked to, but not of its own side': async () => {
+    const { inner, outer } = vethPair();
+    const seen = [];
+    const monitor = new native.NetlinkMonitor({ onNotification: (item) => seen.push(item) });
+    const table = new native.NeighbourTable({});
+    const put = (last) => {
+      const addresses = Buffer.from(`00000000000000000000ffff0a4d00${last}`, 'hex');
+      table.put({ ifindex: inner, addresses, macs: Buffer.alloc(6, 2), state: 0x80, protocol: OURS });
+    };
+    const ip = (...args) => spawnSync('ip', args, { encoding: 'utf8' }).pid;
+    const objects = () => seen.filter((item) => item.type === 'neighbour').map((item) => item.object);
+    ip('neigh', 'replace', '10.77.0.1', 'lladdr', MAC.outer, 'dev', 'omniv0');
+    monitor.watchNeighbours({ ifindexes: [inner], exceptPort: table.port });
+    put('02');
+    put('03');
+    const port = ip('neigh', 'replace', '10.77.0.2', 'lladdr', MAC.outer, 'dev', 'omniv0', 'nud', 'permanent');
+    ip('neigh', 'replace', '10.77.0.4', 'lladdr', MAC.outer, 'dev', 'omniv0x', 'nud', 'permanent');
+    table.delete({ ifindex: inner, address: '10.77.0.3' });
+    const remover = ip('neigh', 'del', '10.77.0.2', 'dev', 'omniv0');
+    await until(() => objects().length === 2, 'two of the inner end');
+    const about = { type: 'neighbour', ifindex: inner, object: '10.77.0.2' };
+    assert.deepEqual(
+      seen.filter((item) => item.type === 'neighbour'),
+      [
+        { ...about, deleted: false, protocol: seen.find((item) => item.type === 'neighbour').protocol, port },
+        {
+          ...about,
+          deleted: true,
+          protocol: seen.findLast((item) => item.type === 'neighbour').protocol,
+          port: remover,
+        },
+      ],
+    );
+    monitor.watchNeighbours({ ifindexes: [outer], exceptPort: table.port });
+    ip('neigh', 'replace', '10.77.0.5', 'lladdr', MAC.outer, 'dev', 'omniv0', 'nud', 'permanent');
+    ip('neigh', 'replace', '10.77.0.6', 'lladdr', MAC.outer, 'dev', 'omniv0x', 'nud', 'permanent');
+    await until(() => objects().length === 3, 'one of the outer end');
+    assert.equal(objects().at(-1), '10.77.0.6');
+    monitor.close();
+    refused(() => monitor.watchNeighbours({ ifindexes: [inner], exceptPort: table.port }), 'EBADF');
+    table.close();
   },
 
   'a monitor tells of filters that come and go': async () => {

@@ -7,6 +7,7 @@ import { Outlets } from '../../../src/dataplane/kernel/outlets.ts';
 import type { Overlay } from '../../../src/dataplane/kernel/overlay.ts';
 import { PeerIds } from '../../../src/dataplane/kernel/peer-ids.ts';
 import { pinsOf } from '../../../src/dataplane/kernel/pins.ts';
+import { StackNeighbours } from '../../../src/dataplane/kernel/stack-neighbours.ts';
 
 /** A failure as the addon throws it. */
 export function kernelRefusal(code: string): Error {
@@ -51,8 +52,9 @@ function hex(key: Uint8Array): string {
 
 /** A data plane's context around the calls that a test needs; another one fails as not a function. */
 export function contextOf(native: Partial<Native>, folder: string): Context {
+  const calls = new Calls(native as Native);
   const context: Context = {
-    calls: new Calls(native as Native),
+    calls,
     bpffs: folder,
     underlay: ['eth0'],
     mode: 'auto',
@@ -66,6 +68,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     objectsDigest: () => new Uint8Array(32),
     overlays: new Map(),
     events: new EventHub(() => context),
+    stack: new StackNeighbours(calls),
     waiting: new Set(),
   };
   return context;

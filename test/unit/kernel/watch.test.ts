@@ -21,12 +21,17 @@ function watched(source: () => string) {
     constructor({ onNotification }: { onNotification: (notification: LinkNotification) => void }) {
       notify.send = onNotification;
     }
+    watchNeighbours(): void {}
     close(): void {
       notify.send = () => undefined;
     }
   }
+  class Table {
+    readonly port = 4242;
+  }
   const native: Partial<Native> = {
     NetlinkMonitor: Monitor as Native['NetlinkMonitor'],
+    NeighbourTable: Table as unknown as Native['NeighbourTable'],
     links: () => [],
     lookupRoute: () => ({ oif: 1, gateway: '', source: source(), mtu: 1500 }),
   };

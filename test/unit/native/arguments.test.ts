@@ -60,8 +60,7 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   lookupRoute: { required: { destination: '192.0.2.1' } },
   neighbours: { required: {}, optional: { ifindex: IFINDEX } },
   neighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1' } },
-  replaceNeighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1', mac: MAC, state: 4 } },
-  deleteNeighbour: { required: { ifindex: IFINDEX, address: '192.0.2.1' } },
+  NeighbourTable: { required: {}, construct: true },
   tcIngress: { required: { ifindex: IFINDEX } },
   xdpFeatures: { required: { ifindex: IFINDEX } },
   features: { required: { name: NAME } },
@@ -154,10 +153,6 @@ describe('values that are of the right type and still wrong', () => {
     ['replaceRoute', { ...SIGNATURES.replaceRoute?.required, destination: '192.0.2.0/33' }],
     ['replaceRoute', { ...SIGNATURES.replaceRoute?.required, destination: '192.0.2.0/-1' }],
     ['neighbour', { ...SIGNATURES.neighbour?.required, address: '192.0.2.0/24' }],
-    ['replaceNeighbour', { ...SIGNATURES.replaceNeighbour?.required, mac: '02:00:00:00:00' }],
-    ['replaceNeighbour', { ...SIGNATURES.replaceNeighbour?.required, state: 0 }],
-    ['replaceNeighbour', { ...SIGNATURES.replaceNeighbour?.required, state: 256 }],
-    ['deleteNeighbour', { ...SIGNATURES.deleteNeighbour?.required, address: 'fd77::g' }],
     ['createVeth', { ...SIGNATURES.createVeth?.required, mac: '02:00:00:00:00:0g' }],
     ['createVeth', { ...SIGNATURES.createVeth?.required, mac: '02-00-00-00-00-01' }],
     ['createVeth', { ...SIGNATURES.createVeth?.required, name: 'sixteen-letters-' }],
@@ -190,6 +185,52 @@ it('lets an exception of an option getter through', () => {
     },
   };
   expect(() => invoke('linkInfo', false, options)).toThrow(RangeError);
+});
+
+describe('methods', () => {
+  const put = {
+    ifindex: IFINDEX,
+    addresses: new Uint8Array(32),
+    macs: new Uint8Array(12),
+    state: 0x80,
+    protocol: 111,
+  };
+  it.each([
+    ['put', { ...put, addresses: new Uint8Array(31) }],
+    ['put', { ...put, macs: new Uint8Array(6) }],
+    ['put', { ...put, state: 0 }],
+    ['put', { ...put, state: 256 }],
+    ['put', { ...put, protocol: 256 }],
+    ['put', { ...put, ifindex: 0 }],
+    ['put', { ...put, mac: MAC }],
+    ['delete', { ifindex: IFINDEX, address: 'fd77::g' }],
+    ['delete', { ifindex: 0, address: '192.0.2.1' }],
+  ])('of NeighbourTable: %s %j', (name, options) => {
+    const { NeighbourTable } = loadNative();
+    const table = new NeighbourTable({});
+    try {
+      expect(() => Reflect.apply(NeighbourTable.prototype[name as 'put'], table, [options])).toThrow(TypeError);
+    } finally {
+      table.close();
+    }
+  });
+
+  it.each([
+    [{ ifindexes: [0], exceptPort: 1 }],
+    [{ ifindexes: 1, exceptPort: 1 }],
+    [{ ifindexes: ['1'], exceptPort: 1 }],
+    [{ ifindexes: [1], exceptPort: 0 }],
+    [{ ifindexes: Array.from({ length: 65 }, (_, at) => at + 1), exceptPort: 1 }],
+    [{ ifindexes: [1] }],
+  ])('of NetlinkMonitor: watchNeighbours %j', (options) => {
+    const { NetlinkMonitor } = loadNative();
+    const monitor = new NetlinkMonitor({ onNotification: noop });
+    try {
+      expect(() => Reflect.apply(NetlinkMonitor.prototype.watchNeighbours, monitor, [options])).toThrow(TypeError);
+    } finally {
+      monitor.close();
+    }
+  });
 });
 
 it('refuses a method on an object of another class', () => {
