@@ -19,6 +19,7 @@
 #define OMNI_MAX_PENDING 16384
 #define OMNI_MAX_SUBNETS 64
 #define OMNI_MAX_REFUSED 16384
+#define OMNI_MAX_ORDERS 4096
 #define OMNI_MAX_UNDERLAYS 256
 #define OMNI_MAX_CPUS 64	/* the loader says how many there are */
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
@@ -145,6 +146,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct path_entry);
 } path_map SEC(".maps");
+
+/* Orders whose frames were lost on the way to the program make room for later ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OMNI_MAX_ORDERS);
+	__type(key, __u64);
+	__type(value, struct order_entry);
+} order_map SEC(".maps");
 
 /*
  * Interfaces that take what XDP redirects, by number (written by user space

@@ -133,7 +133,7 @@ int omni_egress(struct xdp_md *ctx)
 	if (!forward || !forward->peer)
 		return drop(OMNI_DROP_FDB_MISS);
 	if (eth->h_proto == bpf_htons(OMNI_ETHERTYPE_PATH))
-		order = path_read_order(ctx, length);
+		order = path_read_order(ctx, length, forward->peer);
 	if (order == PATH_ORDER_INVALID)
 		return drop(OMNI_DROP_PATH);
 	return send_to_peer(ctx, forward->peer, length, order);

@@ -25,6 +25,7 @@ STRUCT(subnet_entry);
 STRUCT(refused_key);
 STRUCT(source_entry);
 STRUCT(omni_path_frame);
+STRUCT(order_entry);
 STRUCT(gate_entry);
 STRUCT(pending_entry);
 STRUCT(path_entry);

@@ -124,7 +124,7 @@ struct omni_endpoint {
 
 enum omni_path_kind {
 	OMNI_PATH_KEEPALIVE = 0,	/* becomes an empty ciphertext on the current session; the frame itself is not sent */
-	OMNI_PATH_CHALLENGE = 1,	/* sealed and sent by way of `via`, which is zeros on the wire */
+	OMNI_PATH_CHALLENGE = 1,	/* sealed and sent by way of the order's `via`; `order` is zero on the wire */
 	OMNI_PATH_RESPONSE = 2,		/* as above */
 };
 
@@ -133,8 +133,23 @@ struct omni_path_frame {
 	__u8 kind;		/* enum omni_path_kind */
 	__u8 reserved[6];	/* zero */
 	__u64 nonce;		/* little-endian; unpredictable, of the challenge */
-	struct omni_endpoint via;
+	__u64 order;		/* key of order_map; zero on the wire */
+	__u8 reserved1[32];	/* zero */
 	/* padding, to the size that is to be tried */
+};
+
+/* --- order_map: LRU_HASH  u64 order -> order_entry (written by user space, deleted by the egress program as it is carried out) - */
+
+/*
+ * What the agent asks of the egress program by one frame: who sends frames on
+ * omni0 need not be the agent, but nobody else knows a random order's key.
+ */
+struct order_entry {
+	struct omni_endpoint via;	/* the path that the message takes */
+	__u64 peer;			/* whom it is for */
+	__u64 expires_ns;		/* absolute */
+	__u32 kind;			/* enum omni_path_kind, of the frame */
+	__u32 pad;
 };
 
 /* --- session_map: HASH  u64 local session id -> session_entry ----------- */
@@ -301,7 +316,7 @@ enum omni_drop {
 	/* later ones, in order of appearance: counters keep their places */
 	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, or cookie reply, and more of those than the agent is asked to look at */
 	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
-	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer */
+	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer; on egress one without an order of the agent's, or without a session */
 	OMNI_DROP_BACKLOG,		/* the queue of the CPU that was to open it was full; noticed by the next one that came through */
 	/* ingress, authentic: the frame inside is not of a shape that is known in full (lib/inner.h) */
 	OMNI_DROP_INNER_TAGS,		/* more VLAN tags than two, or a tag that is cut short */

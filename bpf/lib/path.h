@@ -87,12 +87,12 @@ static __always_inline struct omni_address path_bucket(__u64 peer)
 
 static __always_inline int path_frame_valid(const struct omni_path_frame *frame)
 {
-	const __u64 *via = (const __u64 *)&frame->via;
-	__u64 zeros = 0;
+	const __u64 *unused = (const __u64 *)frame->reserved1;
+	__u64 zeros = frame->order;
 
 #pragma unroll
-	for (__u32 i = 0; i < sizeof(frame->via) / sizeof(*via); i++)
-		zeros |= via[i];
+	for (__u32 i = 0; i < sizeof(frame->reserved1) / sizeof(*unused); i++)
+		zeros |= unused[i];
 #pragma unroll
 	for (__u32 i = 0; i < sizeof(frame->reserved); i++)
 		zeros |= frame->reserved[i];

@@ -4,6 +4,7 @@
 #define OMNI_PATH_ORDER_H
 
 #include "packet.h"
+#include "../maps.h"
 
 enum path_order {
 	PATH_ORDER_NONE = 0,	/* no such frame */
@@ -27,21 +28,43 @@ static __always_inline struct omni_endpoint *path_via(void)
 	return bpf_map_lookup_elem(&via_map, &zero);
 }
 
-/* Reads the frame of `length` bytes; of a message the way that it is to take, too, which is blotted out. */
-static __noinline int path_read_order(struct xdp_md *ctx, __u32 length)
+/*
+ * Takes the order that the frame names: it is carried out once, for the peer
+ * and the kind of message that the agent meant. What the frame itself says of
+ * its path counts for nothing.
+ */
+static __always_inline int path_take_order(const struct omni_path_frame *frame, __u64 peer)
+{
+	const struct order_entry *order;
+	struct omni_endpoint *via = path_via();
+	__u64 key = frame->order, now_ns = bpf_ktime_get_boot_ns();
+
+	order = bpf_map_lookup_elem(&order_map, &key);
+	if (!order || !via || order->peer != peer || order->kind != frame->kind || now_ns >= order->expires_ns)
+		return 0;
+	*via = order->via;
+	/* Of two frames that name it, on two CPUs, one deletes it. */
+	return bpf_map_delete_elem(&order_map, &key) == 0;
+}
+
+/*
+ * Reads the frame of `length` bytes to `peer`. A keepalive needs no order: it
+ * goes to the peer's endpoint, as any frame to this MAC does, and is shorter.
+ */
+static __noinline int path_read_order(struct xdp_md *ctx, __u32 length, __u64 peer)
 {
 	struct span body = packet_from(ctx, ETH_HLEN);
 	struct omni_path_frame *frame = body.at;
-	struct omni_endpoint *via = path_via();
 
 	if (length < ETH_HLEN + sizeof(*frame) || (void *)(frame + 1) > body.end ||
 	    frame->kind == OMNI_PATH_KEEPALIVE)
 		return PATH_ORDER_KEEPALIVE;
-	if (!via || frame->version != OMNI_PATH_VERSION ||
-	    (frame->kind != OMNI_PATH_CHALLENGE && frame->kind != OMNI_PATH_RESPONSE))
+	if (frame->version != OMNI_PATH_VERSION ||
+	    (frame->kind != OMNI_PATH_CHALLENGE && frame->kind != OMNI_PATH_RESPONSE) ||
+	    !path_take_order(frame, peer))
 		return PATH_ORDER_INVALID;
-	*via = frame->via;
-	frame->via = (struct omni_endpoint){};
+	frame->order = 0;
+	__builtin_memset(frame->reserved1, 0, sizeof(frame->reserved1));
 	return PATH_ORDER_MESSAGE;
 }
 

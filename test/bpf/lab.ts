@@ -68,6 +68,7 @@ export type MapName =
   | 'xmit_map'
   | 'gate_map'
   | 'pending_map'
+  | 'order_map'
   | 'drop_map'
   | 'stats_map'
   | 'spread_map'

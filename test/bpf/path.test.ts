@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { OmniEventType, OmniPathKind } from '../../src/dataplane/kernel/layout.ts';
-import { encodePathFrame } from '../../src/dataplane/kernel/path-frame.ts';
+import { encodeOrder, encodePathFrame, newOrder } from '../../src/dataplane/kernel/path-frame.ts';
 import type { MacAddress } from '../../src/manifest/model.ts';
-import { datagram, ethernet, inner, ip, opened, sealed } from './frames.ts';
+import { datagram, ethernet, inner, ip, mac, opened, sealed } from './frames.ts';
 import { datagram6, OUTER6 } from './frames6.ts';
-import { HOST, HOST6, Lab, PORT, REMOTE, REMOTE6, u64, words, XDP_DROP, XDP_REDIRECT } from './lab.ts';
+import { bootTimeNs, HOST, HOST6, Lab, PORT, REMOTE, REMOTE6, u64, words, XDP_DROP, XDP_REDIRECT } from './lab.ts';
 
 /** Ways to a peer: those that the agent tries, and those that its datagrams come by. */
 
@@ -39,9 +39,20 @@ type Kind = 'challenge' | 'response';
 const FOUR = { address: REMOTE, local: HOST, port: 4444, localPort: 5555 };
 const SIX = { address: REMOTE6, local: HOST6, port: 4444, localPort: 5555 };
 
-function ordered(via: typeof FOUR, kind: Kind = 'challenge', size = 100): Buffer {
+interface Order {
+  readonly key?: bigint;
+  readonly peer?: bigint;
+  readonly kind?: Kind;
+  readonly madeNs?: bigint;
+}
+
+/** A frame as the agent sends it, and its order in the map, unless `change` says otherwise of the latter. */
+function ordered(via: typeof FOUR, kind: Kind = 'challenge', size = 100, change: Order = {}): Buffer {
   const way = { ...via, address: via.address as never, local: ip(via.local) };
-  return encodePathFrame({ destination: THEIRS, source: MINE }, way, { kind, nonce: NONCE, size });
+  const order = newOrder();
+  const { key = order, peer = PEER, madeNs = bootTimeNs() } = change;
+  lab.map('order_map').update({ key: u64(key), value: encodeOrder(peer, change.kind ?? kind, way, madeNs) });
+  return encodePathFrame({ destination: THEIRS, source: MINE }, { kind, nonce: NONCE, size }, order);
 }
 
 /** What a peer's program makes of an order: the way is not its receiver's business. */
@@ -85,6 +96,21 @@ describe('a path message that the agent sends', () => {
     expect(drops).toEqual({ noEndpoint: 1 });
   });
 
+  it('goes once: the order is gone then', async () => {
+    const frame = ordered(FOUR);
+    expect((await lab.run('omni_egress', frame)).retval).toBe(XDP_REDIRECT);
+    const { result, drops } = await lab.counted(() => lab.run('omni_egress', frame));
+    expect({ verdict: result.retval, drops }).toEqual({ verdict: XDP_DROP, drops: { path: 1 } });
+  });
+
+  it('goes where the order says, whatever the frame does', async () => {
+    const frame = ordered(FOUR);
+    frame.set(ip(ELSEWHERE), 38);
+    const { data } = await lab.run('omni_egress', frame);
+    expect(data.subarray(30, 34)).toEqual(Buffer.from(ip(REMOTE).subarray(12)));
+    expect(opened(KEY, data.subarray(OUTER)).frame.subarray(30, 70)).toEqual(Buffer.alloc(40));
+  });
+
   it('leaves the way of the next frame alone', async () => {
     lab.setPeer(PEER, { address: REMOTE });
     await lab.run('omni_egress', ordered(SIX));
@@ -99,6 +125,11 @@ describe('a path message that the agent sends', () => {
     ['of another version', { path: 1 }, () => patched(ordered(FOUR), 14, 2)],
     ['of another kind', { path: 1 }, () => patched(ordered(FOUR), 15, 3)],
     ['to nobody', { fdbMiss: 1 }, () => patched(ordered(FOUR), 5, 0x99)],
+    ['by an order that nobody gave', { path: 1 }, () => ordered(FOUR, 'challenge', 100, { key: newOrder() })],
+    ['without an order', { path: 1 }, () => messageOf(OmniPathKind.challenge).fill(Buffer.from(mac(THEIRS)), 0, 6)],
+    ['by an order for another peer', { path: 1 }, () => ordered(FOUR, 'challenge', 100, { peer: 8n })],
+    ['by an order for the other kind', { path: 1 }, () => ordered(FOUR, 'challenge', 100, { kind: 'response' })],
+    ['by an order that came too late', { path: 1 }, () => ordered(FOUR, 'challenge', 100, { madeNs: 1n })],
   ])('is dropped: %s', async (_, expected, frame) => {
     const { result, drops, stats } = await lab.counted(() => lab.run('omni_egress', frame()));
     expect({ verdict: result.retval, drops, stats }).toEqual({ verdict: XDP_DROP, drops: expected, stats: {} });

@@ -30,10 +30,9 @@ const rows: readonly Row[] = [
   { kind: 'fdb', interface: INTERFACE, mac: macOf(PEER), publicKey: PEER },
 ];
 
-/** What the peer's data plane makes of a path message: the way that it takes is blotted out. */
+/** What the peer's data plane makes of a path message: no order goes along. */
 function arriving(message: PathMessage, source = PEER): Buffer {
-  const nowhere = { address: '::' as IpAddress, port: 0, local: new Uint8Array(16), localPort: 0 };
-  return encodePathFrame({ destination: macOf(OWN), source: macOf(source) }, nowhere, message);
+  return encodePathFrame({ destination: macOf(OWN), source: macOf(source) }, message);
 }
 
 /** What every data plane owes the sessions that look for ways to a peer. */

@@ -195,7 +195,8 @@ export const omniPathFrameLayout = {
     kind: { offset: 1, size: 1 },
     reserved: { offset: 2, size: 6 },
     nonce: { offset: 8, size: 8 },
-    via: { offset: 16, size: 40 },
+    order: { offset: 16, size: 8 },
+    reserved1: { offset: 24, size: 32 },
   },
 } as const;
 
@@ -203,7 +204,7 @@ export interface OmniPathFrame {
   readonly version: number;
   readonly kind: number;
   readonly nonce: bigint;
-  readonly via: OmniEndpoint;
+  readonly order: bigint;
 }
 
 export function encodeOmniPathFrame(value: OmniPathFrame): Buffer {
@@ -211,7 +212,7 @@ export function encodeOmniPathFrame(value: OmniPathFrame): Buffer {
   buffer.writeUInt8(value.version, 0);
   buffer.writeUInt8(value.kind, 1);
   buffer.writeBigUInt64LE(value.nonce, 8);
-  encodeOmniEndpoint(value.via).copy(buffer, 16);
+  buffer.writeBigUInt64LE(value.order, 16);
   return buffer;
 }
 
@@ -221,7 +222,45 @@ export function decodeOmniPathFrame(source: Uint8Array, offset = 0): OmniPathFra
     version: view.readUInt8(0),
     kind: view.readUInt8(1),
     nonce: view.readBigUInt64LE(8),
-    via: decodeOmniEndpoint(view, 16),
+    order: view.readBigUInt64LE(16),
+  };
+}
+
+/** `struct order_entry`: offsets and sizes in bytes. */
+export const orderEntryLayout = {
+  size: 64,
+  fields: {
+    via: { offset: 0, size: 40 },
+    peer: { offset: 40, size: 8 },
+    expiresNs: { offset: 48, size: 8 },
+    kind: { offset: 56, size: 4 },
+    pad: { offset: 60, size: 4 },
+  },
+} as const;
+
+export interface OrderEntry {
+  readonly via: OmniEndpoint;
+  readonly peer: bigint;
+  readonly expiresNs: bigint;
+  readonly kind: number;
+}
+
+export function encodeOrderEntry(value: OrderEntry): Buffer {
+  const buffer = Buffer.alloc(64);
+  encodeOmniEndpoint(value.via).copy(buffer, 0);
+  buffer.writeBigUInt64LE(value.peer, 40);
+  buffer.writeBigUInt64LE(value.expiresNs, 48);
+  buffer.writeUInt32LE(value.kind, 56);
+  return buffer;
+}
+
+export function decodeOrderEntry(source: Uint8Array, offset = 0): OrderEntry {
+  const view = viewOf(source, offset, 64);
+  return {
+    via: decodeOmniEndpoint(view, 0),
+    peer: view.readBigUInt64LE(40),
+    expiresNs: view.readBigUInt64LE(48),
+    kind: view.readUInt32LE(56),
   };
 }
 

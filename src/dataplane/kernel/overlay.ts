@@ -24,6 +24,7 @@ const MAP_NAMES = {
   meta: 'meta_map',
   gate: 'gate_map',
   pending: 'pending_map',
+  order: 'order_map',
   path: 'path_map',
   handover: 'handover_map',
 } as const;

@@ -22,7 +22,7 @@ import { listenOn } from './follow.ts';
 import { replaceGate } from './gate.ts';
 import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
-import { encodePathFrame } from './path-frame.ts';
+import { encodeOrder, encodePathFrame, newOrder } from './path-frame.ts';
 import { findPeer, writePeer } from './peer.ts';
 import { wayTo } from './source.ts';
 
@@ -257,11 +257,16 @@ export class KernelSessions implements SessionPlane {
     if (way === undefined) return;
     const source = local === undefined ? way.source : addressBytes(local);
     for (const overlay of this.#context.overlays.values()) {
-      if (!this.#isSendingTo(overlay, peer)) continue;
+      const id = overlay.peers.find(peer);
+      if (id === undefined || this.#current(overlay, id) === undefined) continue;
       listenOn(this.#context, overlay, way.ifindex);
       const via = { address, port: remote.port, local: source, localPort: overlay.meta.port };
       const macs = { destination: macOf(peer), source: overlay.meta.mac };
-      this.#context.events.send(overlay.name, encodePathFrame(macs, via, message));
+      const order = newOrder();
+      const value = encodeOrder(id, message.kind, via, this.#nowNs());
+      // Part of the message, and no write to anything that the reconciler keeps.
+      this.#context.calls.read(`session/${overlay.name}`, () => overlay.maps.order.update({ key: u64(order), value }));
+      this.#context.events.send(overlay.name, encodePathFrame(macs, message, order));
     }
   }
 

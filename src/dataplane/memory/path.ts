@@ -76,8 +76,7 @@ export class MemoryPath {
     const source = this.#host.linkRow(session.interface)?.mac;
     if (source === undefined) return;
     const macs = { destination: macOf(session.peer), source };
-    const nowhere = { address: '::' as Endpoint['address'], port: 0, local: new Uint8Array(16), localPort: 0 };
-    this.#count(this.#sealTo(session, remote, encodePathFrame(macs, nowhere, message), false));
+    this.#count(this.#sealTo(session, remote, encodePathFrame(macs, message), false));
   }
 
   #egress(interfaceName: string, frame: Uint8Array): Drop | undefined {
