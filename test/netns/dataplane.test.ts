@@ -264,10 +264,13 @@ describe('drift', () => {
   const address = () => rowKey({ kind: 'address', interface: INTERFACE, address: a.vip4 });
   const route = () => rowKey({ kind: 'route', interface: INTERFACE, destination: '10.77.0.0/16' as Cidr });
 
-  it('wakes with the address that somebody deleted, and the route that went with the last one', async () => {
+  const neighbour = () => rowKey({ kind: 'neighbour', interface: INTERFACE, address: b.vip4, mac: macOf(b.publicKey) });
+
+  it('wakes with the address that somebody deleted, and what went with the last one', async () => {
     const keys = await wakesOf(() => a.host.must(['ip', 'address', 'del', `${a.vip4}/32`, 'dev', INTERFACE]));
-    expect([...keys].sort()).toEqual([address(), route()]);
-    expect(await difference(a.plane, rowsOf(a, b))).toEqual([`create ${address()}`, `create ${route()}`]);
+    expect([...keys].sort()).toEqual([address(), neighbour(), route()]);
+    const expected = [`create ${address()}`, `create ${route()}`, `update ${neighbour()}`];
+    expect((await difference(a.plane, rowsOf(a, b))).sort()).toEqual(expected);
     expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
   });
 
@@ -286,6 +289,32 @@ describe('drift', () => {
     expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
     expect(await a.plane.sessions.list()).toHaveLength(1);
     expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('sees a sysctl that was changed, and sets it back', async () => {
+    const wanted = {
+      'ipv4.conf.omni0.accept_redirects': '0',
+      'ipv4.conf.omni0.send_redirects': '0',
+      'ipv4.conf.omni0.accept_source_route': '0',
+      'ipv4.conf.omni0.rp_filter': '1',
+      'ipv4.conf.omni0.arp_accept': '0',
+      'ipv6.conf.omni0.accept_ra': '0',
+      'ipv6.conf.omni0.accept_redirects': '0',
+      'ipv6.conf.omni0.autoconf': '0',
+      'ipv6.conf.omni0.accept_source_route': '-1',
+      'ipv4.conf.omni0x.accept_redirects': '0',
+      'ipv6.conf.omni0x.accept_redirects': '0',
+      'ipv4.conf.omni0x.forwarding': '1',
+    };
+    const names = Object.keys(wanted).map((name) => `net.${name}`);
+    const values = async () => (await a.host.must(['sysctl', '-n', ...names])).trim().split('\n');
+    expect(await values()).toEqual(Object.values(wanted));
+    for (const name of names.filter((each) => each.includes('omni0.'))) {
+      await a.host.must(['sysctl', '-qw', `${name}=${name.endsWith('rp_filter') ? 0 : 1}`]);
+      expect(await difference(a.plane, rowsOf(a, b))).toEqual([`update ${rowKey(linkRow(a.publicKey))}`]);
+      expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
+      expect(await values()).toEqual(Object.values(wanted));
+    }
   });
 
   it('sees a detached program, and attaches it again', async () => {
@@ -318,7 +347,7 @@ describe('drift', () => {
     await a.host.must(['ip', 'address', 'del', `${a.vip4}/32`, 'dev', INTERFACE]);
     await until('a wake', () => seen.length > 0, 2_000, 5);
     await stop();
-    expect(seen).toEqual([new Set([address(), route()])]);
+    expect(seen).toEqual([new Set([address(), route(), neighbour()])]);
     expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
   });
 

@@ -3,10 +3,9 @@ import type { AddressRow, Change, ObservedRow } from '../../reconcile/rows.ts';
 import { canonicalAddress } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
+import { restoreNeighbours } from './neighbour.ts';
+import { OUR_PROTOCOL } from './protocols.ts';
 import { ownLink, requireOwnLink } from './veth.ts';
-
-/** IFA_PROTO and rtm_protocol of everything we add. */
-export const OUR_PROTOCOL = 111;
 
 /** Kernels mark addresses since 5.18; before, the inventory has to remember them. A backport only makes it remember in vain. */
 function kernelMarksAddresses(): boolean {
@@ -57,6 +56,7 @@ function add(context: Context, row: AddressRow): void {
   }
 }
 
+/** With the last address of a family the kernel forgets the neighbours of it. */
 function remove(context: Context, row: AddressRow): void {
   const object = `address/${row.interface}/${row.address}`;
   const link = ownLink(context, row.interface);
@@ -72,6 +72,8 @@ function remove(context: Context, row: AddressRow): void {
     } catch (error) {
       if (!failedWith(error, 'EADDRNOTAVAIL', 'ENODEV')) throw error;
     }
+    const overlay = context.overlays.get(row.interface);
+    if (overlay !== undefined) restoreNeighbours(context, overlay);
   }
   context.inventory.removeAddress(row.interface, row.address);
 }

@@ -16,7 +16,7 @@ import { buildIdOf, loadPrograms } from './programs.ts';
 import { attachPrograms, openWith, programsPinned, removeInterface, writeMeta } from './setup.ts';
 import { syncSpread } from './spread.ts';
 import { findUnderlays } from './underlay.ts';
-import { findPair, isOurs, type Pair } from './veth.ts';
+import { findPair, isOurs, type Pair, settle } from './veth.ts';
 
 /**
  * Takes over what is pinned. Where nothing changed since, nothing is written. New programs for the same layout take
@@ -95,8 +95,11 @@ async function renew(
   attachPrograms(context, pins, pair, underlays);
   overlay.meta = { ...meta, buildId };
   writeMeta(context, overlay, meta, overlay.meta);
-  // What an older build did not make is no drift.
-  if (changed) restoreNeighbours(context, overlay);
+  // What an older build left otherwise is no drift.
+  if (changed) {
+    settle(context, pins.interface);
+    restoreNeighbours(context, overlay);
+  }
   if (changed) context.log('info', 'replaced the programs under way', { interface: pins.interface });
 }
 

@@ -1,10 +1,9 @@
 import type { Cause } from '../../reconcile/dataplane.ts';
 import type { RowKey } from '../../reconcile/rows.ts';
-import { OUR_PROTOCOL } from './address.ts';
 import { canonicalAddress } from './addresses.ts';
 import type { LinkNotification } from './calls.ts';
 import { pidOfPort, programOf } from './process.ts';
-import { addressProtocol, routeProtocol } from './protocols.ts';
+import { addressProtocol, OUR_PROTOCOL, routeProtocol } from './protocols.ts';
 import { canonicalCidr } from './route.ts';
 
 /** What one notification said of a row. */

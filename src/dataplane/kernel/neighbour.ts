@@ -1,11 +1,11 @@
 import type { Change, NeighbourRow, ObservedRow, RowKey } from '../../reconcile/rows.ts';
 import { rowKey } from '../../reconcile/rows.ts';
-import { OUR_PROTOCOL } from './address.ts';
 import { addressBytes, addressText, macBytes, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { decodeNeighEntry, decodeOmniAddress, encodeNeighEntry, encodeOmniAddress } from './layout.ts';
 import type { NeighbourInfo } from './native.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
+import { OUR_PROTOCOL } from './protocols.ts';
 import { NUD_PERMANENT, type StackLink } from './stack-neighbours.ts';
 
 /*

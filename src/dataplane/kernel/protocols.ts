@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
 
+/** IFA_PROTO, rtm_protocol and NDA_PROTOCOL of everything we add. */
+export const OUR_PROTOCOL = 111;
+
 /** RTPROT_*: rtnetlink(7), linux/rtnetlink.h. */
 const ROUTE_PROTOCOLS: readonly (readonly [number, string])[] = [
   [1, 'redirect'],

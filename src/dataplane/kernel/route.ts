@@ -1,11 +1,10 @@
 import { OmniError } from '../../errors.ts';
 import type { Cidr } from '../../manifest/model.ts';
 import type { Change, ObservedRow, RouteRow } from '../../reconcile/rows.ts';
-import { OUR_PROTOCOL } from './address.ts';
 import { canonicalAddress } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
-import { routeProtocol } from './protocols.ts';
+import { OUR_PROTOCOL, routeProtocol } from './protocols.ts';
 import { ownLink, requireOwnLink } from './veth.ts';
 
 /** The text that manifests and rows use, whatever the kernel's spelling. */

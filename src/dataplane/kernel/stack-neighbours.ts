@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import type { IpAddress, MacAddress } from '../../manifest/model.ts';
-import { OUR_PROTOCOL } from './address.ts';
 import { addressBytes, canonicalAddress, macBytes } from './addresses.ts';
 import type { Calls } from './calls.ts';
 import { failedWith } from './errors.ts';
 import type { NeighbourInfo, NeighbourTable } from './native.ts';
+import { OUR_PROTOCOL } from './protocols.ts';
 
 /** NUD_PERMANENT of linux/neighbour.h: no ARP, ND or time-out changes such an entry, and garbage collection does not count it. */
 export const NUD_PERMANENT = 0x80;

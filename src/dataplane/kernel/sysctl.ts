@@ -23,11 +23,11 @@ function current(setting: Setting): string | undefined {
   }
 }
 
-/** True if every setting that exists has its value. */
-export function settingsHold(settings: readonly Setting[]): boolean {
-  return settings.every((setting) => {
+/** Those that exist and have another value. */
+export function changedSettings(settings: readonly Setting[]): readonly Setting[] {
+  return settings.filter((setting) => {
     const found = current(setting);
-    return found === undefined || found === setting.value;
+    return found !== undefined && found !== setting.value;
   });
 }
 

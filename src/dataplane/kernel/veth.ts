@@ -3,7 +3,7 @@ import type { LinkRow } from '../../reconcile/rows.ts';
 import type { LinkInfo } from './calls.ts';
 import type { Context } from './context.ts';
 import { failedWith, stall } from './errors.ts';
-import { applySettings, type Setting, settingsHold } from './sysctl.ts';
+import { applySettings, changedSettings, type Setting } from './sysctl.ts';
 
 export const ALIAS_PREFIX = 'omninervous:';
 const IFNAMSIZ = 16;
@@ -54,16 +54,47 @@ function differing(found: Features, wanted: Features): Features {
   return Object.fromEntries(Object.entries(wanted).filter(([name, on]) => found[name] === !on));
 }
 
+/** No member may give this node a route, a prefix or an address, or say by which way its packets go. */
+const UNTRUSTING: readonly Omit<Setting, 'interface'>[] = [
+  { family: 'ipv4', name: 'accept_redirects', value: '0' },
+  { family: 'ipv4', name: 'send_redirects', value: '0' },
+  { family: 'ipv4', name: 'accept_source_route', value: '0' },
+  { family: 'ipv6', name: 'accept_ra', value: '0' },
+  { family: 'ipv6', name: 'accept_redirects', value: '0' },
+  { family: 'ipv6', name: 'autoconf', value: '0' },
+  // 0 still takes routing headers of type 2.
+  { family: 'ipv6', name: 'accept_source_route', value: '-1' },
+];
+
+const OF_INNER: readonly Omit<Setting, 'interface'>[] = [
+  /*
+   * Strict: a source must be one that this node would answer by way of omni0, which the subnets' routes make true of every
+   * VIP. Sources outside the subnets need a route through omni0. The kernel takes the greater of this value and that of
+   * `all`: net.ipv4.conf.all.rp_filter=2 is how a host allows asymmetric routes.
+   */
+  { family: 'ipv4', name: 'rp_filter', value: '1' },
+  { family: 'ipv4', name: 'arp_accept', value: '0' },
+  // Since 5.19: an advertisement makes an entry where there was none.
+  { family: 'ipv6', name: 'accept_untracked_na', value: '0' },
+];
+
 /** bpf_fib_lookup refuses to look up for an interface that does not forward. */
+const OF_OUTER: readonly Omit<Setting, 'interface'>[] = [
+  { family: 'ipv4', name: 'forwarding', value: '1' },
+  { family: 'ipv6', name: 'forwarding', value: '1' },
+];
+
 function settingsOf(interfaceName: string): readonly Setting[] {
   const outer = outerName(interfaceName);
   return [
-    { family: 'ipv4', interface: outer, name: 'forwarding', value: '1' },
-    { family: 'ipv6', interface: outer, name: 'forwarding', value: '1' },
-    // No member may hand this node routes or a prefix.
-    { family: 'ipv6', interface: interfaceName, name: 'accept_ra', value: '0' },
-    { family: 'ipv6', interface: outer, name: 'accept_ra', value: '0' },
+    ...[...UNTRUSTING, ...OF_INNER].map((setting) => ({ ...setting, interface: interfaceName })),
+    ...[...OF_OUTER, ...UNTRUSTING].map((setting) => ({ ...setting, interface: outer })),
   ];
+}
+
+/** Writes the settings of both ends that differ. */
+export function settle(context: Context, interfaceName: string): void {
+  applySettings(context, settingsOf(interfaceName));
 }
 
 export function findLink(context: Context, name: string): LinkInfo | undefined {
@@ -147,7 +178,7 @@ export function ensurePair(context: Context, row: LinkRow, mtu: number): Pair {
   for (const { link, to } of featureChanges(context, { inner, outer })) {
     context.calls.write(`interface/${link.name}`, (native) => native.setFeatures({ name: link.name, features: to }));
   }
-  applySettings(context, settingsOf(row.interface));
+  settle(context, row.interface);
   return { inner, outer };
 }
 
@@ -184,7 +215,10 @@ export function pairFaults(context: Context, pair: Pair): string[] {
     ...featureChanges(context, pair).map(({ link }) => `an offload of ${link.name} was switched`),
     ...[inner, outer].filter((link) => !link.up).map((link) => `${link.name} is down`),
     ...(inner.link === outer.ifindex ? [] : [`${inner.name} and ${outer.name} are not one pair`]),
-    ...(settingsHold(settingsOf(inner.name)) ? [] : [`a sysctl of ${outer.name} was changed`]),
+    ...changedSettings(settingsOf(inner.name)).map(
+      ({ family, interface: name, name: setting, value }) =>
+        `sysctl net.${family}.conf.${name}.${setting} is not ${value}`,
+    ),
   ];
 }
 
