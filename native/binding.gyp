@@ -38,7 +38,8 @@
         "src/packet_socket.cpp",
         "src/poll.cpp",
         "src/probe.cpp",
-        "src/ring_buffer.cpp"
+        "src/ring_buffer.cpp",
+        "src/udp_socket.cpp"
       ],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags!": ["-fno-exceptions"],

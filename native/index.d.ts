@@ -1,5 +1,5 @@
 /**
- * The addon's whole surface: libbpf, rtnetlink, packet socket. Thin: no retry, no default, no log, no policy.
+ * The addon's whole surface: libbpf, rtnetlink, packet and UDP sockets. Thin: no retry, no default, no log, no policy.
  * One options record per call; unknown or ill-typed input throws `TypeError`, never aborts.
  * Only `src/dataplane/kernel/native.ts` loads it.
  *
@@ -361,6 +361,33 @@ export class PacketSocket {
     onFrame?: (frame: Buffer) => void;
   });
   send(options: { frame: Uint8Array }): void;
+  close(): void;
+}
+
+// --- UDP socket ----------------------------------------------------------------
+
+export interface UdpDatagram {
+  data: Buffer;
+  /** IPv6 with no zone. */
+  address: string;
+  port: number;
+}
+/**
+ * UDP on all addresses of one family. Datagrams up to the interface's MTU are sent; a longer one is EMSGSIZE. Path MTUs that
+ * ICMP errors tell of are not taken note of. Nothing is received before `setFilter`.
+ */
+export class UdpSocket {
+  /** EADDRINUSE: the port is taken. EAFNOSUPPORT, EADDRNOTAVAIL: the system has no such family. */
+  constructor(options: {
+    family: 4 | 6;
+    port: number;
+    /** Bytes; more than net.core.rmem_max is granted, which takes CAP_NET_ADMIN. */
+    receiveBuffer: number;
+    onDatagram: (datagram: UdpDatagram) => void;
+  });
+  /** A pinned SOCKET_FILTER program takes the place of the one before, in one step. */
+  setFilter(options: { program: string }): void;
+  send(options: { datagram: Uint8Array; address: string; port: number }): void;
   close(): void;
 }
 

@@ -27,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportNetdev(env, exports);
   omni::ExportEthtool(env, exports);
   omni::ExportPacketSocket(env, exports);
+  omni::ExportUdpSocket(env, exports);
   omni::ExportMisc(env, exports);
   return exports;
 }

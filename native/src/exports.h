@@ -23,6 +23,7 @@ void ExportNetlinkMonitor(Napi::Env env, Napi::Object exports);
 void ExportNetdev(Napi::Env env, Napi::Object exports);
 void ExportEthtool(Napi::Env env, Napi::Object exports);
 void ExportPacketSocket(Napi::Env env, Napi::Object exports);
+void ExportUdpSocket(Napi::Env env, Napi::Object exports);
 void ExportMisc(Napi::Env env, Napi::Object exports);
 
 }  // namespace omni

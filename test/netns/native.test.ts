@@ -33,7 +33,7 @@ function run(
   return { status, signal, stdout, stderr };
 }
 
-for (const file of ['netlink.mjs', 'packet.mjs', 'bpf.mjs', 'lifecycle.mjs']) {
+for (const file of ['netlink.mjs', 'packet.mjs', 'udp.mjs', 'bpf.mjs', 'lifecycle.mjs']) {
   const url = new URL(`native/${file}`, import.meta.url).href;
   const { scenarios } = (await import(/* @vite-ignore */ url)) as { scenarios: Record<string, unknown> };
   describe(file, () => {

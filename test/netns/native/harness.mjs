@@ -90,6 +90,7 @@ export function openAll(pins, ifindex) {
     new native.NetlinkMonitor({ onNotification: ignore }),
     new native.PacketSocket({ ifindex, receiveBuffer: 4096, outgoing: true, onFrame: ignore }),
     new native.PacketSocket({ ifindex, receiveBuffer: 0, outgoing: false }),
+    new native.UdpSocket({ family: 4, port: 40_100, receiveBuffer: 4096, onDatagram: ignore }),
     new native.RingBuffer({ pin: join(pins, 'ring_map'), onRecord: ignore }),
     new native.BpfMap({ pin: join(pins, 'hash_map') }),
   ];

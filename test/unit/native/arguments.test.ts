@@ -70,6 +70,10 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   BpfMap: { required: { pin: PATH }, construct: true },
   RingBuffer: { required: { pin: PATH, onRecord: noop }, construct: true },
   NetlinkMonitor: { required: { onNotification: noop }, construct: true },
+  UdpSocket: {
+    required: { family: 4, port: 1, receiveBuffer: 0, onDatagram: noop },
+    construct: true,
+  },
   PacketSocket: {
     required: { ifindex: IFINDEX, receiveBuffer: 0, outgoing: false },
     optional: { onFrame: noop, protocol: 0x88b6 },
