@@ -6,7 +6,7 @@ import { cookieOf, createCookieReply, provesAddress } from './cookie.ts';
 import type { CookieSecrets } from './cookie-secrets.ts';
 import type { FailureReason } from './counts.ts';
 import { type AuthenticHandshake, authenticate } from './handshake.ts';
-import { arrive, NO_LOAD } from './overload.ts';
+import { Overload } from './overload.ts';
 import type { Parties } from './parties.ts';
 
 /** XChaCha20's nonce, bytes. */
@@ -28,12 +28,13 @@ export type Admitted =
   | { readonly type: 'cookie'; readonly message: CookieMessage };
 
 /**
- * What a handshake message must show before anything is spent on it: shape, mac1, and under load a sender that receives
- * where it says. The packet filter in front of the socket asks the same, where there is one.
+ * What a handshake message must show before anything is spent on it: shape, mac1, and a sender that receives where it
+ * says, under load or where its source was answered a moment ago. The packet filter in front of the socket asks the same;
+ * it alone limits those that prove their address, as no engine without one is reached from a network.
  */
 export class Gate {
   readonly #services: GateServices;
-  #load = NO_LOAD;
+  readonly #overload = new Overload();
 
   constructor(services: GateServices) {
     this.#services = services;
@@ -56,8 +57,7 @@ export class Gate {
   #hasTime(handshake: AuthenticHandshake<InitiationMessage>, datagram: Uint8Array, from: Endpoint): boolean {
     const { cookieSecrets, now, refused } = this.#services;
     if (provesAddress(cookieSecrets.accepted, datagram, from)) return true;
-    const { load, verdict } = arrive(this.#load, now());
-    this.#load = load;
+    const verdict = this.#overload.arrive(from.address, now());
     if (verdict === 'answer') return true;
     refused(verdict === 'drop' ? 'overload' : 'unproven');
     if (verdict === 'cookie') this.#sendCookie(handshake, datagram, from);

@@ -4,7 +4,7 @@ import { macsOf } from '../../../src/session/codec.ts';
 import { CookieSecrets } from '../../../src/session/cookie-secrets.ts';
 import { Cookies } from '../../../src/session/cookies.ts';
 import { generateKeyPair } from '../../../src/session/dh.ts';
-import { arrive, NO_LOAD } from '../../../src/session/overload.ts';
+import { Overload } from '../../../src/session/overload.ts';
 import { FakeClock } from './support/clock.ts';
 import { type Datagram, endpoint, isHandshake } from './support/network.ts';
 import { configOf } from './support/node.ts';
@@ -102,6 +102,20 @@ describe('a node under load', () => {
     await clock.advance(10);
     expect(network.log).toEqual([]);
     expect(failures(b)).toMatchObject({ version: 420, unproven: 0, 'unknown-peer': 0 });
+  });
+});
+
+describe('a flood in a peer’s name', () => {
+  test('brings the peer a cookie, and keeps it out for a round trip', async () => {
+    const nodes = await pair();
+    const { clock, network, a, b } = nodes;
+    for (const bytes of flood) network.deliver({ bytes, from: a.at, to: b.at });
+    expect(failures(b)).toMatchObject({ 'unknown-peer': 1, unproven: 209, overload: 0 });
+    network.log.length = 0;
+    a.sends(b, 'hello');
+    await clock.advance(30);
+    expect(b.plane.received).toEqual(['hello']);
+    expect(initiations(network.log).map(proved)).toEqual([false, true]);
   });
 });
 
@@ -267,23 +281,47 @@ describe('secrets', () => {
   });
 });
 
-test('the load is that of the current second, and sticks for one', () => {
-  let load = NO_LOAD;
-  const verdicts = (count: number, nowMs: number) =>
-    Array.from({ length: count }, () => {
-      const arrived = arrive(load, nowMs);
-      load = arrived.load;
-      return arrived.verdict;
-    });
+describe('the load', () => {
   const count = (list: readonly string[]) => [
     list.filter((each) => each === 'answer').length,
     list.filter((each) => each === 'cookie').length,
     list.filter((each) => each === 'drop').length,
   ];
-  expect(count(verdicts(200, 0))).toEqual([200, 0, 0]);
-  expect(count(verdicts(199, 1_000))).toEqual([199, 0, 0]);
-  expect(count(verdicts(2, 1_999))).toEqual([1, 1, 0]);
-  expect(count(verdicts(1, 2_998))).toEqual([0, 1, 0]);
-  expect(count(verdicts(1, 2_999))).toEqual([1, 0, 0]);
-  expect(count(verdicts(1_200, 9_000))).toEqual([200, 800, 200]);
+
+  test('is that of the current second, and sticks for one', () => {
+    const overload = new Overload();
+    const verdicts = (many: number, nowMs: number) =>
+      Array.from({ length: many }, (_, nth) => overload.arrive(source(nth).address, nowMs));
+    expect(count(verdicts(200, 0))).toEqual([200, 0, 0]);
+    expect(count(verdicts(199, 1_000))).toEqual([199, 0, 0]);
+    expect([source(300), source(301)].map(({ address }) => overload.arrive(address, 1_999))).toEqual([
+      'answer',
+      'cookie',
+    ]);
+    expect(count(verdicts(1, 2_998))).toEqual([0, 1, 0]);
+    expect(count(verdicts(1, 2_999))).toEqual([1, 0, 0]);
+    expect(count(verdicts(1_200, 9_000))).toEqual([200, 800, 200]);
+  });
+
+  test.each([
+    ['192.0.2.7', '192.0.2.7', '192.0.2.8'],
+    ['2001:db8:1:1::7', '2001:db8:1:1:9::8', '2001:db8:1:2::7'],
+  ])(
+    'asks the second of a source in a second for proof, whoever sent the first: %s, %s, not %s',
+    (first, second, other) => {
+      const overload = new Overload();
+      const arrive = (address: string, nowMs: number) => overload.arrive(address, nowMs);
+      expect([arrive(first, 0), arrive(second, 1), arrive(first, 2), arrive(other, 3)]).toEqual([
+        'answer',
+        'cookie',
+        'cookie',
+        'answer',
+      ]);
+      expect(arrive(second, 1_000)).toBe('answer');
+      // A flood in one name is no load for others.
+      const flood = Array.from({ length: 1_200 }, () => arrive(first, 5_000));
+      expect(count(flood)).toEqual([1, 999, 200]);
+      expect(arrive(other, 5_001)).toBe('answer');
+    },
+  );
 });

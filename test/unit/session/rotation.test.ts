@@ -277,6 +277,7 @@ describe('a change of identity in three commits', () => {
     await clock.advance(1_000);
     const recorded = initiations(network.log)[0] as Datagram;
     await rotation.adoptA(2);
+    await clock.advance(1_000); // its source's next second
     network.deliver(recorded);
     expect(a.manager.stats().handshakesFailed.replayed).toBe(1);
     await clock.advance(11_000);
