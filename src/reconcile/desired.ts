@@ -1,6 +1,7 @@
 import { holderOf } from '../manifest/keys.ts';
 import type {
   CanonicalKey,
+  Cidr,
   EndpointHint,
   Fleet,
   IpAddress,
@@ -64,6 +65,8 @@ export interface SessionConfig {
   /** The key that this node calls under: its Peer's `publicKey` or, if it does not hold that one, the `nextPublicKey` that it holds. */
   readonly self?: PublicKey;
   readonly newSessionsPerSecondPerSource: number;
+  /** The cluster's own networks: no endpoint lies inside. */
+  readonly subnets: readonly Cidr[];
   readonly peers: ReadonlyMap<PublicKey, PeerIntent>;
   /** The cluster's keys, sealed, as the manifest has them. */
   readonly psk?: string;
@@ -143,6 +146,7 @@ function sessionsOf(fleet: Fleet, share: Share): SessionConfig {
     ...cluster.sessions,
     self: share.ownKey,
     newSessionsPerSecondPerSource: cluster.newSessionsPerSecondPerSource,
+    subnets: cluster.subnets,
     peers: LayeredMap.of(peers),
     ...(cluster.psk === undefined ? {} : { psk: cluster.psk }),
     ...(cluster.nextPsk === undefined ? {} : { nextPsk: cluster.nextPsk }),

@@ -86,7 +86,11 @@ export class ClusterSessions {
 
   /** A datagram to the port. Nothing that is not a member's proper handshake message draws any reply. */
   receive(datagram: Uint8Array, from: Endpoint): void {
-    const { refused } = this.#services;
+    const { refused, isOverlay } = this.#services;
+    if (isOverlay(from.address)) {
+      refused('overlay-source');
+      return;
+    }
     const admitted = this.#gate.admit(datagram, from, this.#config?.postQuantum ?? 'off');
     if (admitted === undefined) return;
     if (admitted.type === 'initiation') {
@@ -123,9 +127,11 @@ export class ClusterSessions {
         peer?.dispatch({ type: event.type, localId: event.localId });
         break;
       case 'path-seen':
+        if (this.#services.isOverlay(event.path.remote.address)) break;
         void peer?.paths.take({ type: 'seen', endpoint: event.path.remote });
         break;
       case 'path-message':
+        if (this.#services.isOverlay(event.path.remote.address)) break;
         void peer?.paths.take({ type: 'message', path: event.path, message: event.message });
         break;
       case 'source-changed':

@@ -4,6 +4,8 @@ const FAILURE_REASONS = [
   'malformed',
   /** mac1: not for us, or by no member of the cluster. */
   'mac1',
+  /** It came from an address inside the cluster, where no endpoint is. */
+  'overlay-source',
   /** An initiation of a version that the cluster takes no more. */
   'version',
   /** Under load: an initiation without a valid mac2. Its sender is told to come back with a cookie. */

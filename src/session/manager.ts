@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { OmniError } from '../errors.ts';
-import type { EndpointHint, PublicKey } from '../manifest/model.ts';
+import type { EndpointHint, IpAddress, PublicKey } from '../manifest/model.ts';
 import type { Endpoint, SessionPlane, Stop } from '../reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../reconcile/desired.ts';
 import { Agenda } from './agenda.ts';
@@ -17,6 +17,7 @@ import { SessionIds } from './ids.ts';
 import { encapsulate, generateKemKeyPair } from './kem.ts';
 import { keptFile } from './kept.ts';
 import { Listener } from './listener.ts';
+import { OverlayAddresses } from './overlay.ts';
 import { Pacer } from './pacer.ts';
 import { Parties } from './parties.ts';
 import type { Move } from './paths/model.ts';
@@ -49,6 +50,7 @@ export class SessionManager {
   readonly #pacer: Pacer;
   readonly #paths: SharedPaths<PeerSessions>;
   readonly #listener: Listener;
+  readonly #overlay = new OverlayAddresses();
   readonly #polls: Polls;
   readonly #calls: Calls;
   #handshakeClock: HandshakeClock | undefined;
@@ -90,7 +92,7 @@ export class SessionManager {
       now: () => sessions.now(),
       setTimer,
       resolve: options.resolve,
-      reaches: (address) => this.#listener.reaches(address),
+      reaches: (address) => this.#reaches(address),
     });
     this.#polls = new Polls({ plane: sessions, setTimer, report: (error) => this.#report(error) });
   }
@@ -208,6 +210,7 @@ export class SessionManager {
     const known = moved ? undefined : before?.sessions;
     const left =
       known === undefined ? (await this.#plane.list()).filter((each) => each.interface === config.interface) : [];
+    this.#overlay.set(config.subnets);
     const sessions = known ?? this.#newCluster(config);
     this.#cluster = { config, sessions };
     await sessions.configure(config, left);
@@ -241,6 +244,7 @@ export class SessionManager {
       established: (peer, initiator) => this.#established(peer, initiator),
       failed: (peer, reason) => this.#failed(peer, reason),
       refused: (reason) => this.#counts.fail(reason),
+      isOverlay: (address) => this.#overlay.has(address),
       frameDropped: () => this.#queues.countDropped(1),
       report: (error) => this.#report(error),
     });
@@ -252,8 +256,12 @@ export class SessionManager {
   }
 
   #endpoints({ endpoints }: PeerIntent): readonly Endpoint[] {
-    const reaches = this.#listener.reaches.bind(this.#listener);
-    return allEndpoints(endpoints, { resolve: this.#options.resolve, reaches });
+    return allEndpoints(endpoints, { resolve: this.#options.resolve, reaches: (address) => this.#reaches(address) });
+  }
+
+  /** A name may resolve to an address inside the cluster: no endpoint is there. */
+  #reaches(address: IpAddress): boolean {
+    return !this.#overlay.has(address) && this.#listener.reaches(address);
   }
 
   #established({ intent }: PeerSessions, initiator: boolean): void {

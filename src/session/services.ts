@@ -1,3 +1,4 @@
+import type { IpAddress } from '../manifest/model.ts';
 import type { Endpoint, SessionId, SessionPlane } from '../reconcile/dataplane.ts';
 import type { Stamp } from './callers.ts';
 import type { CookieSecrets } from './cookie-secrets.ts';
@@ -29,6 +30,8 @@ export interface PeerServices {
   accepted(stamp: Stamp): void;
   /** The session that it asked for is in use. */
   confirmed(stamp: Stamp): void;
+  /** Whether an address is one of the cluster's own: no endpoint is there, whoever says so. */
+  isOverlay(address: IpAddress): boolean;
   /** Where the manifest's hints lead now, in their order. */
   endpoints(peer: PeerSessions): readonly Endpoint[];
   /** False: the system would not send. */

@@ -49,7 +49,10 @@ export class PeerPaths {
       const found = await this.#services.plane.endpoint(this.#peer.intent.publicKey);
       // What was decided while it was looked up is newer.
       if (this.#state.active !== active || this.#state.observed !== observed) return;
-      if (found !== undefined) await this.take({ type: 'found', ...found });
+      if (found === undefined) return;
+      // An earlier build took it. A handshake with the manifest's endpoints replaces it.
+      if (this.#services.isOverlay(found.endpoint.address)) this.#peer.dispatch({ type: 'unreachable' });
+      else await this.take({ type: 'found', ...found });
     } catch (error) {
       this.#services.report(error);
     }

@@ -22,6 +22,7 @@ function configOf(
     handshakeTimeoutMs: 1,
     postQuantum: 'off' as const,
     newSessionsPerSecondPerSource: 1,
+    subnets: [],
   };
   return { cluster, interface: 'omni0', port: 51820, ...timers, peers: new Map(), ...keys };
 }

@@ -259,6 +259,7 @@ describe('SessionShell', () => {
       handshakeTimeoutMs: 1,
       postQuantum: 'off' as const,
       newSessionsPerSecondPerSource: 1,
+      subnets: [],
     };
     const config = { cluster: 'first', interface: 'omni0', port: 1, ...timers, peers: new Map() };
     shell.apply(config);

@@ -1,4 +1,4 @@
-import type { IpAddress, PublicKey } from '../../../../src/manifest/model.ts';
+import type { Cidr, IpAddress, PublicKey } from '../../../../src/manifest/model.ts';
 import type { Endpoint } from '../../../../src/reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../../../../src/reconcile/desired.ts';
 import { decodeHandshake } from '../../../../src/session/codec.ts';
@@ -10,6 +10,9 @@ import type { OpenTransport } from '../../../../src/session/transport.ts';
 import { endpoint, type FakeNetwork, isHandshake } from './network.ts';
 import { FakePlane } from './plane.ts';
 import { seeded } from './random.ts';
+
+/** The cluster's own addresses. */
+const OVERLAY = '10.77.0.0/16' as Cidr;
 
 export interface NodeOptions {
   readonly seed: number;
@@ -233,6 +236,7 @@ export function configOf({ peers, hints, keepaliveMs, ...rest }: ConfigOptions):
     handshakeTimeoutMs: 5_000,
     postQuantum: 'off',
     newSessionsPerSecondPerSource: 10,
+    subnets: [OVERLAY],
     ...rest,
     peers: new Map(intents),
   };
