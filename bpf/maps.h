@@ -20,6 +20,9 @@
 #define OMNI_MAX_SUBNETS 64
 #define OMNI_MAX_REFUSED 16384
 #define OMNI_MAX_ORDERS 4096
+#define OMNI_MAX_KNOWN 16384
+#define OMNI_MAX_SEEN 16384	/* 16 s of all unproven initiations that may pass */
+#define OMNI_MAX_TICKETS 8192	/* more than pass in OMNI_TICKET_NS */
 #define OMNI_MAX_UNDERLAYS 256
 #define OMNI_MAX_CPUS 64	/* the loader says how many there are */
 #define OMNI_EVENT_BYTES (256 * 1024)	/* 8,192 events; a multiple of every page size */
@@ -90,6 +93,36 @@ struct {
 	__type(key, struct omni_address);
 	__type(value, struct source_entry);
 } source_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, OMNI_MAX_KNOWN);
+	__type(key, struct omni_address);
+	__type(value, __u64);
+} known_map SEC(".maps");
+
+/* One for each kind: a flood of initiations that prove nothing displaces none that do. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OMNI_MAX_SEEN);
+	__type(key, struct seen_key);
+	__type(value, __u64);
+} seen_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OMNI_MAX_SEEN);
+	__type(key, struct seen_key);
+	__type(value, __u64);
+} seen_proven_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OMNI_MAX_TICKETS);
+	__type(key, struct ticket_key);
+	__type(value, __u64);
+} ticket_map SEC(".maps");
 
 _Static_assert(OMNI_DROP_MAX <= OMNI_COUNTERS && OMNI_STAT_MAX <= OMNI_COUNTERS, "a place for each");
 

@@ -40,6 +40,8 @@ int omni_ingress(struct xdp_md *ctx)
 		return XDP_PASS;
 	case UNDERLAY_MALFORMED:
 		return underlay_refuse(ctx, OMNI_DROP_TRUNCATED);
+	case UNDERLAY_TAGGED:
+		return underlay_refuse(ctx, OMNI_DROP_TAGGED);
 	case UNDERLAY_OURS:
 		break;
 	}

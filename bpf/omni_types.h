@@ -12,8 +12,8 @@
  * fdb_map, neigh_map, policy_map, subnet_map and inserts or deletes
  * session_map rows; the programs write what happens to a session (counter,
  * window, statistics), the send_map flip of a confirmed session, source_map,
- * path_map, and the counters. refused_map has rows of the programs that user
- * space deletes with their peer.
+ * seen_map, ticket_map, path_map, and the counters. refused_map has rows of
+ * the programs that user space deletes with their peer.
  */
 #ifndef OMNI_TYPES_H
 #define OMNI_TYPES_H
@@ -305,7 +305,7 @@ enum omni_drop {
 	OMNI_DROP_TRUNCATED,		/* to our port, but its lengths lie, or it is too short or long, a fragment, or has IP options */
 	OMNI_DROP_CONTROL_INVALID,	/* id 0 with an unknown type, version or length */
 	OMNI_DROP_MAC1,			/* handshake by somebody who is no member */
-	OMNI_DROP_RATELIMIT,		/* per-source token bucket empty */
+	OMNI_DROP_RATELIMIT,		/* initiation with a valid mac2: its source's token bucket is empty */
 	OMNI_DROP_SESSION_UNKNOWN,
 	OMNI_DROP_SESSION_EXPIRED,
 	OMNI_DROP_AUTH,			/* tag does not verify */
@@ -314,7 +314,7 @@ enum omni_drop {
 	OMNI_DROP_INNER_SOURCE,		/* authentic, but the source MAC, or an address inside the subnets, is not this peer's */
 	OMNI_DROP_INTERNAL,		/* a helper failed where it never should */
 	/* later ones, in order of appearance: counters keep their places */
-	OMNI_DROP_OVERLOAD,		/* initiation without a valid mac2, or cookie reply, and more of those than the agent is asked to look at */
+	OMNI_DROP_OVERLOAD,		/* handshake message of a kind of which more came from all sources than the agent is asked to look at */
 	OMNI_DROP_UNEXPECTED,		/* response or cookie reply to no initiation that is under way */
 	OMNI_DROP_PATH,			/* authentic path frame that is malformed, or one too many of its peer; on egress one without an order of the agent's, or without a session */
 	OMNI_DROP_BACKLOG,		/* the queue of the CPU that was to open it was full; noticed by the next one that came through */
@@ -331,9 +331,9 @@ enum omni_drop {
 	/* egress */
 	OMNI_DROP_LOOP,			/* the route to the peer's endpoint leads into the overlay */
 	/* ingress, before authentication */
-	OMNI_DROP_TAGGED,		/* VLAN-tagged UDP to our port: the stack would take the tag off behind the programs */
+	OMNI_DROP_TAGGED,		/* UDP to our port behind priority tags (VLAN 0): the stack would take them off behind the programs */
 	OMNI_DROP_NO_AGENT,		/* handshake message, and no socket listens: passed up, it would draw an ICMP error */
-	OMNI_DROP_RECORDED,		/* handshake message that came from the same source before, byte for byte */
+	OMNI_DROP_RECORDED,		/* initiation that came from the same source before, byte for byte */
 	OMNI_DROP_BYPASS,		/* at the agent's socket: came by another way than the ingress program */
 	OMNI_DROP_MAX,
 };
@@ -367,11 +367,49 @@ struct gate_entry {
 };
 
 /*
- * Initiations a second, from all sources together, that reach the agent
- * without a valid mac2 (source_map counts them under the address ::); and as
- * many cookie replies.
+ * What the agent is asked to look at in a second, from all sources together;
+ * source_map counts each kind under an address below ::/64 (lib/ratelimit.h).
  */
-#define OMNI_UNPROVEN_PER_SECOND 1000
+#define OMNI_UNPROVEN_PER_SECOND 1000	/* initiations without a valid mac2; as many cookie replies */
+#define OMNI_PROVEN_PER_SECOND 200	/* initiations with one, of sources that completed no handshake lately */
+#define OMNI_KNOWN_PER_SECOND 1000	/* and of those that did (known_map) */
+#define OMNI_RESPONSES_PER_SECOND 1000	/* more than twice what the agent initiates */
+
+/* Initiations from interfaces that are no underlay yet, where the agent chooses the underlay itself. */
+#define OMNI_FIRST_CONTACTS_PER_SECOND 20
+
+/* Multiples of new_sessions_per_second that IPv6 networks of these prefix lengths get. */
+#define OMNI_PREFIX56_FACTOR 4
+#define OMNI_PREFIX48_FACTOR 16
+
+/* --- known_map: LRU_HASH  omni_address -> u64 time (written by user space only) */
+
+/*
+ * Sources, as an IPv4 address or an IPv6 network of 64 bits, that completed a
+ * handshake: they count as known for so long.
+ */
+#define OMNI_KNOWN_NS (24 * 3600 * 1000000000ULL)
+
+/* --- seen_map, seen_proven_map: LRU_HASH  seen_key -> u64 time (written by the programs only) */
+
+/* An initiation that was passed to the agent, and where it came from. */
+struct seen_key {
+	__u8 mac1[OMNI_MAC1_LEN];
+	struct omni_address source;
+};
+
+/* --- ticket_map: LRU_HASH  ticket_key -> u64 time (written by the programs only) */
+
+/*
+ * A handshake message that the ingress program passed to the stack, by its
+ * mac1: the filter on the agent's socket lets it in once, if it gets there
+ * within OMNI_TICKET_NS.
+ */
+#define OMNI_TICKET_NS (2 * 1000000000ULL)
+
+struct ticket_key {
+	__u8 mac1[OMNI_MAC1_LEN];
+};
 
 /* --- pending_map: HASH  u64 our sender id -> pending_entry (written by user space only) */
 
@@ -502,6 +540,8 @@ struct omni_config {
 	__u8 local_mac[6];	/* omni0's */
 	__be16 port;		/* our UDP port */
 	__u32 ifindex_outer;	/* omni0x: ingress redirects here, the frame comes out of omni0 */
+	__u32 ifindex_inner;	/* omni0: no endpoint is reached through it */
+	__u32 first_contacts_per_second;	/* initiations that may come from interfaces that are no underlay; 0: none */
 	__u32 new_sessions_per_second;	/* token bucket rate and burst, per source */
 	__u32 arp_suppression;	/* 0 or 1 */
 };

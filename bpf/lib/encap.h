@@ -31,8 +31,6 @@ struct encap_route {
 static __always_inline __u32 encap_drop_reason(long fib_result)
 {
 	switch (fib_result) {
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return OMNI_DROP_MTU;
 	case BPF_FIB_LKUP_RET_BLACKHOLE:
 	case BPF_FIB_LKUP_RET_UNREACHABLE:
 	case BPF_FIB_LKUP_RET_PROHIBIT:
@@ -66,11 +64,28 @@ static __always_inline __be32 encap_flow_label(const struct omni_endpoint *endpo
 	return bpf_htonl(hash ? hash : 1);
 }
 
-/* Finds the way to the endpoint for a frame of `inner_length` bytes. Returns OMNI_DROP_NONE or a reason. */
+/*
+ * Whether an IP packet of that length fits the device. The route's MTU is not
+ * asked for: it includes what ICMP errors taught the kernel, which anybody can
+ * forge. What fits the path beyond is known by authenticated probes.
+ */
+static __always_inline int encap_fits(struct xdp_md *ctx, __u32 ifindex, __u32 length)
+{
+	return bpf_check_mtu(ctx, ifindex, &length, 0, 0) == BPF_MTU_CHK_RET_SUCCESS;
+}
+
+/* An endpoint that is reached through the overlay would make datagrams of datagrams without end. */
+static __always_inline int encap_is_overlay(__u32 ifindex)
+{
+	return ifindex == config.ifindex_inner || ifindex == config.ifindex_outer;
+}
+
+/* Finds the route to the endpoint for a frame of `inner_length` bytes. Returns OMNI_DROP_NONE or a reason. */
 static __noinline int encap_find_way(struct xdp_md *ctx, const struct omni_endpoint *endpoint, __u32 inner_length,
 				     struct encap_route *route)
 {
 	struct bpf_fib_lookup fib = {};
+	__u32 length = inner_length - ETH_HLEN;
 	long result;
 
 	route->source_port = endpoint->local_port ? endpoint->local_port : config.port;
@@ -81,14 +96,14 @@ static __noinline int encap_find_way(struct xdp_md *ctx, const struct omni_endpo
 	if (address_is_ipv4(&endpoint->remote)) {
 		route->ethertype = bpf_htons(ETH_P_IP);
 		fib.family = AF_INET;
-		fib.tot_len = inner_length + OMNI_OVERHEAD_IPV4 - ETH_HLEN;
+		length += OMNI_OVERHEAD_IPV4;
 		fib.ipv4_src = address_ipv4(&endpoint->local);
 		fib.ipv4_dst = address_ipv4(&endpoint->remote);
 	} else {
 		route->ethertype = bpf_htons(ETH_P_IPV6);
 		route->flow_label = encap_flow_label(endpoint, route->source_port);
 		fib.family = AF_INET6;
-		fib.tot_len = inner_length + OMNI_OVERHEAD_IPV6 - ETH_HLEN;
+		length += OMNI_OVERHEAD_IPV6;
 		fib.flowinfo = route->flow_label;
 		__builtin_memcpy(fib.ipv6_src, &endpoint->local, sizeof(fib.ipv6_src));
 		__builtin_memcpy(fib.ipv6_dst, &endpoint->remote, sizeof(fib.ipv6_dst));
@@ -96,6 +111,10 @@ static __noinline int encap_find_way(struct xdp_md *ctx, const struct omni_endpo
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return encap_drop_reason(result);
+	if (encap_is_overlay(fib.ifindex))
+		return OMNI_DROP_LOOP;
+	if (!encap_fits(ctx, fib.ifindex, length))
+		return OMNI_DROP_MTU;
 	route->ifindex = fib.ifindex;
 	route->resolve = result == BPF_FIB_LKUP_RET_NO_NEIGH;
 	if (!route->resolve) {

@@ -114,6 +114,17 @@ static __always_inline int mac2_valid(struct xdp_md *ctx, struct mac_input *inpu
 	return mac_valid(ctx, input, 1);
 }
 
+/* Copies the message's mac1. -1: the packet is too short. */
+static __always_inline int mac1_read(struct xdp_md *ctx, __u32 mac1, __u8 *to)
+{
+	struct span packet = packet_from(ctx, mac1);
+
+	if (packet.at + OMNI_MAC1_LEN > packet.end)
+		return -1;
+	__builtin_memcpy(to, packet.at, OMNI_MAC1_LEN);
+	return 0;
+}
+
 static __always_inline int mac2_is_zero(struct xdp_md *ctx, const struct mac_input *input)
 {
 	struct span mac2 = packet_from(ctx, input->mac1 + OMNI_MAC1_LEN);

@@ -13,24 +13,18 @@
 enum ratelimit_shared {
 	RATELIMIT_INITIATIONS = 0,	/* unproven ones */
 	RATELIMIT_COOKIES = 2,
+	RATELIMIT_RESPONSES = 3,
+	RATELIMIT_PROVEN = 4,		/* proven initiations of sources that completed no handshake lately */
+	RATELIMIT_KNOWN = 5,		/* and of those that did */
+	RATELIMIT_FIRST_CONTACTS = 6,	/* initiations from interfaces that are no underlay (yet) */
 };
 
-/*
- * The key of a source's bucket: its IPv4 address, or its IPv6 network of 64
- * bits with ::1 for the rest. Those who proved their address have one of their
- * own (byte 8 is 1), so that others cannot empty it in their name.
- */
-static __always_inline struct omni_address ratelimit_source(const struct omni_address *source, int proven)
-{
-	struct omni_address key = *source;
-
-	if (!address_is_ipv4(source)) {
-		key = address_prefix64(source);
-		key.bytes[15] = 1;
-	}
-	key.bytes[8] = !!proven;
-	return key;
-}
+/* Buckets of one source. */
+enum ratelimit_scope {
+	RATELIMIT_SOURCE = 1,	/* IPv4 address, IPv6 network of 64 bits */
+	RATELIMIT_PREFIX56 = 2,
+	RATELIMIT_PREFIX48 = 3,
+};
 
 /* No source's: those end in 1, or hold an IPv4 address. */
 static __always_inline struct omni_address ratelimit_everybody(enum ratelimit_shared bucket)
@@ -46,12 +40,12 @@ static __always_inline struct omni_address ratelimit_everybody(enum ratelimit_sh
  * A rate of 0 lets nobody in. CPUs that race for the last token retry; one
  * that loses RATELIMIT_TRIES times in a row is under a flood and refused.
  */
-static __always_inline int ratelimit_take(const struct omni_address *source, __u32 rate, __u64 now_ns)
+OMNI_GLOBAL int ratelimit_take(struct omni_address *source, __u32 rate, __u64 now_ns)
 {
 	struct source_entry fresh = {}, *entry;
 	__u64 cost;
 
-	if (!rate)
+	if (!source || !rate)
 		return 0;
 	cost = NSEC_PER_SEC / rate;
 
@@ -74,6 +68,40 @@ static __always_inline int ratelimit_take(const struct omni_address *source, __u
 			return 1;
 	}
 	return 0;
+}
+
+/*
+ * Charges an IPv6 source's network of 64 bits, then those of 56 and 48 that
+ * hold it: a customer of a provider has one of these as a rule, and would have
+ * 256 or 65,536 sources otherwise. Narrow to wide, so that a source that is
+ * over its own rate takes nothing from its neighbours.
+ */
+static __noinline int ratelimit_take_ipv6(const struct omni_address *source, __u32 rate, __u64 now_ns)
+{
+	struct omni_address key = address_prefix64(source);
+
+	key.bytes[8] = RATELIMIT_SOURCE;
+	key.bytes[15] = 1;
+	if (!ratelimit_take(&key, rate, now_ns))
+		return 0;
+	key.bytes[7] = 0;
+	key.bytes[8] = RATELIMIT_PREFIX56;
+	if (!ratelimit_take(&key, rate * OMNI_PREFIX56_FACTOR, now_ns))
+		return 0;
+	key.bytes[6] = 0;
+	key.bytes[8] = RATELIMIT_PREFIX48;
+	return ratelimit_take(&key, rate * OMNI_PREFIX48_FACTOR, now_ns);
+}
+
+/* Of a source that proved its address: an unproven one could be anybody's. */
+static __always_inline int ratelimit_take_source(const struct omni_address *source, __u32 rate, __u64 now_ns)
+{
+	struct omni_address key = *source;
+
+	if (!address_is_ipv4(source))
+		return ratelimit_take_ipv6(source, rate, now_ns);
+	key.bytes[8] = RATELIMIT_SOURCE;
+	return ratelimit_take(&key, rate, now_ns);
 }
 
 #endif /* OMNI_RATELIMIT_H */

@@ -4,6 +4,9 @@
  *
  *   Ethernet | IPv4, no options              | UDP to our port | payload
  *   Ethernet | IPv6, no extension headers    | UDP to our port | payload
+ *
+ * Linux takes off any number of priority tags (VLAN 0) behind the programs, so
+ * UDP to our port behind one is refused. Other VLANs are other networks.
  */
 #ifndef OMNI_UNDERLAY_H
 #define OMNI_UNDERLAY_H
@@ -21,9 +24,14 @@
 #define UNDERLAY_PAYLOAD_IPV4 (ETH_HLEN + (int)sizeof(struct iphdr) + (int)sizeof(struct udphdr))
 #define UNDERLAY_PAYLOAD_IPV6 (ETH_HLEN + (int)sizeof(struct ipv6hdr) + (int)sizeof(struct udphdr))
 
+/* No host sends more than one; the stack takes off any number. */
+#define UNDERLAY_MAX_TAGS 4
+#define VLAN_ID_MASK 0x0fff
+
 enum underlay_kind {
 	UNDERLAY_OTHER,		/* somebody else's traffic */
 	UNDERLAY_OURS,
+	UNDERLAY_TAGGED,	/* to our port, behind priority tags */
 	UNDERLAY_MALFORMED,	/* to our port, but not as we send it */
 };
 
@@ -41,6 +49,43 @@ struct ip6_extension {
 	__u8 length;		/* beyond 8 bytes, in units of 8; of 4 in an authentication header */
 	__be16 fragment;	/* offset, reserved, more fragments */
 };
+
+/* A tag as it lies behind the addresses, or behind another tag. */
+struct vlan_tag {
+	__be16 type;
+	__be16 control;		/* priority, and the VLAN's number */
+};
+
+/*
+ * Where the network header begins, its type in front of it: behind priority
+ * tags, if any. 0: the frame is another VLAN's, or too short; -1: more tags
+ * than anybody sends.
+ */
+static __noinline int underlay_network(struct xdp_md *ctx)
+{
+	__u32 offset = ETH_HLEN;
+
+	for (int i = 0; i <= UNDERLAY_MAX_TAGS; i++) {
+		struct span packet = packet_from(ctx, offset - sizeof(__be16));
+		struct vlan_tag *tag = packet.at;
+
+		if ((void *)(tag + 1) > packet.end)
+			return 0;
+		if (tag->type != bpf_htons(ETH_P_8021Q) && tag->type != bpf_htons(ETH_P_8021AD))
+			return offset;
+		if (tag->control & bpf_htons(VLAN_ID_MASK))
+			return 0;
+		offset += sizeof(*tag);
+	}
+	return -1;
+}
+
+static __always_inline __be16 underlay_network_type(struct xdp_md *ctx, __u32 network)
+{
+	struct span packet = packet_from(ctx, network - sizeof(__be16));
+
+	return packet.at + sizeof(__be16) <= packet.end ? *(__be16 *)packet.at : 0;
+}
 
 static __always_inline enum underlay_kind underlay_accept(struct datagram *datagram, const struct udphdr *udp,
 							  __u32 payload, __u32 length)
@@ -86,17 +131,18 @@ static __always_inline enum underlay_kind underlay_parse_ipv4(struct xdp_md *ctx
 /*
  * Extension headers never come from us, but may lead to our port: follows them
  * to it. A chain that is longer than anybody's is as good as malformed.
+ * `network`: where the IPv6 header begins.
  */
-static __noinline int underlay_follow_headers(struct xdp_md *ctx)
+OMNI_GLOBAL int underlay_follow_headers(struct xdp_md *ctx, __u32 network)
 {
-	struct span packet = packet_from(ctx, ETH_HLEN + sizeof(struct ipv6hdr));
-	struct ipv6hdr *ip = (void *)(long)ctx->data + ETH_HLEN;
+	struct span packet = packet_from(ctx, network);
+	struct ipv6hdr *ip = packet.at;
 	struct ip6_extension *extension;
-	__u32 offset = ETH_HLEN + sizeof(*ip);
+	__u32 offset = network + sizeof(*ip);
 	struct udphdr *udp;
 	__u8 next;
 
-	if ((void *)(ip + 1) > packet.end)
+	if ((void *)(ip + 1) > packet.end || ip->version != 6)
 		return UNDERLAY_OTHER;
 	next = ip->nexthdr;
 	for (int i = 0; i < IP6_MAX_HEADERS; i++) {
@@ -144,7 +190,7 @@ static __always_inline enum underlay_kind underlay_parse_ipv6(struct xdp_md *ctx
 	if ((void *)(ip + 1) > end || ip->version != 6)
 		return UNDERLAY_OTHER;
 	if (ip->nexthdr != IPPROTO_UDP)
-		return underlay_follow_headers(ctx);
+		return underlay_follow_headers(ctx, ETH_HLEN);
 	if ((void *)&udp->len > end || udp->dest != config.port)
 		return UNDERLAY_OTHER;
 
@@ -158,6 +204,33 @@ static __always_inline enum underlay_kind underlay_parse_ipv6(struct xdp_md *ctx
 	return underlay_accept(datagram, udp, UNDERLAY_PAYLOAD_IPV6, length - sizeof(*udp));
 }
 
+/* Whether a frame with VLAN tags is UDP to our port once the priority tags are off. */
+OMNI_GLOBAL int underlay_parse_tagged(struct xdp_md *ctx)
+{
+	int network = underlay_network(ctx);
+	struct span packet;
+	struct udphdr *udp;
+	struct iphdr *ip;
+
+	if (network <= 0)
+		return network ? UNDERLAY_TAGGED : UNDERLAY_OTHER;
+	switch (underlay_network_type(ctx, network)) {
+	case bpf_htons(ETH_P_IP):
+		packet = packet_from(ctx, network);
+		ip = packet.at;
+		if ((void *)(ip + 1) > packet.end || ip->version != 4 || ip->protocol != IPPROTO_UDP ||
+		    ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+			return UNDERLAY_OTHER;
+		packet = packet_from(ctx, network + ip->ihl * 4);
+		udp = packet.at;
+		return (void *)&udp->len <= packet.end && udp->dest == config.port ? UNDERLAY_TAGGED : UNDERLAY_OTHER;
+	case bpf_htons(ETH_P_IPV6):
+		return underlay_follow_headers(ctx, network) == UNDERLAY_OTHER ? UNDERLAY_OTHER : UNDERLAY_TAGGED;
+	default:
+		return UNDERLAY_OTHER;
+	}
+}
+
 static __always_inline enum underlay_kind underlay_parse(struct xdp_md *ctx, struct datagram *datagram)
 {
 	struct ethhdr *eth = (void *)(long)ctx->data;
@@ -169,6 +242,9 @@ static __always_inline enum underlay_kind underlay_parse(struct xdp_md *ctx, str
 		return underlay_parse_ipv4(ctx, datagram);
 	case bpf_htons(ETH_P_IPV6):
 		return underlay_parse_ipv6(ctx, datagram);
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return underlay_parse_tagged(ctx);
 	default:
 		return UNDERLAY_OTHER;
 	}
@@ -177,20 +253,26 @@ static __always_inline enum underlay_kind underlay_parse(struct xdp_md *ctx, str
 /* The addresses that the packet's IP header names, into `fib`; 0: there is none. */
 static __always_inline int underlay_fill_fib(struct xdp_md *ctx, struct bpf_fib_lookup *fib)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethhdr *eth = data;
-	struct ipv6hdr *ip6 = data + ETH_HLEN;
-	struct iphdr *ip = data + ETH_HLEN;
+	int network = underlay_network(ctx);
+	struct span packet;
+	struct ipv6hdr *ip6;
+	struct iphdr *ip;
 
-	if ((void *)(ip + 1) > end)
+	if (network <= 0)
 		return 0;
-	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+	packet = packet_from(ctx, network);
+	ip = packet.at;
+	if ((void *)(ip + 1) > packet.end)
+		return 0;
+	if (underlay_network_type(ctx, network) == bpf_htons(ETH_P_IP)) {
 		fib->family = AF_INET;
 		fib->ipv4_src = ip->saddr;
 		fib->ipv4_dst = ip->daddr;
 		return 1;
 	}
-	if ((void *)(ip6 + 1) > end)
+	packet = packet_from(ctx, network);
+	ip6 = packet.at;
+	if ((void *)(ip6 + 1) > packet.end)
 		return 0;
 	fib->family = AF_INET6;
 	__builtin_memcpy(fib->ipv6_src, &ip6->saddr, sizeof(fib->ipv6_src));
@@ -199,11 +281,13 @@ static __always_inline int underlay_fill_fib(struct xdp_md *ctx, struct bpf_fib_
 }
 
 /*
- * Whether this host would forward the packet: it is a router, and the packet
- * is on its way to somebody else's port of the same number. Asked only when a
- * packet is about to be refused.
+ * Whether the packet is to an address that this host does not have: it is in
+ * transit through a router, on its way across a bridge, or was heard because
+ * the device is promiscuous. omni0x asks, since that forwards in any case: the
+ * lookup tells nothing of a device that does not. Asked only when a packet is
+ * about to be refused.
  */
-static __noinline int underlay_is_transit(struct xdp_md *ctx)
+OMNI_GLOBAL int underlay_is_elsewhere(struct xdp_md *ctx)
 {
 	struct bpf_fib_lookup fib = {};
 	long result;
@@ -211,7 +295,7 @@ static __noinline int underlay_is_transit(struct xdp_md *ctx)
 	if (!underlay_fill_fib(ctx, &fib))
 		return 0;
 	fib.l4_protocol = IPPROTO_UDP;
-	fib.ifindex = ctx->ingress_ifindex;
+	fib.ifindex = config.ifindex_outer;
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ||
 	       result == BPF_FIB_LKUP_RET_UNSUPP_LWT;
@@ -220,7 +304,7 @@ static __noinline int underlay_is_transit(struct xdp_md *ctx)
 /* For what is not known to be ours by anything but its port. */
 static __always_inline int underlay_refuse(struct xdp_md *ctx, __u32 reason)
 {
-	return underlay_is_transit(ctx) ? XDP_PASS : drop(reason);
+	return underlay_is_elsewhere(ctx) ? XDP_PASS : drop(reason);
 }
 
 #endif /* OMNI_UNDERLAY_H */

@@ -15,6 +15,7 @@ import type { PassReport } from '../reconcile/status.ts';
 import { mac1Key } from '../session/hash.ts';
 import { readPsk } from '../session/identity.ts';
 import { SessionManager } from '../session/manager.ts';
+import { udpTransport } from '../session/transport.ts';
 import type { Source } from '../source/source.ts';
 import { readBootId } from './boot-id.ts';
 import { ClusterSecret } from './cluster-secret.ts';
@@ -200,6 +201,7 @@ class Agent {
       resolve: (host) => this.#resolver.addresses(host),
       fullFrame: (name) => fullFrame(dataPlane, name),
       onEvent: (event) => this.#parts.sessions.onEvent(event),
+      ...(dataPlane.bindSocket && { openTransport: udpTransport(dataPlane.bindSocket) }),
     });
     manager.setIdentities(identities.all);
     const secret = new ClusterSecret({

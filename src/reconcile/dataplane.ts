@@ -48,6 +48,9 @@ export interface DataPlane {
 
   readonly messages: MessagePlane;
 
+  /** Handshake sockets that the data plane stands in front of. Absent: the system's own sockets will do. */
+  readonly bindSocket?: BindSocket;
+
   /** Number of writes to kernel objects since start (`omni_reconcile_writes_total`). */
   readonly writes: number;
 
@@ -113,6 +116,21 @@ export interface Refusal {
   readonly reason: string;
   readonly count: bigint;
 }
+
+/** A UDP socket of one family, on all of this node's addresses. */
+export interface DatagramSocket {
+  /** Best effort, as UDP is. Resolves false where the system refused. */
+  send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Rejects with the system's error, or an `OmniError` whose cause that is: its `code` is an errno name. */
+export type BindSocket = (options: {
+  readonly family: 4 | 6;
+  readonly port: number;
+  readonly onDatagram: (datagram: Uint8Array, from: Endpoint) => void;
+  readonly onError: (error: Error) => void;
+}) => Promise<DatagramSocket>;
 
 /** A way to a peer: where its datagrams arrive, and where they come from here. */
 export interface Path {

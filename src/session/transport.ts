@@ -1,9 +1,9 @@
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { isIPv4 } from 'node:net';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { IpAddress } from '../manifest/model.ts';
 import { formatIp, parseIp } from '../manifest/net.ts';
-import type { Endpoint } from '../reconcile/dataplane.ts';
+import type { BindSocket, DatagramSocket, Endpoint } from '../reconcile/dataplane.ts';
 
 /** Where handshake datagrams come from and go to. */
 export interface Transport {
@@ -27,8 +27,6 @@ export type OpenTransport = (options: {
  */
 const RECEIVE_BUFFER = 4 * 1024 * 1024;
 
-type Family = 'udp4' | 'udp6';
-
 /** What a system without IPv6 says to a socket of it, or to all of its addresses. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT']);
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
@@ -37,60 +35,71 @@ const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
  * UDP on all addresses of both families, a socket for each; over IPv4 alone where the system has no IPv6. Throws OmniError
  * `port-in-use` or `port-unavailable`, exit code 2.
  */
-export const openUdp: OpenTransport = async ({ port, onDatagram, onError }) => {
-  const four = await bind('udp4', port);
-  const six = await bindIpv6(port, four);
-  for (const socket of six === undefined ? [four] : [four, six]) {
-    socket.on('error', (error) => onError(failed(port, error)));
-    socket.on('message', (datagram, from) => {
-      const address = canonical(from.address);
-      if (address !== undefined) onDatagram(datagram, { address, port: from.port });
+export function udpTransport(bindSocket: BindSocket): OpenTransport {
+  return async ({ port, onDatagram, onError }) => {
+    const bind = (family: 4 | 6): Promise<DatagramSocket> =>
+      bindSocket({
+        family,
+        port,
+        onError: (error) => onError(failed(port, error)),
+        onDatagram: (datagram, from) => {
+          const address = canonical(from.address);
+          if (address !== undefined) onDatagram(datagram, { address, port: from.port });
+        },
+      });
+    const four = await bind(4).catch((error: unknown) => {
+      throw bindError(port, error);
     });
-  }
-  const socketFor = (address: string) => (isIPv4(address) ? four : LINK_LOCAL.test(address) ? undefined : six);
-  let closed = false;
-  return {
-    send: (datagram, to) =>
-      new Promise((resolve) => {
+    const six = await bind(6).catch(async (error: unknown) => {
+      if (NO_IPV6.has(codeOf(error))) return undefined;
+      await four.close();
+      throw bindError(port, error);
+    });
+    const socketFor = (address: string) => (isIPv4(address) ? four : LINK_LOCAL.test(address) ? undefined : six);
+    let closed = false;
+    return {
+      send: async (datagram, to) => {
         const socket = closed ? undefined : socketFor(to.address);
-        if (socket === undefined) resolve(false);
-        else socket.send(datagram, to.port, to.address, (error) => resolve(error === null));
-      }),
-    reaches: (address) => socketFor(address) !== undefined,
-    close: async () => {
-      if (closed) return;
-      closed = true;
-      await Promise.all([close(four), ...(six === undefined ? [] : [close(six)])]);
-    },
+        return socket === undefined ? false : socket.send(datagram, to);
+      },
+      reaches: (address) => socketFor(address) !== undefined,
+      close: async () => {
+        if (closed) return;
+        closed = true;
+        await Promise.all([four.close(), six?.close()]);
+      },
+    };
   };
-};
+}
 
-async function bind(family: Family, port: number): Promise<Socket> {
-  const socket = createSocket({ type: family, ipv6Only: family === 'udp6', recvBufferSize: RECEIVE_BUFFER });
+/** With the system's own sockets, which nothing stands in front of. */
+export const openUdp: OpenTransport = udpTransport(async ({ family, port, onDatagram, onError }) => {
+  const type = family === 4 ? 'udp4' : 'udp6';
+  const socket = createSocket({ type, ipv6Only: family === 6, recvBufferSize: RECEIVE_BUFFER });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error) => {
       socket.close();
-      reject(bindError(port, error));
+      reject(error);
     });
-    socket.bind({ port, address: family === 'udp4' ? '0.0.0.0' : '::', exclusive: true }, resolve);
+    socket.bind({ port, address: family === 4 ? '0.0.0.0' : '::', exclusive: true }, resolve);
   });
-  return socket.removeAllListeners('error');
-}
+  socket.removeAllListeners('error').on('error', onError);
+  socket.on('message', (datagram, { address, port: from }) =>
+    onDatagram(datagram, { address: address as IpAddress, port: from }),
+  );
+  return {
+    send: (datagram, to) =>
+      new Promise((resolve) => {
+        socket.send(datagram, to.port, to.address, (error) => resolve(error === null));
+      }),
+    close: () => new Promise((resolve) => socket.close(() => resolve())),
+  };
+});
 
-/** undefined: the system has no IPv6. `other` is closed where this fails. */
-async function bindIpv6(port: number, other: Socket): Promise<Socket | undefined> {
-  try {
-    return await bind('udp6', port);
-  } catch (error) {
-    const cause = error instanceof OmniError ? (error.cause as NodeJS.ErrnoException) : undefined;
-    if (NO_IPV6.has(cause?.code ?? '')) return undefined;
-    await close(other);
-    throw error;
-  }
-}
-
-function close(socket: Socket): Promise<void> {
-  return new Promise((resolve) => socket.close(() => resolve()));
+/** The errno name of a failed bind. */
+function codeOf(error: unknown): string {
+  const cause = error instanceof OmniError ? error.cause : error;
+  return (cause as NodeJS.ErrnoException).code ?? '';
 }
 
 /** undefined: it means something on one link only. */
@@ -105,10 +114,11 @@ function failed(port: number, cause: Error): OmniError {
   return new OmniError(message, { code: 'handshake-socket-failed', class: 'retry', object: `port/${port}`, cause });
 }
 
-function bindError(port: number, error: NodeJS.ErrnoException): OmniError {
-  const inUse = error.code === 'EADDRINUSE';
+function bindError(port: number, error: unknown): OmniError {
+  const code = codeOf(error);
+  const inUse = code === 'EADDRINUSE';
   return new OmniError(
-    inUse ? `UDP port ${port} is in use by another program` : `cannot listen on UDP port ${port}: ${error.code}`,
+    inUse ? `UDP port ${port} is in use by another program` : `cannot listen on UDP port ${port}: ${code}`,
     {
       code: inUse ? 'port-in-use' : 'port-unavailable',
       class: 'stall',

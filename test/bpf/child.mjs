@@ -24,6 +24,7 @@ class Inbox {
 
 const packetSockets = new Map();
 const inboxes = new Map();
+const listening = [];
 let udp;
 
 function inbox(name) {
@@ -45,6 +46,17 @@ const own = {
   openUdp(port) {
     udp = createSocket('udp4', (message) => inbox('udp').put(message));
     return new Promise((resolve) => udp.bind(port, () => resolve()));
+  },
+  /** Sockets on the port, of both families, that nobody reads. */
+  async listen(port) {
+    for (const type of ['udp4', 'udp6']) {
+      const socket = createSocket({ type, ipv6Only: type === 'udp6' });
+      await new Promise((resolve) => socket.bind(port, () => resolve()));
+      listening.push(socket);
+    }
+  },
+  stopListening() {
+    for (const socket of listening.splice(0)) socket.close();
   },
   sendUdp(payload, port, address) {
     return new Promise((resolve, reject) => udp.send(payload, port, address, (e) => (e ? reject(e) : resolve())));

@@ -87,6 +87,15 @@ export class Child {
     await this.#call('openUdp', [port]);
   }
 
+  /** Sockets on the port, of both families, as an agent has them. */
+  async listen(port: number): Promise<void> {
+    await this.#call('listen', [port]);
+  }
+
+  async stopListening(): Promise<void> {
+    await this.#call('stopListening', []);
+  }
+
   async sendUdp(payload: Uint8Array, port: number, address: string): Promise<void> {
     await this.#call('sendUdp', [payload, port, address]);
   }

@@ -6,6 +6,7 @@ import {
   bootTimeNs,
   HOST,
   HOST_MAC,
+  HOST6,
   Lab,
   PORT,
   REMOTE,
@@ -202,6 +203,31 @@ describe('drops', () => {
   it('takes the largest frame that fits', async () => {
     const { retval } = await lab.run('omni_egress', frameOf(1500 - 60));
     expect(retval).toBe(XDP_REDIRECT);
+  });
+  it.each([
+    ['IPv4', '198.51.100.77', HOST, 1500 - 60],
+    ['IPv6', '2001:db8:51::77', HOST6, 1500 - 80],
+  ])(
+    'asks the device what fits, not the route: that is what ICMP errors change (%s)',
+    async (_, remote, local, size) => {
+      const [family, length] = local === HOST ? ['-4', 32] : ['-6', 128];
+      const neighbour = `${remote} lladdr ${REMOTE_MAC} dev u0 nud permanent`;
+      await lab.child.sh(`ip ${family} route add ${remote}/${length} dev u0 mtu 1280`, `ip neigh add ${neighbour}`);
+      lab.setPeer(PEER, { address: remote, local });
+      expect((await lab.run('omni_egress', frameOf(size))).retval).toBe(XDP_REDIRECT);
+      const { drops } = await lab.counted(() => lab.run('omni_egress', frameOf(size + 1)));
+      expect(drops).toEqual({ mtu: 1 });
+    },
+  );
+  it.each([
+    ['IPv4', '192.0.2.77', HOST],
+    ['IPv6', '2001:db8:77::1', HOST6],
+  ])('an endpoint that is reached through the overlay would loop (%s)', async (_, remote, local) => {
+    // The test's interfaces of the overlay are the loopback.
+    await lab.child.sh(`ip route add ${remote} dev lo`);
+    lab.setPeer(PEER, { address: remote, local });
+    const { result, drops } = await lab.counted(() => lab.run('omni_egress', ping()));
+    expect({ verdict: result.retval, drops }).toEqual({ verdict: XDP_DROP, drops: { loop: 1 } });
   });
   it('does not spend a counter on what it drops', async () => {
     await lab.run('omni_egress', frameOf(1500));

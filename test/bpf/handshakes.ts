@@ -44,6 +44,14 @@ export function handshake(shape: Shape, { mac1Key, receiver = 0n, cookie }: Mess
   return message;
 }
 
+/** The same message, with mac2 under this cookie. */
+export function withCookie(message: Uint8Array, covered: number, cookie: Uint8Array): Buffer {
+  const proved = Buffer.from(message);
+  const mac1 = proved.subarray(-32, -16);
+  proved.set(mac2(cookie, proved.subarray(0, covered), mac1), proved.length - 16);
+  return proved;
+}
+
 function mac2(cookie: Uint8Array, covered: Uint8Array, mac1: Uint8Array): Uint8Array {
   const key = Buffer.concat([cookie], 32);
   return blake2s(Buffer.concat([covered, mac1]), { key, dkLen: 16 });

@@ -53,7 +53,16 @@ export const UNRESOLVED6 = '2001:db8:51::9';
 export const REMOTE_MAC = '02:00:00:00:51:02';
 export const HOST_MAC = '02:00:00:00:51:01';
 
-export type Program = 'omni_delivery' | 'omni_egress' | 'omni_ingress' | 'omni_open' | 'omni_slowpath' | 'omni_spread';
+export type Program =
+  | 'omni_delivery'
+  | 'omni_egress'
+  | 'omni_ingress'
+  | 'omni_open'
+  | 'omni_slowpath'
+  | 'omni_socket'
+  | 'omni_spread';
+/** They have no `config`. */
+const STANDALONE: ReadonlySet<Program> = new Set(['omni_slowpath', 'omni_spread']);
 export type MapName =
   | 'session_map'
   | 'peer_map'
@@ -64,6 +73,10 @@ export type MapName =
   | 'subnet_map'
   | 'refused_map'
   | 'source_map'
+  | 'known_map'
+  | 'seen_map'
+  | 'seen_proven_map'
+  | 'ticket_map'
   | 'path_map'
   | 'xmit_map'
   | 'gate_map'
@@ -86,6 +99,8 @@ export interface Config {
   readonly newSessionsPerSecond: number;
   readonly arpSuppression: number;
   readonly ifindexOuter: number;
+  readonly ifindexInner: number;
+  readonly firstContactsPerSecond: number;
 }
 
 export const CONFIG: Config = {
@@ -94,6 +109,8 @@ export const CONFIG: Config = {
   newSessionsPerSecond: 5,
   arpSuppression: 1,
   ifindexOuter: 1,
+  ifindexInner: 1,
+  firstContactsPerSecond: 0,
 };
 
 export function u64(value: bigint): Buffer {
@@ -161,7 +178,10 @@ export class Lab {
     try {
       await lab.#setUpNamespace();
       for (const program of programs) await lab.load(program, config);
-      if (programs.includes('omni_ingress')) lab.setMac1Keys([MAC1_KEY]);
+      if (programs.includes('omni_ingress')) {
+        lab.setMac1Keys([MAC1_KEY]);
+        await lab.child.listen(PORT);
+      }
     } catch (error) {
       await lab.close();
       throw error;
@@ -193,12 +213,9 @@ export class Lab {
       object: join(OBJECTS, `${program}.bpf.o`),
       pinMaps: join(this.folder, 'maps'),
       pinPrograms: { [program]: this.pin(program) },
-      rodata:
-        program === 'omni_slowpath' || program === 'omni_spread'
-          ? {}
-          : {
-              config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac) }),
-            },
+      rodata: STANDALONE.has(program)
+        ? {}
+        : { config: encodeOmniConfig({ ...settings, localMac: mac(settings.localMac) }) },
       stats: true,
     });
     if (program === 'omni_egress') await this.transmit('u0');
@@ -339,6 +356,10 @@ export class Lab {
       'subnet_map',
       'refused_map',
       'source_map',
+      'known_map',
+      'seen_map',
+      'seen_proven_map',
+      'ticket_map',
       'path_map',
       'pending_map',
     ] as const) {

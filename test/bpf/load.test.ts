@@ -7,7 +7,7 @@ import { Lab, type Program } from './lab.ts';
  */
 const BUDGET = 40_000;
 
-it.each<Program>(['omni_delivery', 'omni_egress', 'omni_ingress', 'omni_slowpath'])(
+it.each<Program>(['omni_delivery', 'omni_egress', 'omni_ingress', 'omni_slowpath', 'omni_socket'])(
   '%s loads with room to spare',
   async (program) => {
     const lab = await Lab.open({}, []);

@@ -10,7 +10,16 @@ import { loadNative } from '../../src/dataplane/kernel/native.ts';
 import type { IpAddress } from '../../src/manifest/model.ts';
 import { control } from '../bpf/frames.ts';
 import { handshake, SHAPES } from '../bpf/handshakes.ts';
-import { converge, freshKey, INTERFACE, installPair, type Node, rowsOf, startPlane } from './dataplane-fixture.ts';
+import {
+  converge,
+  freshKey,
+  INTERFACE,
+  installPair,
+  type Node,
+  PORT,
+  rowsOf,
+  startPlane,
+} from './dataplane-fixture.ts';
 
 /*
  * Which handshake messages pass the ingress program of a live interface, while the keys change and agents come and go.
@@ -29,6 +38,7 @@ async function node(name: 'a' | 'b', index: number, mac1Key: Uint8Array): Promis
   const host = lab.host(name);
   const plane = await startPlane(host, { mac1Key });
   await plane.adopt();
+  await plane.occupy(PORT);
   const vip4 = `10.77.0.${index}` as IpAddress;
   return { host, publicKey: freshKey(), vip4, vip6: `fd77::${index}` as IpAddress, mac1Key, plane };
 }
@@ -50,15 +60,17 @@ afterAll(async () => {
 async function verdict(payload: Uint8Array): Promise<string> {
   const before = await a.plane.counters();
   const input = Buffer.from(payload).toString('hex');
+  const receivedBefore = await a.plane.received();
   await must(b.host.inside([process.execPath, SEND, 'datagrams', a.host.address, '51820']), { input });
   return until('a verdict', async () => {
     const { controlPassed, drops } = await a.plane.counters();
-    if (controlPassed > before.controlPassed) return 'passed';
+    // What passes the ingress program gets into the socket as well.
+    if (controlPassed > before.controlPassed && (await a.plane.received()) > receivedBefore) return 'passed';
     return ['mac1', 'unexpected'].find((reason) => (drops[reason] ?? 0n) > (before.drops[reason] ?? 0n));
   });
 }
 
-const fate = (key: Uint8Array) => verdict(control(1, INITIATION, key));
+const fate = (key: Uint8Array) => verdict(control(1, INITIATION, key, randomBytes(8)));
 const fates = async () => [await fate(OLD), await fate(NEW)];
 
 /** What the ingress program asks for. */
@@ -76,6 +88,7 @@ async function restart(mac1Key: Uint8Array): Promise<void> {
   await a.plane.kill();
   a.plane = await startPlane(a.host, { mac1Key });
   expect(await a.plane.adopt()).toEqual({ adopted: true, sessions: 1, links: [INTERFACE] });
+  await a.plane.occupy(PORT);
 }
 
 it('a new interface takes the key that it was made with', async () => {

@@ -5,6 +5,10 @@ import { clusterDocument, makeIdentity, ready, robotDocuments } from '../../lab/
 import { type Host, Lab } from '../../lab/lab.ts';
 import { ping } from '../../lab/ping.ts';
 import { until } from '../../lab/shell.ts';
+import { decodeGateEntry } from '../../src/dataplane/kernel/layout.ts';
+import { loadNative } from '../../src/dataplane/kernel/native.ts';
+import type { IpAddress } from '../../src/manifest/model.ts';
+import { cookieOf, withMac2 } from '../../src/session/cookie.ts';
 import { generateKeyPair } from '../../src/session/dh.ts';
 import { createInitiation, prologuesOf } from '../../src/session/handshake.ts';
 import { createIdentity, type Identity, readIdentity } from '../../src/session/identity.ts';
@@ -58,11 +62,29 @@ function initiation(identity: Identity): Buffer {
   return Buffer.from(made.datagram);
 }
 
-/** Sends them from `caller` to robot-1 in one burst; how many datagrams came back. */
-async function send(datagrams: readonly Buffer[]): Promise<number> {
-  const input = datagrams.map((datagram) => datagram.toString('hex')).join('\n');
-  const report = await caller.must([process.execPath, sendScript, 'datagrams', one.address, '51820'], { input });
+/** Where the caller sends from. */
+const OWN_PORT = 40_000;
+
+/** Sends them to robot-1 in one burst; how many datagrams came back. */
+async function send(datagrams: readonly Uint8Array[], from = caller): Promise<number> {
+  const input = datagrams.map((datagram) => Buffer.from(datagram).toString('hex')).join('\n');
+  const argv = [process.execPath, sendScript, 'datagrams', one.address, '51820', `${OWN_PORT}`];
+  const report = await from.must(argv, { input });
   return (JSON.parse(report) as { replies: number }).replies;
+}
+
+/** The cookie that robot-1 would hand out to the caller. */
+function cookie(): Uint8Array {
+  const map = new (loadNative().BpfMap)({ pin: join(one.folder, 'bpf', 'omni', 'omni0', 'gate_map') });
+  const { cookieSecrets } = decodeGateEntry(map.lookup({ key: Buffer.alloc(4) }) ?? Buffer.alloc(0));
+  map.close();
+  return cookieOf(cookieSecrets.subarray(0, 32), { address: caller.address as IpAddress, port: OWN_PORT });
+}
+
+/** Waits until a source that was answered a moment ago is answered again without a cookie. */
+async function nextSecond(): Promise<void> {
+  const startedMs = performance.now();
+  await until('the next second', () => performance.now() - startedMs > 1_000);
 }
 
 const failed = (reason: string) => `omni_handshakes_failed_total{reason="${reason}"}`;
@@ -131,8 +153,12 @@ describe('omni_handshakes_*', () => {
     expect(await send([initiation(createIdentity())])).toBe(0);
     await growth(one, before, failed('unknown-peer'));
     const genuine = initiation(robotThree);
+    await nextSecond();
     expect(await send([genuine])).toBe(1);
+    // From the same place the packet filter knows it, from another one the agent does.
     expect(await send([genuine])).toBe(0);
+    await growth(one, before, 'omni_drops_total{reason="recorded"}');
+    expect(await send([genuine], two)).toBe(0);
     const after = await growth(one, before, failed('replayed'));
     expect(allFailed(after) - allFailed(before)).toBe(2);
   });
@@ -142,7 +168,7 @@ describe('omni_sessions_dropped_ratelimit_total', () => {
   it('counts what is over the limit of one source, which user space never sees', async () => {
     const before = await scrape(one);
     const startedMs = performance.now();
-    const replies = await send(Array.from({ length: BURST }, () => initiation(robotThree)));
+    const replies = await send(Array.from({ length: BURST }, () => withMac2(initiation(robotThree), cookie())));
     const seconds = (performance.now() - startedMs) / 1000;
     const after = await scrape(one);
     const dropped = grown(before, after, 'omni_sessions_dropped_ratelimit_total');

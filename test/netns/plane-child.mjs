@@ -10,6 +10,7 @@ function signalOf(arg) {
 
 const stops = new Map();
 let plane;
+let received = 0;
 
 function send(message) {
   process.send?.({ ...message, writes: plane?.writes ?? 0, now: plane?.sessions.now() ?? 0 });
@@ -22,6 +23,13 @@ const own = {
       log: (level, text, fields) => send({ event: 'log', value: [level, text, fields] }),
     });
   },
+  /** Handshake sockets on the port, as an agent has them. */
+  async occupy(port) {
+    const onDatagram = () => void received++;
+    for (const family of [4, 6]) await plane.bindSocket({ family, port, onDatagram, onError: console.error });
+  },
+  /** Datagrams that got into those sockets. */
+  received: () => received,
   watch() {
     stops.set(
       'watch',

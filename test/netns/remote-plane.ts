@@ -115,6 +115,15 @@ export class RemotePlane implements DataPlane {
     return this.#subscribe(this.#wakes, wake, 'watch');
   }
 
+  /** Opens handshake sockets on the port, as an agent does. */
+  async occupy(port: number): Promise<void> {
+    await this.#call('own', 'occupy', port);
+  }
+  /** Datagrams that got into those sockets. */
+  async received(): Promise<number> {
+    return (await this.#call('own', 'received')) as number;
+  }
+
   /** Ends the process as an agent ends: descriptors closed, traffic going on. */
   async close(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null && this.#child.connected) {

@@ -4,7 +4,7 @@ import { type Host, Lab } from '../../lab/lab.ts';
 import { must, run, until } from '../../lab/shell.ts';
 import type { IpAddress } from '../../src/manifest/model.ts';
 import type { Stop } from '../../src/reconcile/dataplane.ts';
-import type { RowKey } from '../../src/reconcile/rows.ts';
+import { type RowKey, rowKey } from '../../src/reconcile/rows.ts';
 import {
   converge,
   difference,
@@ -17,6 +17,7 @@ import {
   type StartOptions,
   startPlane,
 } from './dataplane-fixture.ts';
+import { initiationTo, sendDatagrams } from './stranger.ts';
 
 /*
  *   ounder-a: omni0 = omni0x ═XDP═ eth0 ── br0 ── eth0 ═XDP═ omni0x = omni0 :ounder-b
@@ -178,6 +179,62 @@ describe('an agent that is not told its underlay', () => {
     await a.plane.sessions.sendOnPath(b.publicKey, { remote: to }, { kind: 'challenge', nonce: 1n, size: 70 });
     expect(await listening()).toEqual(['cable native', 'eth0 native']);
     await unplug();
+  });
+
+  it('hears a peer’s first initiation where it does not listen yet, a few a second, and nothing else there', async () => {
+    await a.plane.occupy(PORT);
+    await plugCable();
+    const bypassed = async () => (await a.plane.counters()).drops.bypass ?? 0n;
+    const initiations = (count: number) => Array.from({ length: count }, () => initiationTo(randomBytes(32)));
+    await sendDatagrams(b.host, '10.9.0.1', [...initiations(3), randomBytes(160), Buffer.alloc(160)]);
+    await until('they are counted', async () => (await bypassed()) === 2n);
+    expect(await a.plane.received()).toBe(3);
+    const started = performance.now();
+    await sendDatagrams(b.host, '10.9.0.1', initiations(200));
+    const seconds = (performance.now() - started) / 1_000;
+    const received = await a.plane.received();
+    expect(received).toBeGreaterThanOrEqual(20);
+    expect(received).toBeLessThanOrEqual(3 + 20 + 20 * Math.ceil(seconds));
+    await until('all are counted', async () => (await bypassed()) + BigInt(await a.plane.received()) === 205n);
+    // Neither from inside the overlay nor from this host.
+    const before = await a.plane.received();
+    await sendDatagrams(b.host, a.vip4, initiations(5));
+    await sendDatagrams(a.host, '127.0.0.1', initiations(5));
+    expect(await a.plane.received()).toBe(before);
+    await unplug();
+  });
+
+  it('refuses an endpoint that is reached through the overlay, and sends nothing there', async () => {
+    const endpointOf = () => a.plane.sessions.endpoint(b.publicKey);
+    const before = await endpointOf();
+    const via = ['203.0.113.0/24', 'dev', INTERFACE];
+    await a.host.must(['ip', 'route', 'add', ...via]);
+    for (const address of [b.vip4, b.vip6, '203.0.113.9'] as IpAddress[]) {
+      await a.plane.sessions.setEndpoint(b.publicKey, { address, port: PORT });
+      expect(await endpointOf()).toEqual(before);
+    }
+    const key = freshKey();
+    const row = { kind: 'peer', interface: INTERFACE, publicKey: key, endpoint: `203.0.113.9:${PORT}` } as const;
+    await expect(a.plane.apply({ op: 'create', key: rowKey(row), to: row })).rejects.toMatchObject({
+      code: 'endpoint-in-overlay',
+      class: 'wait',
+    });
+    await a.plane.apply({ op: 'delete', key: rowKey(row), from: row });
+    await a.host.must(['ip', 'route', 'delete', ...via]);
+    expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('drops what a route leads into the overlay only now: no datagram is encrypted again', async () => {
+    const [lost, sent] = [await a.plane.counters(), 3n];
+    const loops = ({ drops }: typeof lost) => (drops.loop ?? 0n) + (drops['no-endpoint'] ?? 0n);
+    const into = [`${b.host.address}/32`, 'dev', INTERFACE];
+    await a.host.must(['ip', 'route', 'add', ...into]);
+    expect(await ping(a.host, b.vip4, '-i', '0.01', '-c', `${sent}`)).toEqual({ sent: Number(sent), received: 0 });
+    const after = await a.plane.counters();
+    expect(loops(after) - loops(lost)).toBe(sent);
+    expect(after.txPackets).toBe(lost.txPackets);
+    await a.host.must(['ip', 'route', 'delete', ...into]);
+    await until('the way is back', async () => (await ping(a.host, b.vip4, '-c', '1')).received === 1);
   });
 
   it('goes on listening for a while where the last route went', async () => {

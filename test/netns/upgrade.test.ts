@@ -10,7 +10,16 @@ import type { IpAddress } from '../../src/manifest/model.ts';
 import { control } from '../bpf/frames.ts';
 import { handshake, SHAPES } from '../bpf/handshakes.ts';
 import { compileFixture } from '../unit/native/compile.ts';
-import { converge, freshKey, INTERFACE, installPair, type Node, rowsOf, startPlane } from './dataplane-fixture.ts';
+import {
+  converge,
+  freshKey,
+  INTERFACE,
+  installPair,
+  type Node,
+  PORT,
+  rowsOf,
+  startPlane,
+} from './dataplane-fixture.ts';
 
 /*
  * An agent of this build takes over the running data plane of one from before `gate_map`: no packet is lost, no count is,
@@ -40,6 +49,7 @@ async function node(lab: Lab, name: 'a' | 'b', index: number, build?: string): P
   const mac1Key = randomBytes(32);
   const plane = await startPlane(host, { mac1Key, ...(build !== undefined && { build }) });
   await plane.adopt();
+  if (build === undefined) await plane.occupy(PORT);
   const vip4 = `10.77.0.${index}` as IpAddress;
   const made = { host, publicKey: freshKey(), vip4, vip6: `fd77::${index}` as IpAddress, mac1Key, plane };
   nodes.push(made);
@@ -80,7 +90,9 @@ async function restart(node: Node): Promise<object> {
   await node.plane.kill();
   // Whoever starts knows no fleet yet, nor what the keys are.
   node.plane = await startPlane(node.host, { mac1Key: new Uint8Array(32) });
-  return node.plane.adopt();
+  const report = await node.plane.adopt();
+  await node.plane.occupy(PORT);
+  return report;
 }
 
 /** Programs that count in fewer places, and mac1's keys in a map of their own. */
@@ -99,7 +111,8 @@ async function formerPins(): Promise<[Node, Node]> {
   mac1.update({ key: Buffer.alloc(4), value });
   mac1.close();
   await rename(join(folder, 'mac1_map'), pinOf(a, 'mac1_map'));
-  for (const name of ['gate_map', 'pending_map', 'path_map']) await rm(pinOf(a, name));
+  for (const name of ['gate_map', 'pending_map', 'path_map', 'known_map', 'seen_map', 'ticket_map', 'prog_socket'])
+    await rm(pinOf(a, name));
   return [a, b];
 }
 
@@ -133,7 +146,8 @@ describe.each(takeOver)('%s', (_, prepare) => {
     expect({ mac1: after.drops.mac1, passed: after.controlPassed }).toEqual({ mac1: 3n, passed: 1n });
     expect(after.txPackets - before.sent).toBeGreaterThanOrEqual(PINGS);
 
-    await send(a, b, control(1, INITIATION, a.mac1Key), passed);
+    await send(a, b, control(1, INITIATION, a.mac1Key, randomBytes(8)), passed);
+    await until('it is in the socket', async () => (await a.plane.received()) === 1);
     await send(a, b, control(1, INITIATION, randomBytes(32)), mac1);
     // A reason that the former build had no place for.
     await send(a, b, handshake(COOKIE_REPLY, { mac1Key: a.mac1Key, receiver: 99n }), unexpected);

@@ -63,7 +63,7 @@ async function adoptInterface(context: Context, name: string): Promise<void> {
   const meta = { ...found, mac: inner.mac as Meta['mac'] };
   // Pins from before a map: the new programs bring it, and the keys are in before one of them runs.
   const loaded = setCountersAside(context, pins) || !mapsPinned(pins);
-  if (loaded) await loadPrograms(context, pins, meta, outer.ifindex);
+  if (loaded) await loadPrograms(context, pins, meta, { inner, outer });
   const overlay = openWith(context, name, { inner, outer }, meta);
   dropOrphans(context, overlay);
   forgetPending(context, overlay);
@@ -84,9 +84,9 @@ async function renew(
 ): Promise<void> {
   const { pins, pair, overlay, meta, loaded } = adopted;
   const underlays = findUnderlays(context, pins);
-  const buildId = buildIdOf(context, meta, pair.outer.ifindex);
+  const buildId = buildIdOf(context, meta, pair);
   const changed = loaded || !buildId.equals(meta.buildId) || !programsPinned(pins);
-  if (changed && !loaded) await loadPrograms(context, pins, meta, pair.outer.ifindex);
+  if (changed && !loaded) await loadPrograms(context, pins, meta, pair);
   const left = leaveGeneric(context, pins, pair.outer, underlays);
   if (!changed && !left && attachmentFaults(context, pins, pair.outer, underlays).length === 0) {
     // What the agent is told, and may run on, is another matter than what is attached.

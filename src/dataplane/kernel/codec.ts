@@ -10,6 +10,7 @@ import {
   encodePeerEntry,
   encodeSessionEntry,
   metaEntryLayout,
+  OMNI_FIRST_CONTACTS_PER_SECOND,
   OMNI_KEY_WORDS,
   OMNI_LAYOUT_VERSION,
   OMNI_REPLAY_WORDS,
@@ -18,6 +19,7 @@ import {
   OmniSessionFlags,
   sessionEntryLayout,
 } from './layout.ts';
+import type { Pair } from './veth.ts';
 
 /** Between this project's types and the bytes of maps; offsets and byte order come from `layout.ts`. */
 
@@ -213,11 +215,14 @@ export function settingsOf(row: LinkRow, mtu: number): Settings {
   };
 }
 
-export function encodeConfig(settings: Settings, outerIfindex: number): Buffer {
+/** `followsRoutes`: nobody named the underlay, so a peer's first initiation may come in anywhere. */
+export function encodeConfig(settings: Settings, { inner, outer }: Pair, followsRoutes: boolean): Buffer {
   return encodeOmniConfig({
     localMac: macBytes(settings.mac),
     port: settings.port,
-    ifindexOuter: outerIfindex,
+    ifindexOuter: outer.ifindex,
+    ifindexInner: inner.ifindex,
+    firstContactsPerSecond: followsRoutes ? OMNI_FIRST_CONTACTS_PER_SECOND : 0,
     newSessionsPerSecond: settings.newSessionsPerSecond,
     arpSuppression: settings.arpSuppression ? 1 : 0,
   });

@@ -4,6 +4,7 @@ import type { EventHub } from './events.ts';
 import type { Gate } from './gate.ts';
 import type { Inventory } from './inventory.ts';
 import type { Overlay } from './overlay.ts';
+import type { GuardedSocket } from './socket.ts';
 import type { ReceiveCpus } from './spread.ts';
 import type { StackNeighbours } from './stack-neighbours.ts';
 
@@ -59,6 +60,8 @@ export interface Context {
   readonly objectsDigest: () => Uint8Array;
   /** Interfaces whose maps are open, by name. */
   readonly overlays: Map<string, Overlay>;
+  /** Open handshake sockets. */
+  readonly sockets: Set<GuardedSocket>;
   readonly events: EventHub;
   readonly stack: StackNeighbours;
   /** Rows that could not be made yet, for want of an underlay or a route: tried again when the network changes. */

@@ -35,6 +35,12 @@ export const OMNI_INITIATION_COVERED = 128;
 export const OMNI_RESPONSE_COVERED = 80;
 export const OMNI_COOKIE_SECRETS = 2;
 export const OMNI_UNPROVEN_PER_SECOND = 1000;
+export const OMNI_PROVEN_PER_SECOND = 200;
+export const OMNI_KNOWN_PER_SECOND = 1000;
+export const OMNI_RESPONSES_PER_SECOND = 1000;
+export const OMNI_FIRST_CONTACTS_PER_SECOND = 20;
+export const OMNI_PREFIX56_FACTOR = 4;
+export const OMNI_PREFIX48_FACTOR = 16;
 export const OMNI_COUNTERS = 64;
 export const OMNI_PATH_VERSION = 1;
 export const OMNI_ETHERTYPE_PATH = 34997;
@@ -758,6 +764,49 @@ export function decodeGateEntry(source: Uint8Array, offset = 0): GateEntry {
   };
 }
 
+/** `struct seen_key`: offsets and sizes in bytes. */
+export const seenKeyLayout = {
+  size: 32,
+  fields: { mac1: { offset: 0, size: 16 }, source: { offset: 16, size: 16 } },
+} as const;
+
+export interface SeenKey {
+  readonly mac1: Uint8Array;
+  readonly source: OmniAddress;
+}
+
+export function encodeSeenKey(value: SeenKey): Buffer {
+  const buffer = Buffer.alloc(32);
+  expectCount(value.mac1.length, 16, 'mac1');
+  buffer.set(value.mac1, 0);
+  encodeOmniAddress(value.source).copy(buffer, 16);
+  return buffer;
+}
+
+export function decodeSeenKey(source: Uint8Array, offset = 0): SeenKey {
+  const view = viewOf(source, offset, 32);
+  return { mac1: Uint8Array.from(view.subarray(0, 16)), source: decodeOmniAddress(view, 16) };
+}
+
+/** `struct ticket_key`: offsets and sizes in bytes. */
+export const ticketKeyLayout = { size: 16, fields: { mac1: { offset: 0, size: 16 } } } as const;
+
+export interface TicketKey {
+  readonly mac1: Uint8Array;
+}
+
+export function encodeTicketKey(value: TicketKey): Buffer {
+  const buffer = Buffer.alloc(16);
+  expectCount(value.mac1.length, 16, 'mac1');
+  buffer.set(value.mac1, 0);
+  return buffer;
+}
+
+export function decodeTicketKey(source: Uint8Array, offset = 0): TicketKey {
+  const view = viewOf(source, offset, 16);
+  return { mac1: Uint8Array.from(view.subarray(0, 16)) };
+}
+
 /** `struct pending_entry`: offsets and sizes in bytes. */
 export const pendingEntryLayout = { size: 8, fields: { expiresNs: { offset: 0, size: 8 } } } as const;
 
@@ -1079,13 +1128,15 @@ export function decodeMetaEntry(source: Uint8Array, offset = 0): MetaEntry {
 
 /** `struct omni_config`: offsets and sizes in bytes. */
 export const omniConfigLayout = {
-  size: 20,
+  size: 28,
   fields: {
     localMac: { offset: 0, size: 6 },
     port: { offset: 6, size: 2 },
     ifindexOuter: { offset: 8, size: 4 },
-    newSessionsPerSecond: { offset: 12, size: 4 },
-    arpSuppression: { offset: 16, size: 4 },
+    ifindexInner: { offset: 12, size: 4 },
+    firstContactsPerSecond: { offset: 16, size: 4 },
+    newSessionsPerSecond: { offset: 20, size: 4 },
+    arpSuppression: { offset: 24, size: 4 },
   },
 } as const;
 
@@ -1093,28 +1144,34 @@ export interface OmniConfig {
   readonly localMac: Uint8Array;
   readonly port: number;
   readonly ifindexOuter: number;
+  readonly ifindexInner: number;
+  readonly firstContactsPerSecond: number;
   readonly newSessionsPerSecond: number;
   readonly arpSuppression: number;
 }
 
 export function encodeOmniConfig(value: OmniConfig): Buffer {
-  const buffer = Buffer.alloc(20);
+  const buffer = Buffer.alloc(28);
   expectCount(value.localMac.length, 6, 'local_mac');
   buffer.set(value.localMac, 0);
   buffer.writeUInt16BE(value.port, 6);
   buffer.writeUInt32LE(value.ifindexOuter, 8);
-  buffer.writeUInt32LE(value.newSessionsPerSecond, 12);
-  buffer.writeUInt32LE(value.arpSuppression, 16);
+  buffer.writeUInt32LE(value.ifindexInner, 12);
+  buffer.writeUInt32LE(value.firstContactsPerSecond, 16);
+  buffer.writeUInt32LE(value.newSessionsPerSecond, 20);
+  buffer.writeUInt32LE(value.arpSuppression, 24);
   return buffer;
 }
 
 export function decodeOmniConfig(source: Uint8Array, offset = 0): OmniConfig {
-  const view = viewOf(source, offset, 20);
+  const view = viewOf(source, offset, 28);
   return {
     localMac: Uint8Array.from(view.subarray(0, 6)),
     port: view.readUInt16BE(6),
     ifindexOuter: view.readUInt32LE(8),
-    newSessionsPerSecond: view.readUInt32LE(12),
-    arpSuppression: view.readUInt32LE(16),
+    ifindexInner: view.readUInt32LE(12),
+    firstContactsPerSecond: view.readUInt32LE(16),
+    newSessionsPerSecond: view.readUInt32LE(20),
+    arpSuppression: view.readUInt32LE(24),
   };
 }

@@ -27,9 +27,12 @@ const MAP_NAMES = {
   order: 'order_map',
   path: 'path_map',
   handover: 'handover_map',
+  known: 'known_map',
 } as const;
+/** Maps that the programs alone read and write. */
+const PROGRAM_MAPS = ['source_map', 'seen_map', 'seen_proven_map', 'ticket_map', 'event_map'] as const;
 /** All map names: pins that lack one of them are an older build's. */
-export const ALL_MAPS: readonly string[] = [...Object.values(MAP_NAMES), TRANSMIT_MAP, ...SPREAD_MAPS];
+export const ALL_MAPS: readonly string[] = [...Object.values(MAP_NAMES), ...PROGRAM_MAPS, TRANSMIT_MAP, ...SPREAD_MAPS];
 type Maps = { readonly [K in keyof typeof MAP_NAMES]: BpfMap };
 
 /** One cluster interface whose maps are open. */

@@ -9,7 +9,7 @@ import { stall } from './errors.ts';
 import { followUnderlays, listenOn } from './follow.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { forgetRefusals } from './refusals.ts';
-import { wayTo } from './source.ts';
+import { isOverlayInterface, wayTo } from './source.ts';
 
 /** A row of `peer_map`. */
 interface PeerEntry extends PeerValue {
@@ -107,7 +107,9 @@ function put(context: Context, row: PeerRow): void {
     return;
   }
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
-  const way = remote && wayTo(context, remote);
+  const found = remote && wayTo(context, remote);
+  const loops = found !== undefined && isOverlayInterface(context, found.ifindex);
+  const way = loops ? undefined : found;
   const local = way?.source;
   overlay.outlets.route(id, way?.ifindex);
   if (way !== undefined) listenOn(context, overlay, way.ifindex);
@@ -121,6 +123,7 @@ function put(context: Context, row: PeerRow): void {
   };
   if (before === undefined || !encodePeer(before).equals(encodePeer(peer))) writePeer(context, overlay, peer);
   if (remote === undefined || local !== undefined) return;
+  if (loops) throw inOverlay(object, row.endpoint ?? '');
   if (isLinkLocal(remote.address)) throw linkLocal(object, remote.address);
   throw new OmniError(`the underlay has no route to ${row.endpoint}`, {
     code: 'no-route-to-endpoint',
@@ -132,6 +135,15 @@ function put(context: Context, row: PeerRow): void {
 
 function putRoles(context: Context, overlay: Overlay, { roles: before, ...peer }: PeerEntry, roles?: string): void {
   if (before !== roles) writePeer(context, overlay, { ...peer, ...(roles !== undefined && { roles }) });
+}
+
+function inOverlay(object: string, endpoint: string): OmniError {
+  return new OmniError(`${endpoint} is reached through the overlay itself: datagrams to it would loop`, {
+    code: 'endpoint-in-overlay',
+    class: 'wait',
+    object,
+    fix: 'correct the routes of this node, or the endpoint of the peer; the peer is tried again when routes change',
+  });
 }
 
 function linkLocal(object: string, address: string): OmniError {
@@ -179,10 +191,10 @@ export function rewriteLocalPort(context: Context, overlay: Overlay, port: numbe
  * after which to look again; undefined: when something changes.
  */
 export function refreshSources(context: Context, overlay: Overlay, nowMs: number): number | undefined {
-  const found = allPeers(context, overlay).map((peer) => ({
-    peer,
-    way: peer.endpoint && wayTo(context, peer.endpoint),
-  }));
+  const found = allPeers(context, overlay).map((peer) => {
+    const way = peer.endpoint && wayTo(context, peer.endpoint);
+    return { peer, way: way !== undefined && isOverlayInterface(context, way.ifindex) ? undefined : way };
+  });
   for (const { peer, way } of found) overlay.outlets.route(peer.id, way?.ifindex);
   const nextLookMs = followUnderlays(context, overlay, nowMs);
   for (const { peer, way } of found) {

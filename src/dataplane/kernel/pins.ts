@@ -11,6 +11,7 @@ export const PROGRAMS = {
   spread: 'omni_spread',
   slowpath: 'omni_slowpath',
   delivery: 'omni_delivery',
+  socket: 'omni_socket',
 } as const;
 export type ProgramRole = keyof typeof PROGRAMS;
 

@@ -1,6 +1,7 @@
 import { OmniError } from '../../errors.ts';
 import type {
   AdoptReport,
+  BindSocket,
   DataPlane,
   DataPlaneCounters,
   DataPlaneDescription,
@@ -35,6 +36,7 @@ import { readRefusals } from './refusals.ts';
 import { applyRoute } from './route.ts';
 import { KernelSessions } from './sessions.ts';
 import { removeInterface } from './setup.ts';
+import { bindSocket } from './socket.ts';
 import { StackNeighbours } from './stack-neighbours.ts';
 import { stopOf, Watcher } from './watch.ts';
 
@@ -80,6 +82,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     inventory: new Inventory(options.stateDir, (message) => log('warn', message)),
     log,
     overlays: new Map(),
+    sockets: new Set(),
     events: new EventHub(() => context),
     stack: new StackNeighbours(calls),
     waiting: new Set(),
@@ -90,6 +93,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
 class KernelDataPlane implements DataPlane {
   readonly sessions: SessionPlane;
   readonly messages: MessagePlane;
+  readonly bindSocket: BindSocket;
   readonly #context: Context;
   readonly #watchers = new Set<Watcher>();
   #last: Promise<unknown> = Promise.resolve();
@@ -99,6 +103,7 @@ class KernelDataPlane implements DataPlane {
     this.#context = context;
     this.sessions = new KernelSessions(context);
     this.messages = new KernelMessages(context);
+    this.bindSocket = bindSocket(context);
   }
 
   get writes(): number {

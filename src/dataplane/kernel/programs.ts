@@ -5,6 +5,7 @@ import { encodeConfig, type Settings } from './codec.ts';
 import type { Context } from './context.ts';
 import { stall } from './errors.ts';
 import { isPinned, type Pins, PROGRAMS, type ProgramRole } from './pins.ts';
+import type { Pair } from './veth.ts';
 
 const BUILD_HASH = 'blake2s256';
 /** They know no configuration, and no maps but their own: what they need comes with each packet. */
@@ -36,21 +37,16 @@ export function digestObjects(objects: string): Uint8Array {
 }
 
 /** What the loaded programs were made of: equal build ids have nothing to reload. */
-export function buildIdOf(context: Context, settings: Settings, outerIfindex: number): Buffer {
+export function buildIdOf(context: Context, settings: Settings, pair: Pair): Buffer {
   const hash = createHash(BUILD_HASH);
   hash.update(context.objectsDigest());
-  hash.update(encodeConfig(settings, outerIfindex));
+  hash.update(encodeConfig(settings, pair, context.underlay === undefined));
   return hash.digest();
 }
 
 /** Loads the programs beside those that run, reusing the pinned maps; nothing that is attached changes. */
-export async function loadPrograms(
-  context: Context,
-  pins: Pins,
-  settings: Settings,
-  outerIfindex: number,
-): Promise<void> {
-  const config = encodeConfig(settings, outerIfindex);
+export async function loadPrograms(context: Context, pins: Pins, settings: Settings, pair: Pair): Promise<void> {
+  const config = encodeConfig(settings, pair, context.underlay === undefined);
   for (const role of ROLES) {
     const configured = !STANDALONE.has(role);
     await context.calls.writeAsync(pins.program(role), (native) =>

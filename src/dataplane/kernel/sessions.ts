@@ -24,11 +24,19 @@ import { encodePendingEntry, OMNI_ETHERTYPE_PATH } from './layout.ts';
 import { eachEntry, type Overlay, requireOverlay } from './overlay.ts';
 import { encodeOrder, encodePathFrame, newOrder } from './path-frame.ts';
 import { findPeer, writePeer } from './peer.ts';
-import { wayTo } from './source.ts';
+import { isOverlayInterface, wayTo } from './source.ts';
 
 const NS_PER_MS = 1e6;
+const IPV6_SOURCE_BYTES = 8;
 /** The shortest Ethernet frame without its checksum (IEEE 802.3). */
 const MINIMUM_FRAME = 60;
+
+/** The key of `known_map`: an IPv4 address, or the IPv6 network of 64 bits that holds the address. */
+function knownKey(address: string): Uint8Array {
+  const key = Uint8Array.from(addressBytes(address));
+  if (address.includes(':')) key.fill(0, IPV6_SOURCE_BYTES);
+  return key;
+}
 
 /** Sessions as rows of `session_map`, and `send_map` saying which of a peer's is used. */
 export class KernelSessions implements SessionPlane {
@@ -178,9 +186,14 @@ export class KernelSessions implements SessionPlane {
       const row = findPeer(this.#context, overlay, peer);
       if (row === undefined) continue;
       const way = wayTo(this.#context, { address });
+      if (way !== undefined && isOverlayInterface(this.#context, way.ifindex)) {
+        this.#context.log('warn', 'refused an endpoint that is reached through the overlay', { peer, address });
+        continue;
+      }
       const local = way?.source ?? UNSPECIFIED;
       overlay.outlets.route(row.id, way?.ifindex);
       if (way !== undefined) listenOn(this.#context, overlay, way.ifindex);
+      this.#known(overlay, address);
       const before = row.endpoint;
       const same =
         before?.address === address && before.port === endpoint.port && Buffer.compare(before.local, local) === 0;
@@ -188,6 +201,13 @@ export class KernelSessions implements SessionPlane {
       if (same && row.observed) continue;
       writePeer(this.#context, overlay, { ...row, endpoint: { address, port: endpoint.port, local }, observed: true });
     }
+  }
+
+  /** Its source completed a handshake: initiations from there have a share of their own under load. */
+  #known(overlay: Overlay, address: string): void {
+    const { calls } = this.#context;
+    const update = { key: knownKey(address), value: u64(this.#nowNs()) };
+    calls.write(`session/${overlay.name}`, () => overlay.maps.known.update(update));
   }
 
   async endpoint(peer: PublicKey): Promise<{ readonly endpoint: Endpoint; readonly observed: boolean } | undefined> {
@@ -240,7 +260,7 @@ export class KernelSessions implements SessionPlane {
 
   async openWay(to: Endpoint): Promise<void> {
     const way = wayTo(this.#context, { address: canonicalAddress(to.address) });
-    if (way === undefined) return;
+    if (way === undefined || isOverlayInterface(this.#context, way.ifindex)) return;
     for (const overlay of this.#context.overlays.values()) listenOn(this.#context, overlay, way.ifindex);
   }
 
@@ -254,7 +274,7 @@ export class KernelSessions implements SessionPlane {
   async sendOnPath(peer: PublicKey, { remote, local }: Path, message: PathMessage): Promise<void> {
     const address = canonicalAddress(remote.address);
     const way = wayTo(this.#context, { address });
-    if (way === undefined) return;
+    if (way === undefined || isOverlayInterface(this.#context, way.ifindex)) return;
     const source = local === undefined ? way.source : addressBytes(local);
     for (const overlay of this.#context.overlays.values()) {
       const id = overlay.peers.find(peer);

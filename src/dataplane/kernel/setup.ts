@@ -13,6 +13,7 @@ import { closeOverlay, type Overlay, openOverlay, readMeta } from './overlay.ts'
 import { rewriteLocalPort } from './peer.ts';
 import { ensureFolder, isPinned, type Pins, pinsOf, unpinAll } from './pins.ts';
 import { buildIdOf, loadPrograms, ROLES } from './programs.ts';
+import { guardSockets } from './socket.ts';
 import { automaticMtu, requireUnderlays, type Underlays, usualMtu } from './underlay.ts';
 import { bringUp, ensurePair, findPair, isOurs, type Pair, removeLink } from './veth.ts';
 
@@ -49,10 +50,10 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
   const { row, pins, underlays, mtu, pair, before } = prepared;
   ensureFolder(context, pins);
   const settings = settingsOf(row, mtu);
-  const buildId = buildIdOf(context, settings, pair.outer.ifindex);
+  const buildId = buildIdOf(context, settings, pair);
   if (before?.buildId.equals(buildId) !== true || !programsPinned(pins)) {
     distrustMeta(context, row.interface, before);
-    await loadPrograms(context, pins, settings, pair.outer.ifindex);
+    await loadPrograms(context, pins, settings, pair);
     signal.throwIfAborted();
   }
   changeMac(context, pins, pair.inner, row.mac, () => attachPrograms(context, pins, pair, underlays));
@@ -106,6 +107,7 @@ export function writeMeta(context: Context, overlay: Overlay, before: Meta | und
   const found = context.calls.read(object, () => overlay.maps.meta.lookup({ key: ONE_KEY }));
   if (found?.equals(value) !== true)
     context.calls.write(object, () => overlay.maps.meta.update({ key: ONE_KEY, value }));
+  guardSockets(context);
 }
 
 /** Removes the pair, the programs, every pin and with them all rows and sessions of the interface. */

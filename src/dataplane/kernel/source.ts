@@ -10,6 +10,11 @@ export interface Way {
   readonly ifindex: number;
 }
 
+/** Whether datagrams to an endpoint would go into the overlay themselves, by way of this interface. */
+export function isOverlayInterface(context: Context, ifindex: number): boolean {
+  return [...context.overlays.values()].some(({ inner, outer }) => ifindex === inner || ifindex === outer);
+}
+
 /** What the kernel says where there is no way, or no such family. */
 const NO_WAY = ['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EACCES', 'EINVAL', 'EAFNOSUPPORT', 'EOPNOTSUPP'];
 

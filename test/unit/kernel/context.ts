@@ -69,6 +69,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     overlays: new Map(),
     events: new EventHub(() => context),
     stack: new StackNeighbours(calls),
+    sockets: new Set(),
     waiting: new Set(),
   };
   return context;

@@ -79,11 +79,13 @@ describe('codecs', () => {
       localMac: Uint8Array.of(2, 0, 0, 0, 0, 1),
       port: 51820,
       ifindexOuter: 7,
+      ifindexInner: 6,
+      firstContactsPerSecond: 20,
       newSessionsPerSecond: 10,
       arpSuppression: 1,
     };
     const encoded = encodeOmniConfig(config);
-    expect(encoded.subarray(0, 16).toString('hex')).toBe('020000000001ca6c070000000a000000');
+    expect(encoded.subarray(0, 24).toString('hex')).toBe('020000000001ca6c0700000006000000140000000a000000');
     expect(decodeOmniConfig(encoded)).toEqual(config);
   });
 
