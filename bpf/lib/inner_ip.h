@@ -283,7 +283,7 @@ OMNI_GLOBAL int inner_extensions(struct xdp_md *ctx, struct inner_chain *chain)
 	return OMNI_DROP_INNER_HEADER;
 }
 
-/* Extension headers that are not accepted, which are no protocol: hop-by-hop options that are not first, routing, AH, mobility, HIP, Shim6. */
+/* Extension headers that are not accepted: hop-by-hop options that are not first, routing, AH, mobility, HIP, Shim6. */
 static __always_inline int inner_is_extension(__u32 next)
 {
 	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_AH || next == IPPROTO_FRAGMENT ||
