@@ -30,8 +30,15 @@ const commit = fc.record({
   put: fc.array(object, { maxLength: 3 }),
   remove: fc.array(number, { maxLength: 2 }),
 });
+/** Peers that are deleted with a word about their keys, beside others that only go: many of those and a guard refuses. */
+const theft = fc.record({
+  type: fc.constant('theft' as const),
+  stolen: fc.uniqueArray(number, { minLength: 1, maxLength: 4 }),
+  gone: fc.oneof(fc.constant([]), fc.constant([2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])),
+});
 const happening = fc.oneof(
   { weight: 4, arbitrary: commit },
+  { weight: 2, arbitrary: theft },
   {
     weight: 3,
     arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 20, 700, 40_000) }),
@@ -66,7 +73,15 @@ class Story {
   silent: ReadonlySet<string> = new Set();
   /** While the newest commit is in force nothing answers. */
   cut = false;
+  /** Rows may be late: the data plane was busy, or a person stopped the node. */
+  hindered = false;
   agent!: Agent;
+
+  /** Keys that the newest commit names, and that are in force all the same. */
+  revokedInForce(): readonly string[] {
+    const keys = [...this.fleet.clusters.values()].flatMap(({ revokedKeys }) => revokedKeys);
+    return keys.filter((key) => this.world.has(`peer/omni0/${key}`));
+  }
 
   async begin(): Promise<void> {
     this.world.commit('r0', first);
@@ -80,6 +95,9 @@ class Story {
     switch (event.type) {
       case 'commit':
         await this.#commit(event.put, event.remove);
+        break;
+      case 'theft':
+        await this.#commit([cluster({ revokedKeys: event.stolen.map(keyOf) })], [...event.stolen, ...event.gone]);
         break;
       case 'wait':
         await world.clock.advance(event.ms);
@@ -97,6 +115,7 @@ class Story {
         await this.#start();
         break;
       case 'fault': {
+        this.hindered = true;
         const error = new OmniError('busy', { code: 'map-busy', class: 'retry' });
         agent.plane.faults.add({ when: ({ key }) => key.startsWith('peer/'), error, times: event.times });
         break;
@@ -137,6 +156,7 @@ class Story {
       await this.agent.goBackTo(`r${Math.max(0, this.commits - 1)}`);
     }
     if (what === 'suspend' && isQuiet(rollout.state)) {
+      this.hindered = true;
       await rollout.command({ type: 'suspend', reason: 'test' }).catch(() => undefined);
     }
     if (what === 'resume') await rollout.command({ type: 'resume' }).catch(() => undefined);
@@ -162,11 +182,16 @@ describe('whatever happens to a node and its revisions', () => {
         await story.begin();
         world.foreign.add(rowKey(foreign));
         world.machine?.host.rows.set(rowKey(foreign), { row: foreign });
-        for (const event of events) await story.tell(event);
+        for (const event of events) {
+          await story.tell(event);
+          await world.clock.advance(20);
+          if (!story.hindered) expect(story.revokedInForce()).toEqual([]);
+        }
         world.diskProblem = undefined;
         await story.agent.rollout.command({ type: 'resume' });
         for (let waited = 0; waited < 8; waited += 1) await world.clock.advance(60_000);
 
+        expect(story.revokedInForce()).toEqual([]);
         const { record } = world;
         const fleet = world.fleets.get(record.lastKnownGood?.id ?? '');
         expect(record.trial).toBeUndefined();
@@ -180,6 +205,57 @@ describe('whatever happens to a node and its revisions', () => {
         for (const { revision } of record.quarantined) expect(revision.id).not.toBe(record.lastKnownGood?.id);
       }),
       { numRuns: 300 },
+    );
+  }, 120_000);
+});
+
+/**
+ * What a peer does once it is asked by a node that tries a commit. `dead`: it answers what measures the baseline, and
+ * nothing before the commit is trusted. `veto`: it answers as long as the commit is not in force.
+ */
+const behaviours = fc.constantFrom('honest', 'honest', 'dead', 'veto');
+
+describe('whatever peers answer, and when', () => {
+  it('only one that answers under what is trusted, and not under the commit, can keep the commit out', async () => {
+    const peers = [2, 3, 4, 5, 6];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(behaviours, { minLength: peers.length, maxLength: peers.length }),
+        fc.uniqueArray(fc.constantFrom(...peers), { minLength: 1, maxLength: 3 }),
+        fc.boolean(),
+        async (how, touched, restarts) => {
+          const world = new World();
+          world.commit('a', first);
+          let agent = await Agent.start(world);
+          await agent.tried('a');
+          world.live = peers.map(keyOf);
+          await world.clock.advance(100);
+          world.answer = ({ id }) => {
+            const behaviour = how[peers.indexOf(Number(id.slice('peer/robot-'.length)))] ?? 'honest';
+            const { candidate, trial } = agent.rollout.state;
+            if (behaviour === 'honest' || candidate?.stage.at === 'measuring') return undefined;
+            return behaviour === 'dead' || trial !== undefined ? 'silence' : undefined;
+          };
+          const vips = touched.map((n) => vip(n + 20, { peer: `robot-${n}` }));
+          world.commit('b', edit(first, vips).fleet);
+          await agent.tried('b');
+          if (restarts) {
+            agent.die();
+            agent = await Agent.start(world);
+            await agent.offer('b', { origin: 'cache' });
+          }
+          await world.clock.advance(8 * 3_600_000);
+          const { record } = world;
+          if (!how.includes('veto')) expect(record.lastKnownGood?.id).toBe('b');
+          if (record.lastKnownGood?.id === 'b') return;
+          expect(record.quarantined).toMatchObject([{ revision: { id: 'b' }, reason: 'ProbationFailed' }]);
+          const named = how.flatMap((behaviour, at) => (behaviour === 'veto' ? [`peer/robot-${peers[at]}`] : []));
+          expect(named.some((id) => record.quarantined[0]?.message.includes(id))).toBe(true);
+          // Nothing of it is in force, and what was trusted is there whole.
+          expect(world.rows()).toEqual([...desiredState(first, nodeOf(1)).rows.keys()].sort());
+        },
+      ),
+      { numRuns: 60 },
     );
   }, 120_000);
 });

@@ -81,7 +81,8 @@ function react(draft: Draft, input: RolloutInput): void {
       save(draft, (record) => withTrial(record, undefined));
       break;
     case 'trusted':
-      save(draft, (record) => withLastKnownGood(record, input.revision, timeText(draft)));
+      // It is the newest: what older ones took out is its to say.
+      save(draft, (record) => ({ ...withLastKnownGood(record, input.revision, timeText(draft)), revoked: [] }));
       update(draft, { inForce: input.revision });
       break;
     case 'offered':

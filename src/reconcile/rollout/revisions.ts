@@ -99,14 +99,13 @@ export class Revisions {
     return { facts: factsOf({ proposal, intent, label, good, node }) };
   }
 
-  /** Keys that it names in `revokedKeys` and that what is trusted (else what is in force) does not. */
+  /** Keys that it names in `revokedKeys`, and that what is trusted or what is in force does not. */
   cutsOf(id: string): readonly Cut[] {
     const { reconciler, node } = this.#options;
     const known = this.#known.get(id);
     if (known === undefined) throw forgotten(id);
-    const { target } = reconciler;
-    const others = target === undefined ? [] : [target.fleet];
-    return cutsOf(this.#good ?? target, known.fleet, node, { label: known.revision.label, others });
+    const sides = [this.#good, reconciler.target].filter((side) => side !== undefined);
+    return cutsOf(sides, known.fleet, node, known.revision.label);
   }
 
   /** Why a fleet must not be put in force; undefined: nothing speaks against it. */

@@ -33,20 +33,14 @@ export function revokedBy(older: Side | undefined, newer: Fleet, node: NodeKeys,
   return [...named, ...gone];
 }
 
-/**
- * Keys that a revision names in `revokedKeys` and an older one did not, whoever has them. `others`: fleets that may know
- * their Peers too.
- */
-export function cutsOf(
-  older: Side | undefined,
-  newer: Fleet,
-  node: NodeKeys,
-  { label, others }: { readonly label: string; readonly others: readonly Fleet[] },
-): readonly Cut[] {
-  const before = older && clusterOf(older);
-  if (older === undefined || before === undefined) return [];
-  const fleets = [older.fleet, ...others, newer];
-  return newlyNamed(before, newer, node).map((publicKey) => {
+/** Keys that a revision names in `revokedKeys` and one of these did not, whoever has them: what is trusted, what is in force. */
+export function cutsOf(sides: readonly Side[], newer: Fleet, node: NodeKeys, label: string): readonly Cut[] {
+  const fleets = [...sides.map(({ fleet }) => fleet), newer];
+  const befores = sides.length === 0 ? [undefined] : sides.map(clusterOf);
+  const named = new Map(
+    befores.flatMap((before) => newlyNamed(before, newer, node).map((key) => [canonicalKey(key), key] as const)),
+  );
+  return [...named.values()].map((publicKey) => {
     const name = fleets.map((fleet) => holderOf(fleet, publicKey)).find((each) => each !== undefined);
     return { publicKey, name: name ?? fingerprint(publicKey), revision: label, held: name !== undefined };
   });
@@ -60,13 +54,13 @@ function isOwn(key: PublicKey, { publicKey, nextPublicKey }: NodeKeys): boolean 
 }
 
 /** In the cluster of that name, and in those that the node is moved to. A node does not cut itself off. */
-function newlyNamed(before: Cluster, newer: Fleet, node: NodeKeys): readonly PublicKey[] {
-  const known = keysRevokedBy(before);
+function newlyNamed(before: Cluster | undefined, newer: Fleet, node: NodeKeys): readonly PublicKey[] {
+  const known = before && keysRevokedBy(before);
   const found = new Map<string, PublicKey>();
-  for (const name of new Set([before.metadata.name, ...(selfOf(newer, node)?.clusters ?? [])])) {
+  for (const name of new Set([before?.metadata.name ?? '', ...(selfOf(newer, node)?.clusters ?? [])])) {
     for (const key of newer.clusters.get(name)?.revokedKeys ?? []) {
       const canonical = canonicalKey(key);
-      if (!known.has(canonical) && !isOwn(key, node)) found.set(canonical, key);
+      if (!known?.has(canonical) && !isOwn(key, node)) found.set(canonical, key);
     }
   }
   return [...found.values()];
