@@ -38,8 +38,10 @@
         "src/packet_socket.cpp",
         "src/poll.cpp",
         "src/probe.cpp",
+        "src/random.cpp",
         "src/ring_buffer.cpp",
-        "src/udp_socket.cpp"
+        "src/udp_socket.cpp",
+        "src/uevent_monitor.cpp"
       ],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags!": ["-fno-exceptions"],

@@ -341,6 +341,24 @@ export function setFeatures(options: { name: string; features: Record<string, bo
  */
 export function xdpFeatures(options: { ifindex: number }): number | undefined;
 
+// --- machine -----------------------------------------------------------------
+
+/**
+ * What the kernel tells of its objects (NETLINK_KOBJECT_UEVENT, group 1): `action@path`, then `KEY=value`, each with a zero
+ * byte behind it. `undefined`: some were lost. What other senders put into the group is left out. `receiveBuffer`: bytes
+ * that may wait; more with CAP_NET_ADMIN than `net.core.rmem_max` allows.
+ */
+export class UeventMonitor {
+  constructor(options: { receiveBuffer: number; onEvent: (event: Buffer | undefined) => void });
+  close(): void;
+}
+
+/**
+ * Mixes new entropy of the kernel into OpenSSL's random generators, which are this process's memory and are copied with it.
+ * False: this node does not export what that takes.
+ */
+export function reseed(): boolean;
+
 // --- packet socket -----------------------------------------------------------
 
 /**

@@ -26,6 +26,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   omni::ExportNetlinkMonitor(env, exports);
   omni::ExportNetdev(env, exports);
   omni::ExportEthtool(env, exports);
+  omni::ExportUeventMonitor(env, exports);
+  omni::ExportRandom(env, exports);
   omni::ExportPacketSocket(env, exports);
   omni::ExportUdpSocket(env, exports);
   omni::ExportMisc(env, exports);

@@ -22,6 +22,8 @@ void ExportNeighbourTable(Napi::Env env, Napi::Object exports);
 void ExportNetlinkMonitor(Napi::Env env, Napi::Object exports);
 void ExportNetdev(Napi::Env env, Napi::Object exports);
 void ExportEthtool(Napi::Env env, Napi::Object exports);
+void ExportUeventMonitor(Napi::Env env, Napi::Object exports);
+void ExportRandom(Napi::Env env, Napi::Object exports);
 void ExportPacketSocket(Napi::Env env, Napi::Object exports);
 void ExportUdpSocket(Napi::Env env, Napi::Object exports);
 void ExportMisc(Napi::Env env, Napi::Object exports);

@@ -82,6 +82,10 @@ export class SessionShell {
       events.record({ type: 'Warning', reason: 'SessionError', object: 'node', message: event.error.message });
       return;
     }
+    if (event.type === 'new-generation') {
+      this.#renewed(event.ended);
+      return;
+    }
     if (event.type === 'path-moved') {
       this.#moves.moved(event);
       return;
@@ -101,6 +105,15 @@ export class SessionShell {
       object,
       message,
     });
+  }
+
+  #renewed(ended: number): void {
+    const { events, log } = this.#options;
+    const message =
+      `this machine goes on from a snapshot: ${ended} sessions ended, and new ones are made; ` +
+      'where several machines do, give each but one a key of its own (operations.md, "Snapshots of virtual machines")';
+    log('warn', message, { reason: 'SnapshotRestored' });
+    events.record({ type: 'Warning', reason: 'SnapshotRestored', object: 'node', message });
   }
 
   #failed(cause: unknown, reason?: SessionProblem['reason']): void {

@@ -209,6 +209,14 @@ export interface SessionState {
 }
 
 export type SessionEvent =
+  | PeerEvent
+  /**
+   * This machine goes on from a snapshot, maybe as one of several: keys and counters, ids and secrets are those of before.
+   * What the data plane draws random numbers from was renewed.
+   */
+  | { readonly type: 'new-generation' };
+
+export type PeerEvent =
   /** A frame had no session to go on. `frame` is the whole Ethernet frame, owned by the receiver. */
   | {
       readonly type: 'frame-without-session';

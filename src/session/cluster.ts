@@ -1,5 +1,5 @@
 import type { PublicKey } from '../manifest/model.ts';
-import type { Endpoint, SessionEvent, SessionState } from '../reconcile/dataplane.ts';
+import type { Endpoint, PeerEvent, SessionState } from '../reconcile/dataplane.ts';
 import type { PeerIntent, SessionConfig } from '../reconcile/desired.ts';
 import { Exchange, type ExchangeServices, type IdSource } from './exchange.ts';
 import { Gate } from './gate.ts';
@@ -110,7 +110,12 @@ export class ClusterSessions {
     else peer.receiveCookie({ message: admitted.message, datagram }, from);
   }
 
-  onEvent(event: SessionEvent): void {
+  /** Ends every session and handshake; where there was one, another one is asked for. */
+  endAll(): void {
+    for (const { peer } of this.#members.all) peer.endAll();
+  }
+
+  onEvent(event: PeerEvent): void {
     if (event.interface !== this.#services.interface) return;
     const peer = this.find(event.peer);
     switch (event.type) {

@@ -44,6 +44,8 @@ export type ManagerEvent =
   | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
   /** Data to the peer goes to another endpoint. */
   | { readonly type: 'path-moved'; readonly name: string; readonly peer: PublicKey; readonly move: Move }
+  /** This machine goes on from a snapshot: so many sessions ended, and new ones are made. */
+  | { readonly type: 'new-generation'; readonly ended: number }
   | { readonly type: 'error'; readonly error: OmniError };
 
 export interface ManagerStats {

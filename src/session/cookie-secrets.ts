@@ -43,6 +43,14 @@ export class CookieSecrets {
     return this.#secrets[0];
   }
 
+  /** Cookies of secrets so far are worthless at once: somebody else may have those. */
+  renew(): void {
+    const before = this.#secrets;
+    this.#secrets = [this.#random(SECRET_LEN)];
+    this.#changed(this.#secrets);
+    for (const secret of before) secret.fill(0);
+  }
+
   /** Wipes. */
   stop(): void {
     this.#cancel?.();

@@ -116,6 +116,11 @@ export class Exchange {
     this.#initiations.abandon();
   }
 
+  /** Answers to whatever left so far are no longer welcome. */
+  abandonAll(): void {
+    for (const { localId } of this.#initiations.pending) this.release(localId);
+  }
+
   /** An answer to the initiation that offered `localId` is still welcome. */
   awaits(localId: SessionId): boolean {
     return this.#initiations.find(localId) !== undefined;

@@ -137,6 +137,9 @@ function react(draft: Draft, input: MachineInput): void {
     case 'settings':
       applySettings(draft, input.settings);
       break;
+    case 'ended':
+      endAll(draft);
+      break;
     case 'removed':
       removeAll(draft);
       break;
@@ -178,6 +181,19 @@ function applySettings(draft: Draft, settings: MachineSettings): void {
   if (settings.keepaliveMs === undefined) update(draft, { establishAtMs: NEVER });
   else if (usable(draft) === undefined) update(draft, { establishAtMs: draft.nowMs });
   else pollBy(draft, draft.nowMs);
+}
+
+/** What was sent before gives no reason to wait: nobody will hear the answer. */
+function endAll(draft: Draft): void {
+  const { attempt, queued } = draft.state;
+  const wanted = attempt !== undefined || queued || usable(draft) !== undefined;
+  if (attempt !== undefined) draft.effects.push({ type: 'abandon' });
+  update(draft, { attempt: undefined, handshakeSentMs: LONG_AGO, initiationAcceptedMs: LONG_AGO });
+  remove(
+    draft,
+    slotsOf(draft.state).map((slot) => slot.localId),
+  );
+  if (wanted) beginAttempt(draft, 'renew');
 }
 
 function removeAll(draft: Draft): void {

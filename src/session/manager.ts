@@ -105,7 +105,8 @@ export class SessionManager {
     this.#handshakeClock = await HandshakeClock.open(kept, this.#parties.keys, clock, (error) => this.#report(error));
     await this.#plane.setCookieSecrets(this.#cookieSecrets.accepted);
     this.#unsubscribe = this.#plane.onEvent((event) => {
-      if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
+      if (event.type === 'new-generation') void this.#renewAll().catch((error) => this.#report(error));
+      else if (this.#cluster !== undefined) this.#cluster.sessions.onEvent(event);
       else if (event.type === 'frame-without-session') this.#queues.countDropped(1);
     });
   }
@@ -135,6 +136,26 @@ export class SessionManager {
   setIdentities(identities: readonly Identity[]): void {
     this.#parties.setIdentities(identities);
     this.#handshakeClock?.setIdentities(this.#parties.keys);
+  }
+
+  /**
+   * Ends every session, in the data plane as well, and every handshake under way; renews what ids and cookies are made of,
+   * and makes new sessions with the peers that there was one with. For when keys, counters or secrets may be somebody else's,
+   * too. Resolves with how many sessions ended, when none of them is there any more.
+   */
+  async endAll(): Promise<number> {
+    this.#ids.renew();
+    this.#cookieSecrets.renew();
+    const sessions = await this.#plane.list();
+    this.#cluster?.sessions.endAll();
+    for (const { localId } of sessions) await this.#plane.remove(localId);
+    await Promise.all((this.#cluster?.sessions.peers ?? []).map((peer) => peer.idle()));
+    return sessions.length;
+  }
+
+  async #renewAll(): Promise<void> {
+    const ended = await this.endAll();
+    this.#options.onEvent({ type: 'new-generation', ended });
   }
 
   /** Of the cluster that this node is in. */

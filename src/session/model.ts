@@ -133,6 +133,8 @@ export type MachineInput =
   | { readonly type: 'unreachable' }
   | { readonly type: 'candidates'; readonly count: number }
   | { readonly type: 'settings'; readonly settings: MachineSettings }
+  /** No session and no handshake may go on; where there was one, another one is wanted. */
+  | { readonly type: 'ended' }
   | { readonly type: 'removed' };
 
 type RejectReason = 'replayed' | 'timestamp' | 'rate-limited';

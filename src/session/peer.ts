@@ -164,6 +164,12 @@ export class PeerSessions {
     this.#calls.forget(call);
   }
 
+  /** Ends every session and handshake with the peer, and asks for another session where there was one. */
+  endAll(): void {
+    this.#exchange.abandonAll();
+    this.dispatch({ type: 'ended' });
+  }
+
   #called(localId: SessionId): void {
     const call = this.#calls.take(localId);
     this.#installOrRelease({ type: 'called', localId });

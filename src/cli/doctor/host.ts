@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { access, constants, readFile, readlink, stat } from 'node:fs/promises';
+import { access, constants, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,6 +22,8 @@ export interface Host {
   /** Trimmed; undefined if it cannot be read. */
   text(path: string): Promise<string | undefined>;
   file(path: string): Promise<FileFacts>;
+  /** Names in a folder; undefined: there is none. */
+  names(path: string): Promise<readonly string[] | undefined>;
   /** Options that the running kernel was built with, `=y` or `=m`; undefined where neither it nor the disk tells. */
   kernelOptions(): Promise<ReadonlySet<string> | undefined>;
   /** Driver of a network interface; undefined for virtual ones. */
@@ -62,6 +64,7 @@ export function thisHost(): Host {
         () => undefined,
       ),
     file: fileFacts,
+    names: (path) => readdir(path).catch(() => undefined),
     kernelOptions,
     driverOf: (name) =>
       readlink(`/sys/class/net/${name}/device/driver`).then(

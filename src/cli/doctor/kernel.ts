@@ -38,6 +38,7 @@ export async function kernelFindings(host: Host, bpffs: string): Promise<readonl
     ...bpfFindings(host, native),
     ...(await moduleFindings(host)),
     bpffsFinding(host, native, bpffs),
+    await snapshotFinding(host),
   ];
 }
 
@@ -123,6 +124,28 @@ async function moduleFindings(host: Host): Promise<readonly Finding[]> {
           ),
         ]),
   ];
+}
+
+/** Drivers of the device that a hypervisor tells of snapshots by; the newer one passes it on to user space (Linux 6.10). */
+const DRIVERS = { telling: '/sys/bus/platform/drivers/vmgenid', silent: '/sys/bus/acpi/drivers/vmgenid' } as const;
+/** What any driver's folder holds that no device is. */
+const NO_DEVICES: ReadonlySet<string> = new Set(['bind', 'unbind', 'uevent', 'module']);
+
+async function snapshotFinding(host: Host): Promise<Finding> {
+  const drives = async (path: string) => (await host.names(path))?.some((name) => !NO_DEVICES.has(name)) === true;
+  if (await drives(DRIVERS.telling))
+    return ok('snapshots', 'the kernel tells when this machine goes on from a snapshot');
+  const unheard = 'sessions would go on with keys and counters that were used before';
+  const fix = 'Before a snapshot that is to run again: stop the agent, `omni agent --teardown`.';
+  if (await drives(DRIVERS.silent)) {
+    const message = `the kernel knows when this machine goes on from a snapshot, and tells nobody: ${unheard}`;
+    return warning('snapshots', message, `Boot Linux 6.10 or later. ${fix}`);
+  }
+  if (/^flags\b.*\bhypervisor\b/m.test((await host.text('/proc/cpuinfo')) ?? '')) {
+    const message = `nothing tells when this virtual machine goes on from a snapshot: ${unheard}`;
+    return warning('snapshots', message, `Give the machine a generation ID (QEMU: -device vmgenid). ${fix}`);
+  }
+  return ok('snapshots', 'this is no virtual machine, as far as the kernel tells');
 }
 
 function bpffsFinding(host: Host, native: Native, path: string): Finding {

@@ -5,6 +5,7 @@ import { addressText, macText } from './addresses.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
 import { holderOf } from './fdb.ts';
+import { GenerationWatch } from './generation.ts';
 import { decodeOmniEvent, decodeOmniPathEvent, OmniEventType, OmniPathKind } from './layout.ts';
 import type { PacketSocket, RingBuffer } from './native.ts';
 import type { Overlay } from './overlay.ts';
@@ -32,6 +33,7 @@ export class EventHub {
   readonly #listeners = new Set<(event: SessionEvent) => void>();
   readonly #messageListeners = new Set<(message: PeerMessage) => void>();
   readonly #sources = new Map<string, Sources>();
+  #generation: GenerationWatch | undefined;
 
   constructor(context: () => Context) {
     this.#context = context;
@@ -39,6 +41,7 @@ export class EventHub {
 
   onEvent(listener: (event: SessionEvent) => void): Stop {
     this.#listeners.add(listener);
+    this.#generation ??= new GenerationWatch(this.#context(), () => this.tell({ type: 'new-generation' }));
     return async () => {
       this.#listeners.delete(listener);
     };
@@ -114,8 +117,11 @@ export class EventHub {
     for (const source of Object.values(sources ?? {})) source.close();
   }
 
+  /** For good. */
   closeAll(): void {
     for (const name of [...this.#sources.keys()]) this.close(name);
+    this.#generation?.close();
+    this.#generation = undefined;
   }
 
   /** Hands an event to every listener. */

@@ -401,6 +401,50 @@ export const scenarios = {
     monitor.close();
   },
 
+  'what the kernel tells of its objects is seen, and what another process says in its name is not': async () => {
+    const seen = [];
+    const monitor = new native.UeventMonitor({
+      receiveBuffer: 1 << 20,
+      onEvent: (event) => seen.push(event?.toString('latin1')),
+    });
+    vethPair();
+    const added = (name) => seen.some((text) => text?.startsWith(`add@/devices/virtual/net/${name}\0`));
+    await until(() => added('omniv0'), 'the event of a new interface');
+    assert.ok(seen.every((text) => text.includes('\0SUBSYSTEM=')));
+    // Root may send to the group: to this socket it comes as from a port that is not the kernel's.
+    const forgery = [
+      'import socket',
+      's = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 15)',
+      's.bind((0, 0))',
+      's.sendto(b"change@/x\\0ACTION=change\\0NEW_VMGENID=1\\0", (0, 1))',
+    ];
+    shell('python3', '-c', forgery.join('\n'));
+    native.createVeth({ name: 'omniv1', peerName: 'omniv1x', mac: MAC.inner, peerMac: MAC.outer, mtu: 1400 });
+    await until(() => added('omniv1'), 'the event after the forgery');
+    assert.ok(seen.every((text) => !text.includes('NEW_VMGENID')));
+    monitor.close();
+    monitor.close();
+  },
+
+  'events of objects that were lost are told, and those after them come': async () => {
+    const seen = [];
+    const monitor = new native.UeventMonitor({ receiveBuffer: 4096, onEvent: (event) => seen.push(event) });
+    for (let i = 0; i < 64; i++) {
+      native.createVeth({ name: `omniw${i}`, peerName: `omniw${i}x`, mac: MAC.inner, peerMac: MAC.outer, mtu: 1400 });
+    }
+    await until(() => seen.includes(undefined), 'lost events');
+    await until(() => seen.at(-1) !== undefined || seen.length > 1, 'what is left in the buffer');
+    seen.length = 0;
+    vethPair();
+    await until(() => seen.some((event) => event?.includes('/net/omniv0\0')), 'an event after those');
+    monitor.close();
+  },
+
+  'random numbers of OpenSSL are renewed': () => {
+    assert.equal(native.reseed(), true);
+    assert.throws(() => native.reseed({}), TypeError);
+  },
+
   'a monitor that was overrun says so and goes on': async () => {
     const seen = [];
     const monitor = new native.NetlinkMonitor({ onNotification: (item) => seen.push(item) });

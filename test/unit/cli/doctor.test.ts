@@ -81,6 +81,7 @@ function host(machine: Machine = {}, overrides: Partial<Host> = {}): Host {
     versionOf: async () => 'git version 2.39.5',
     has: async () => true,
     text: async () => undefined,
+    names: async () => undefined,
     file: async (path) => ({ ...THERE, ...machine.files?.[path] }),
     kernelOptions: async () => new Set(['CONFIG_VETH', 'CONFIG_NET_SCH_INGRESS', 'CONFIG_NET_CLS_BPF']),
     driverOf: async () => 'ixgbe',
@@ -116,6 +117,20 @@ const SEVERITY = ['ok', 'unknown', 'warning', 'failure'];
 describe('doctor', () => {
   it('finds nothing wrong with a sound machine', async () => {
     expect((await all(host())).filter(({ status }) => status !== 'ok')).toEqual([]);
+  });
+
+  it.each<[string, readonly string[], Finding['status']]>([
+    ['tells', ['VMGENCTR:00', 'bind', 'uevent', 'unbind'], 'ok'],
+    ['has a driver without a device', ['bind', 'uevent', 'unbind', 'module'], 'warning'],
+  ])('a virtual machine whose kernel %s of snapshots', async (_, names, status) => {
+    const one = host(
+      {},
+      {
+        text: async () => 'processor : 0\nflags : fpu hypervisor',
+        names: async (path) => (path.startsWith('/sys/bus/platform/') ? names : undefined),
+      },
+    );
+    expect(await statusOf('snapshots', one)).toMatchObject({ status });
   });
 
   const unbuilt = () => {
@@ -192,6 +207,23 @@ describe('doctor', () => {
       /takes no frames/,
     ],
     ['xdp', 'a driver without native XDP', host({}, { driverOf: async () => 'e1000e' }), /e1000e/],
+    ...(
+      [
+        ['a hypervisor that tells of no snapshots', undefined, 'flags\t\t: fpu hypervisor lahf_lm', /nothing tells/],
+        ['a kernel that keeps them to itself', '/sys/bus/acpi/drivers/vmgenid', 'flags : hypervisor', /tells nobody/],
+      ] as const
+    ).map(([what, driver, cpuinfo, message]): [string, string, Host, RegExp] => [
+      'snapshots',
+      what,
+      host(
+        {},
+        {
+          text: async (path) => (path === '/proc/cpuinfo' ? cpuinfo : undefined),
+          names: async (path) => (path === driver ? ['VMGENCTR:00', 'bind', 'uevent'] : undefined),
+        },
+      ),
+      message,
+    ]),
     [
       'clock',
       'a clock before the installation',

@@ -74,13 +74,14 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
     required: { family: 4, port: 1, receiveBuffer: 0, onDatagram: noop },
     construct: true,
   },
+  UeventMonitor: { required: { receiveBuffer: 0, onEvent: noop }, construct: true },
   PacketSocket: {
     required: { ifindex: IFINDEX, receiveBuffer: 0, outgoing: false },
     optional: { onFrame: noop, protocol: 0x88b6 },
     construct: true,
   },
 };
-const WITHOUT_ARGUMENTS = ['probe', 'bootTimeNs', 'capabilities'];
+const WITHOUT_ARGUMENTS = ['probe', 'bootTimeNs', 'capabilities', 'reseed'];
 
 /** None of these is right for any option, but '' for an alias: it removes it. */
 const WRONG = [
