@@ -156,6 +156,8 @@ export interface Contact {
   readonly paths?: readonly PathReport[];
   /** The last time that data to it went elsewhere, since this agent runs. */
   readonly moved?: PathMove;
+  /** Two machines speak as the peer, in turns: where (`ip:port`), and when that showed last. Absent: not within an hour. */
+  readonly keyInUseTwice?: { readonly places: readonly [string, string]; readonly lastMs: number };
 }
 
 /** One way to a peer. Times: milliseconds of `Status.sessions.clockMs`. */

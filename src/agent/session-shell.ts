@@ -5,7 +5,7 @@ import type { ManagerEvent } from '../session/manager.ts';
 import type { EventLog } from './events.ts';
 import { messageOf } from './lock.ts';
 import type { Log } from './log.ts';
-import { PathMoves } from './path-moves.ts';
+import { endpointText, PathMoves } from './path-moves.ts';
 
 export interface SessionShellOptions {
   /** Resolves with what is not as the revision says although its sessions are: a key that this node cannot read. */
@@ -86,6 +86,10 @@ export class SessionShell {
       this.#renewed(event.ended);
       return;
     }
+    if (event.type === 'key-in-use-twice') {
+      this.#usedTwice(event);
+      return;
+    }
     if (event.type === 'path-moved') {
       this.#moves.moved(event);
       return;
@@ -105,6 +109,17 @@ export class SessionShell {
       object,
       message,
     });
+  }
+
+  #usedTwice({ name, places }: Extract<ManagerEvent, { type: 'key-in-use-twice' }>): void {
+    const { events, log } = this.#options;
+    const object = `peer/${name}`;
+    const [one, other] = places.map(endpointText);
+    const message =
+      `two machines use the key of ${object} in turns, at ${one} and at ${other}, and lose each other's packets; ` +
+      'make a new key on one of them: `omni init`, and a Peer of its own (operations.md, "Two machines with one key")';
+    log('warn', message, { object, reason: 'KeyInUseTwice' });
+    events.record({ type: 'Warning', reason: 'KeyInUseTwice', object, message });
   }
 
   #renewed(ended: number): void {

@@ -85,7 +85,7 @@ export async function objectsOf(parts: Parts): Promise<readonly ObjectStatus[]> 
 }
 
 export function contactOf(status: PeerSessionStatus): Contact {
-  const { state, lastHandshakeMs, unanswered, hybrid, paths, moved } = status;
+  const { state, lastHandshakeMs, unanswered, hybrid, paths, moved, keyInUseTwice: twice } = status;
   return {
     state,
     ...(lastHandshakeMs === undefined ? {} : { lastHandshakeMs }),
@@ -93,6 +93,7 @@ export function contactOf(status: PeerSessionStatus): Contact {
     ...(hybrid === undefined ? {} : { hybrid }),
     paths: paths.map(({ endpoint, ...path }) => ({ endpoint: endpointText(endpoint), ...path })),
     ...(moved === undefined ? {} : { moved: moveOf(moved) }),
+    ...(twice === undefined ? {} : { keyInUseTwice: { places: twicePlaces(twice), lastMs: twice.lastMs } }),
   };
 }
 
@@ -101,6 +102,10 @@ function unansweredOf({
   ...tries
 }: NonNullable<PeerSessionStatus['unanswered']>): NonNullable<Contact['unanswered']> {
   return { ...tries, ...(to === undefined ? {} : { endpoint: endpointText(to) }) };
+}
+
+function twicePlaces({ places: [one, other] }: NonNullable<PeerSessionStatus['keyInUseTwice']>): [string, string] {
+  return [endpointText(one), endpointText(other)];
 }
 
 function moveOf({ from, to, ...move }: NonNullable<PeerSessionStatus['moved']>): PathMove {

@@ -7,6 +7,7 @@ import type { DhKeyPair } from './dh.ts';
 import type { Identity } from './identity.ts';
 import type { KemKeyPair } from './kem.ts';
 import type { KeptText } from './kept.ts';
+import type { Twice } from './key-use.ts';
 import type { Move, MoveReason, PathSource } from './paths/model.ts';
 import type { OpenTransport } from './transport.ts';
 
@@ -44,6 +45,13 @@ export type ManagerEvent =
   | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
   /** Data to the peer goes to another endpoint. */
   | { readonly type: 'path-moved'; readonly name: string; readonly peer: PublicKey; readonly move: Move }
+  /** Two machines speak as the peer, in turns; once an hour. */
+  | {
+      readonly type: 'key-in-use-twice';
+      readonly name: string;
+      readonly peer: PublicKey;
+      readonly places: readonly [Endpoint, Endpoint];
+    }
   /** This machine goes on from a snapshot: so many sessions ended, and new ones are made. */
   | { readonly type: 'new-generation'; readonly ended: number }
   | { readonly type: 'error'; readonly error: OmniError };
@@ -76,6 +84,8 @@ export interface PeerSessionStatus {
   readonly paths: readonly PathStatus[];
   /** The last time that data to it went elsewhere, since this agent runs. */
   readonly moved?: Move;
+  /** Two machines speak as the peer: where, and when that showed last. Absent: not within an hour. */
+  readonly keyInUseTwice?: Pick<Twice, 'places' | 'lastMs'>;
   /** Absent: none since the last session. */
   readonly unanswered?: Unanswered;
 }

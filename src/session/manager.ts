@@ -260,6 +260,8 @@ export class SessionManager {
       endpoints: ({ intent }) => this.#endpoints(intent),
       moved: (peer, move) => this.#moved(peer, move),
       send: (datagram, to) => this.#listener.send(datagram, to),
+      keyInUseTwice: ({ intent }, { places }) =>
+        this.#options.onEvent({ type: 'key-in-use-twice', name: intent.name, peer: intent.publicKey, places }),
       setDeadline: (peer, atMs) => this.#agenda.set(peer, atMs),
       poll: (peer, generation, ids) => this.#polls.ask(peer, generation, ids),
       established: (peer, initiator) => this.#established(peer, initiator),

@@ -1,4 +1,4 @@
-import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
+import type { Endpoint, SessionId, SessionState } from '../reconcile/dataplane.ts';
 import type { PeerIntent } from '../reconcile/desired.ts';
 import type { Stamp } from './callers.ts';
 import type { Call } from './calls.ts';
@@ -8,8 +8,9 @@ import type { Exchange } from './exchange.ts';
 import type { AuthenticHandshake } from './handshake.ts';
 import { Initiator } from './initiator.ts';
 import { Installer } from './installer.ts';
+import { type Heard, isUsedTwice, type KeyUse, observeKeyUse, type Twice, usedOnce } from './key-use.ts';
 import { nextDeadlineMs, step } from './machine.ts';
-import type { MachineEffect, MachineInput, MachineSettings, MachineState } from './model.ts';
+import type { MachineEffect, MachineInput, MachineSettings, MachineState, Slot } from './model.ts';
 import type { CallerState } from './noise.ts';
 import { PeerPaths } from './paths/peer-paths.ts';
 import { PeerCalls } from './peer-calls.ts';
@@ -28,6 +29,7 @@ export class PeerSessions {
   readonly paths: PeerPaths;
   #state: MachineState;
   #work: Promise<void> = Promise.resolve();
+  #keyUse: KeyUse = usedOnce;
   /** The initiations whose sessions wait to be confirmed. */
   readonly #answered = new Map<SessionId, Stamp>();
 
@@ -64,6 +66,11 @@ export class PeerSessions {
     return this.#state.current && this.#exchange.isHybrid(this.#state.current.localId);
   }
 
+  /** Where else the peer's key is in use; undefined: no sign of it. */
+  get keyInUseTwice(): Twice | undefined {
+    return isUsedTwice(this.#keyUse, this.#services.plane.now()) ? this.#keyUse.twice : undefined;
+  }
+
   /** The next moment at which anything is due. */
   arm(): void {
     this.#services.setDeadline(this, Math.min(nextDeadlineMs(this.#state), this.paths.deadlineMs));
@@ -98,8 +105,29 @@ export class PeerSessions {
         if (!complete && queues.has(this)) this.dispatch({ type: 'frame' });
       });
     }
+    if (input.type === 'snapshot' && before.retiring.length > 0) this.#watchKeyUse(before, input.sessions);
     this.#tellPaths(before, input, effects);
     return effects;
+  }
+
+  /** `before`: a previous session that spoke may have been one session too many by now. */
+  #watchKeyUse(before: MachineState, sessions: readonly SessionState[]): void {
+    const { current, establishedMs } = this.#state;
+    if (current?.proven !== true || establishedMs === undefined) return;
+    const heard = ({ localId }: Slot): Heard[] => {
+      const from = this.#exchange.origin(localId);
+      const session = sessions.find((each) => each.localId === localId);
+      return from === undefined || session === undefined ? [] : [{ localId, from, rxMs: session.rxLastMs }];
+    };
+    const [inUse] = heard(current);
+    if (inUse === undefined) return;
+    const { state, tell } = observeKeyUse(this.#keyUse, {
+      nowMs: this.#services.plane.now(),
+      current: { ...inUse, sinceMs: establishedMs },
+      previous: before.retiring.flatMap(heard),
+    });
+    this.#keyUse = state;
+    if (tell && state.twice !== undefined) this.#services.keyInUseTwice(this, state.twice);
   }
 
   #tellPaths(before: MachineState, input: MachineInput, effects: readonly MachineEffect[]): void {

@@ -6,6 +6,7 @@ import type { FailureReason } from './counts.ts';
 import type { DhKeyPair } from './dh.ts';
 import type { SessionIds } from './ids.ts';
 import type { Encapsulate, KemKeyPair } from './kem.ts';
+import type { Twice } from './key-use.ts';
 import type { Freshness } from './model.ts';
 import type { Parties } from './parties.ts';
 import type { Move } from './paths/model.ts';
@@ -38,6 +39,8 @@ export interface PeerServices {
   send(datagram: Uint8Array, to: Endpoint): Promise<boolean>;
   /** Data to the peer goes elsewhere. */
   moved(peer: PeerSessions, move: Move): void;
+  /** Two machines speak as the peer. */
+  keyInUseTwice(peer: PeerSessions, twice: Twice): void;
   setDeadline(peer: PeerSessions, atMs: number): void;
   /** Asks for statistics together with whatever else is asked for now. */
   poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;

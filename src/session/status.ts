@@ -13,7 +13,7 @@ export function hasSession(slot: Slot | undefined, nowMs: number): boolean {
 export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): Promise<readonly PeerSessionStatus[]> {
   const nowMs = plane.now();
   return Promise.all(
-    peers.map(async ({ intent, state, unanswered, hybrid, paths }) => {
+    peers.map(async ({ intent, state, unanswered, hybrid, paths, keyInUseTwice: twice }) => {
       const idle = state.attempt === undefined ? 'idle' : 'handshaking';
       return {
         name: intent.name,
@@ -21,6 +21,7 @@ export function statusOf(peers: readonly PeerSessions[], plane: SessionPlane): P
         state: hasSession(state.current, nowMs) ? 'established' : idle,
         ...(state.establishedMs === undefined ? {} : { lastHandshakeMs: state.establishedMs }),
         ...(unanswered === undefined ? {} : { unanswered }),
+        ...(twice === undefined ? {} : { keyInUseTwice: { places: twice.places, lastMs: twice.lastMs } }),
         ...(await plane.endpoint(intent.publicKey)),
         ...(hybrid === undefined ? {} : { hybrid }),
         paths: pathStatuses(paths.state, nowMs),

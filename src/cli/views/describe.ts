@@ -63,9 +63,18 @@ function objectFields(object: ObjectView, clocks: Clocks): Field[] {
     { name: 'Ready', text: `${object.ready} (${object.reason}), for ${ageOf(object.since, clocks.nowMs)}`, tone },
     because === object.reason ? undefined : ['Message', because],
     ...Object.entries(object.detail).map(([key, value]): Field => [title(key), value]),
+    usedTwiceField(object.contact, clocks),
     ...(object.session === undefined ? noSessionFields(object, clocks) : pathFields(object.contact, clocks)),
     refusedField(object),
   ];
+}
+
+function usedTwiceField(contact: ObjectView['contact'], { sessionMs }: Clocks): Field {
+  const twice = contact?.keyInUseTwice;
+  if (twice === undefined) return undefined;
+  const ago = sessionMs === undefined ? '' : `, ${humanSpan(sessionMs - twice.lastMs)} ago`;
+  const text = `by two machines in turns, at ${twice.places.join(' and at ')}${ago}: make a new key on one of them`;
+  return { name: 'Key in use', text, tone: 'bad' };
 }
 
 /** Why a peer that the revision in force names gets nothing: it was taken out by a later one, which was rolled back. */

@@ -6,8 +6,9 @@ import { encodeJson } from '../../../src/agent/json.ts';
 import { createLog } from '../../../src/agent/log.ts';
 import { type SessionProblem, SessionShell } from '../../../src/agent/session-shell.ts';
 import { OmniError } from '../../../src/errors.ts';
-import type { PublicKey } from '../../../src/manifest/model.ts';
+import type { IpAddress, PublicKey } from '../../../src/manifest/model.ts';
 import type { Condition } from '../../../src/reconcile/conditions.ts';
+import type { Endpoint } from '../../../src/reconcile/dataplane.ts';
 import { initialState } from '../../../src/reconcile/rollout/machine.ts';
 import { emptyRecord } from '../../../src/reconcile/rollout/record.ts';
 import { ManualClock } from '../source/lab.ts';
@@ -166,11 +167,21 @@ describe('SessionShell', () => {
     const error = new OmniError('disk', { code: 'handshake-state-unusable', class: 'retry' });
     shell.onEvent({ type: 'error', error });
     shell.onEvent({ type: 'error', error });
+    const places = ['192.0.2.1', '2001:db8::1'].map((address) => ({ address: address as IpAddress, port: 51820 }));
+    shell.onEvent({ type: 'key-in-use-twice', name: 'robot-2', peer, places: places as [Endpoint, Endpoint] });
+    expect(events.after(0).at(-1)).toMatchObject({
+      type: 'Warning',
+      message: expect.stringContaining('at 192.0.2.1:51820 and at [2001:db8::1]:51820'),
+    });
+    shell.onEvent({ type: 'new-generation', ended: 7 });
+    expect(events.after(0).at(-1)).toMatchObject({ type: 'Warning', message: expect.stringContaining('7 sessions') });
     expect(events.after(0).map(({ reason, object }) => `${reason} ${object}`)).toEqual([
       'SessionEstablished peer/robot-2',
       'PeerUnreachable peer/robot-2',
       'SessionEstablished peer/robot-2',
       'SessionError node',
+      'KeyInUseTwice peer/robot-2',
+      'SnapshotRestored node',
     ]);
   });
 
