@@ -15,7 +15,9 @@ import { parseReceiveCpus } from './receive-cpus.ts';
 import { isTimeZone, type Window } from './windows.ts';
 
 /** What a configuration file says; what it does not say is absent. */
-export type AgentSettings = Partial<Omit<AgentConfig, 'objects' | 'teardown' | 'version' | 'limits' | 'writeLog'>>;
+export type AgentSettings = Partial<
+  Omit<AgentConfig, 'objects' | 'sandbox' | 'teardown' | 'version' | 'limits' | 'writeLog'>
+>;
 
 export type AgentSettingsResult =
   | { readonly ok: true; readonly settings: AgentSettings }

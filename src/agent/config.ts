@@ -54,6 +54,8 @@ export interface AgentConfig {
   readonly receiveCpus?: 'auto' | 'none' | readonly number[];
   /** Folder of the compiled BPF programs: `build/bpf` of the installation. */
   readonly objects: string;
+  /** What git runs in: `build/omni-sandbox` of the installation. */
+  readonly sandbox: string;
   readonly logFormat: 'json' | 'text';
   readonly logLevel?: LogLevel;
   /** Remove everything of ours from this node, and end. */

@@ -39,6 +39,7 @@ export function openSource(config: AgentConfig, publicKey: Uint8Array): Source {
     path: config.path,
     phase: phaseOf(publicKey),
     cacheDir: join(config.stateDir, 'git'),
+    sandbox: config.sandbox,
     ...(signed ? { verify } : {}),
   });
 }

@@ -64,6 +64,7 @@ export function agentConfig(command: Command, settings: AgentSettings, io: Io): 
     logFormat: chosen('logFormat', settings.logFormat),
     logLevel: chosen('logLevel', settings.logLevel),
     objects: join(installationRoot(), 'build', 'bpf'),
+    sandbox: join(installationRoot(), 'build', 'omni-sandbox'),
     teardown: options.teardown,
     version: cliVersion(),
     writeLog: (line) => io.stderr.write(line),

@@ -1,4 +1,6 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import type { OmniError } from '../errors.ts';
 import { credentialUnusable } from './git-errors.ts';
 import type { Remote } from './git-remotes.ts';
@@ -11,6 +13,8 @@ export interface Access {
   readonly options: readonly string[];
   /** Texts that no message may hold, whoever sends them back to us. */
   readonly secrets: readonly string[];
+  /** Files and folders that git and ssh read for it. */
+  readonly read: readonly string[];
 }
 
 const MAX_TOKEN_BYTES = 8_192;
@@ -23,12 +27,17 @@ const DEFAULT_USERNAME = 'git';
  */
 export async function accessTo(remote: Remote): Promise<Access> {
   if (remote.scheme === 'ssh') return sshAccess(remote);
+  if (remote.scheme === 'file') {
+    return { env: {}, options: [], secrets: [], read: [remote.url.slice('file://'.length)] };
+  }
   const options: string[] = [];
+  const read: string[] = [];
   if (remote.caFile !== undefined) {
     await readable(remote, remote.caFile, 'the CA file');
     options.push('-c', `http.sslCAInfo=${remote.caFile}`);
+    read.push(remote.caFile);
   }
-  if (remote.tokenFile === undefined) return { env: {}, options, secrets: [] };
+  if (remote.tokenFile === undefined) return { env: {}, options, secrets: [], read };
   const token = await readToken(remote, remote.tokenFile);
   const username = remote.username ?? DEFAULT_USERNAME;
   const authority = remote.url.slice('https://'.length).split('/', 1)[0];
@@ -43,6 +52,7 @@ export async function accessTo(remote: Remote): Promise<Access> {
       'http.followRedirects=false',
     ],
     secrets: [token, Buffer.from(`${username}:${token}`).toString('base64')],
+    read: [...read, remote.tokenFile],
   };
 }
 
@@ -53,16 +63,21 @@ const TOKEN_HELPER =
 async function sshAccess(remote: Remote): Promise<Access> {
   const { sshKeyFile, knownHostsFile } = remote;
   const command = [...SSH];
+  // What ssh reads for itself. Other keys of this user stay out of reach where the remote has one of its own.
+  const home = join(userInfo().homedir, '.ssh');
+  const settings = ['config', 'config.d', 'known_hosts', 'known_hosts2'].map((name) => join(home, name));
+  const read = sshKeyFile === undefined ? [home] : [...settings, sshKeyFile];
   if (sshKeyFile !== undefined) {
     await checkPrivate(remote, sshKeyFile, 'the ssh key');
     command.push(`-i '${sshKeyFile}'`, '-oIdentitiesOnly=yes', '-oIdentityAgent=none');
   }
   if (knownHostsFile !== undefined) {
     await readable(remote, knownHostsFile, 'the file of known hosts');
+    read.push(knownHostsFile);
     command.push(`-o'UserKnownHostsFile="${knownHostsFile}"'`, '-oGlobalKnownHostsFile=/dev/null');
     command.push('-oUpdateHostKeys=no');
   }
-  return { env: { GIT_SSH_COMMAND: command.join(' ') }, options: [], secrets: [] };
+  return { env: { GIT_SSH_COMMAND: command.join(' ') }, options: [], secrets: [], read };
 }
 
 /** Always strict: a host key that nobody vouched for is never learned, for whoever answers first would be believed. */

@@ -47,8 +47,15 @@ export async function openCache(folder: string): Promise<void> {
   await mkdir(join(folder, 'objects', 'pack'), { recursive: true, mode: 0o700 });
   await mkdir(join(folder, 'refs', 'omni'), { recursive: true, mode: 0o700 });
   await removeLeftovers(folder);
+  await rm(temporaryFolder(folder), { recursive: true, force: true });
+  await mkdir(temporaryFolder(folder), { mode: 0o700 });
   await ensure(join(folder, 'config'), CONFIG);
   await ensure(join(folder, 'HEAD'), 'ref: refs/heads/none\n');
+}
+
+/** For git and its helpers, which the sandbox keeps from the system's. */
+export function temporaryFolder(cache: string): string {
+  return join(cache, 'tmp');
 }
 
 /** A cache in order is left alone: it can be read from a disk that is full or mounted read-only. */

@@ -115,7 +115,7 @@ interface Pattern {
 /** git's words, in the order in which they outrank each other. */
 const PATTERNS: readonly Pattern[] = [
   {
-    pattern: /failed to execute git|spawn git ENOENT/,
+    pattern: /failed to execute git\b|spawn git ENOENT/,
     code: 'git-missing',
     class: 'stall',
     what: 'cannot be read: there is no git on this node',
@@ -134,6 +134,13 @@ const PATTERNS: readonly Pattern[] = [
     class: 'stall',
     what: 'cannot be read: there is no prlimit(1) on this node, without which git could take all memory',
     fix: 'Install util-linux: apt-get install util-linux.',
+  },
+  {
+    pattern: /failed to execute \S*omni-sandbox|omni-sandbox: cannot restrict/,
+    code: 'sandbox-missing',
+    class: 'stall',
+    what: 'cannot be read: git would run without restrictions',
+    fix: 'Run `npm run build` in the installation; `omni doctor` says what the kernel lacks.',
   },
   {
     pattern: /error: cannot run ssh: No such file|\bssh: not found/,

@@ -2,7 +2,10 @@ import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child
 import { simpleGit } from 'simple-git';
 import type { OmniError } from '../errors.ts';
 import type { Access } from './git-access.ts';
+import { temporaryFolder } from './git-cache.ts';
 import { classifyGitFailure, type GitPlace, outputTooLarge, timedOut } from './git-errors.ts';
+import type { Remote } from './git-remotes.ts';
+import { type Sandbox, sandboxed } from './sandbox.ts';
 
 /** Where git commands run, and with which environment. */
 export interface GitContext {
@@ -17,6 +20,8 @@ export interface GitContext {
   readonly memoryBytes: number;
   /** Cut out of every message. */
   readonly secrets: readonly string[];
+  /** Absent for somebody's own checkout, which they read with their own rights. */
+  readonly sandbox?: Sandbox;
 }
 
 /** What a child may inherit: how to reach the network, nothing else. */
@@ -31,8 +36,6 @@ const INHERITED = [
   'NO_PROXY',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
-  'SSH_AUTH_SOCK',
-  'TMPDIR',
 ] as const;
 
 function inherited(names: readonly string[]): Record<string, string> {
@@ -54,30 +57,53 @@ const HARDENED = {
 
 /**
  * For our cache: its own `config` file (see `git-cache.ts`) is the only one that git reads, because HOME is a folder
- * without any. ssh takes the home folder from the password database and still finds its keys.
+ * without any. ssh takes the home folder from the password database and still finds its keys. `sandbox`: the path of
+ * omni-sandbox. Commands reach the cache and no network; `remoteContext` adds what one remote needs.
  */
-export function cacheContext(gitDir: string, origin: string, memoryBytes: number): GitContext {
+export function cacheContext(gitDir: string, origin: string, memoryBytes: number, sandbox: string): GitContext {
   const env = {
     ...inherited(INHERITED),
     ...HARDENED,
     HOME: gitDir,
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_DIR: gitDir,
-    GIT_ALLOW_PROTOCOL: 'https:ssh:http:git:file',
+    TMPDIR: temporaryFolder(gitDir),
+    GIT_ALLOW_PROTOCOL: '',
   };
-  return { kind: 'cache', folder: gitDir, env, options: [], origin, memoryBytes, secrets: [] };
+  return {
+    kind: 'cache',
+    folder: gitDir,
+    env,
+    options: [],
+    origin,
+    memoryBytes,
+    secrets: [],
+    sandbox: { program: sandbox, read: [], write: [gitDir], network: false },
+  };
 }
 
-/** The same for commands that talk to one remote. */
-export function remoteContext(context: GitContext, origin: string, access: Access): GitContext {
-  const { env, options, secrets } = access;
+/** The same for commands that talk to one remote, by its own scheme alone: no redirect leads to another. */
+export function remoteContext(context: GitContext, remote: Remote, access: Access): GitContext {
+  const { env, options, secrets, read } = access;
+  const { sandbox } = context;
   return {
     ...context,
-    env: { ...context.env, ...env },
+    env: { ...context.env, ...env, GIT_ALLOW_PROTOCOL: remote.scheme },
     options: [...context.options, ...options],
-    origin,
+    origin: remote.display,
     secrets,
+    ...(sandbox === undefined ? {} : { sandbox: reaching(sandbox, read, remote.scheme !== 'file') }),
   };
+}
+
+/** The same for commands that read files of this node besides the cache. */
+export function readingContext(context: GitContext, read: readonly string[]): GitContext {
+  const { sandbox } = context;
+  return sandbox === undefined ? context : { ...context, sandbox: reaching(sandbox, read, sandbox.network) };
+}
+
+function reaching(sandbox: Sandbox, read: readonly string[], network: boolean): Sandbox {
+  return { ...sandbox, read: [...sandbox.read, ...read], network };
 }
 
 /**
@@ -104,8 +130,9 @@ const TIMEOUT_STATUS = 124;
 const CHECKOUT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
 
 /** RLIMIT_DATA counts what a process allocates, not the packs that it maps (setrlimit(2)). */
-function limited(context: GitContext, args: readonly string[]): [string, ...string[]] {
-  return ['prlimit', `--data=${context.memoryBytes}`, 'git', ...context.options, ...args];
+function limited({ memoryBytes, sandbox, options }: GitContext, args: readonly string[]): [string, ...string[]] {
+  const git = ['git', ...options, ...args];
+  return ['prlimit', `--data=${memoryBytes}`, ...(sandbox === undefined ? git : sandboxed(sandbox, git))];
 }
 
 export interface GitRun {

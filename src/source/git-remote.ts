@@ -24,7 +24,7 @@ async function listRemote(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string> {
-  return runGit(remoteContext(context, remote.display, await accessTo(remote)), {
+  return runGit(remoteContext(context, remote, await accessTo(remote)), {
     args: ['ls-remote', '--quiet', '--refs', '--', remote.url, ...names],
     remote: true,
     timeoutMs,
@@ -92,7 +92,7 @@ export async function transfer(
     });
   }, SIZE_CHECK_MS);
   try {
-    await runGit(remoteContext(context, remote.display, await accessTo(remote)), {
+    await runGit(remoteContext(context, remote, await accessTo(remote)), {
       args: [
         'fetch',
         '--no-tags',

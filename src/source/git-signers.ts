@@ -4,6 +4,7 @@ import { constants, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { unwritable } from './git-errors.ts';
 import { signersUnusable, toolMissing } from './git-trust-errors.ts';
+import { type Sandbox, sandboxed } from './sandbox.ts';
 import { printable } from './url.ts';
 
 /** Files of this node that say whose signatures count; never anything out of a repository. Absolute paths. */
@@ -36,12 +37,14 @@ const GPG_CONF = `${[
 export class Signers {
   readonly #files: SignerFiles;
   readonly #home: string;
+  readonly #sandbox: Sandbox | undefined;
   #ring: string | undefined;
 
-  /** `home`: a folder of our own, made and replaced here. */
-  constructor(files: SignerFiles, home: string) {
+  /** `home`: a folder of our own, made and replaced here. `sandbox`: what gpg runs in. */
+  constructor(files: SignerFiles, home: string, sandbox: Sandbox | undefined) {
     this.#files = files;
     this.#home = home;
+    this.#sandbox = sandbox;
   }
 
   get gnupgHome(): string {
@@ -81,7 +84,7 @@ export class Signers {
       await mkdir(fresh, { recursive: true, mode: 0o700 });
       await writeFile(join(fresh, 'gpg.conf'), GPG_CONF, { mode: 0o600 });
     });
-    const output = await gpgImport(fresh, path, armored, signal);
+    const output = await gpgImport(this.#sandbox, fresh, path, armored, signal);
     const imported = output.split('\n').filter((line) => line.startsWith('[GNUPG:] IMPORT_OK ')).length;
     if (imported === 0) {
       throw signersUnusable(path, 'holds no OpenPGP public key', 'Write it with gpg --armor --export KEY > FILE.');
@@ -99,14 +102,23 @@ async function onDisk(keysFile: string, write: () => Promise<void>): Promise<voi
   });
 }
 
-function gpgImport(home: string, path: string, armored: Buffer, signal: AbortSignal): Promise<string> {
+function gpgImport(
+  sandbox: Sandbox | undefined,
+  home: string,
+  path: string,
+  armored: Buffer,
+  signal: AbortSignal,
+): Promise<string> {
+  const gpg = ['gpg', '--status-fd=1', '--import'];
+  const inside = sandbox && { ...sandbox, write: [home], network: false };
+  const [program = 'gpg', ...args] = inside === undefined ? gpg : sandboxed(inside, gpg);
   const env = { PATH: process.env.PATH ?? '', LC_ALL: 'C', GNUPGHOME: home, HOME: home };
   return new Promise((resolve, reject) => {
     const options = { env, cwd: home, timeout: IMPORT_TIMEOUT_MS, maxBuffer: MAX_BYTES, signal };
-    const child = execFile('gpg', ['--status-fd=1', '--import'], options, (error, stdout, stderr) => {
+    const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null || /IMPORT_OK/.test(stdout)) resolve(stdout);
       else if (signal.aborted) reject(signal.reason);
-      else if (error.code === 'ENOENT') reject(toolMissing('gpg', 'gpg'));
+      else if (error.code === 'ENOENT' || /failed to execute gpg/.test(stderr)) reject(toolMissing('gpg', 'gpg'));
       else {
         const reason = `cannot be imported (gpg: ${printable(stderr.trim().split('\n')[0] ?? '').slice(0, 200)})`;
         reject(signersUnusable(path, reason, 'Write it with gpg --armor --export KEY > FILE.'));

@@ -38,20 +38,26 @@ export class GitStore {
   #damaged = false;
   #alone = false;
 
-  private constructor(cacheDir: string, marks: Marks, origin: string, limits: SourceLimits) {
+  private constructor(cacheDir: string, marks: Marks, origin: string, limits: SourceLimits, sandbox: string) {
     this.marks = marks;
     this.#cacheDir = cacheDir;
     this.#limits = limits;
-    this.context = cacheContext(join(cacheDir, marks.cache), origin, limits.memoryBytes);
+    this.context = cacheContext(join(cacheDir, marks.cache), origin, limits.memoryBytes, sandbox);
     this.objects = new ObjectReader(this.context, limits.fileBytes);
   }
 
-  static async open(cacheDir: string, remotes: readonly Remote[], limits: SourceLimits): Promise<GitStore> {
+  /** `sandbox`: see `cacheContext`. */
+  static async open(
+    cacheDir: string,
+    remotes: readonly Remote[],
+    limits: SourceLimits,
+    sandbox: string,
+  ): Promise<GitStore> {
     const marks = await Marks.open(
       cacheDir,
       remotes.map(({ display }) => display),
     );
-    return new GitStore(cacheDir, marks, remotes[0]?.display ?? '', limits);
+    return new GitStore(cacheDir, marks, remotes[0]?.display ?? '', limits, sandbox);
   }
 
   /** Whether an earlier fetch left something. */

@@ -1,7 +1,7 @@
 import { damaged } from './git-errors.ts';
 import { isAncestor, listCommits } from './git-history.ts';
 import type { GitObject, ObjectReader } from './git-objects.ts';
-import { type GitContext, type GitEnd, inspectGit } from './git-process.ts';
+import { type GitContext, type GitEnd, inspectGit, readingContext } from './git-process.ts';
 import { type Claim, claimOf, verdictOf } from './git-signature.ts';
 import { type SignerFiles, Signers } from './git-signers.ts';
 import {
@@ -53,7 +53,7 @@ export class Verifier {
 
   constructor(options: VerifyOptions, context: GitContext, objects: ObjectReader, gnupgHome: string) {
     this.#options = options;
-    this.#signers = new Signers(options, gnupgHome);
+    this.#signers = new Signers(options, gnupgHome, context.sandbox);
     this.#context = context;
     this.#asking = verifyContext(context, options, gnupgHome);
     this.#objects = objects;
@@ -161,8 +161,9 @@ function verifyContext(context: GitContext, files: SignerFiles, gnupgHome: strin
     ...(files.revokedKeysFile === undefined ? {} : { 'gpg.ssh.revocationFile': files.revokedKeysFile }),
   };
   const options = Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]);
+  const trusted = [files.allowedSignersFile, files.revokedKeysFile].filter((path) => path !== undefined);
   return {
-    ...context,
+    ...readingContext(context, [...trusted, gnupgHome]),
     env: { ...context.env, GNUPGHOME: gnupgHome },
     options: [...context.options, ...options],
   };

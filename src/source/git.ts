@@ -29,6 +29,8 @@ export interface GitSourceOptions {
   /** Holds a bare repository and what this node accepted from it. One process at a time may use it. */
   readonly cacheDir: string;
   readonly limits: SourceLimits;
+  /** Path of omni-sandbox, which every git of this source runs in. */
+  readonly sandbox: string;
   /** Absent: signatures are not looked at. */
   readonly verify?: VerifyOptions;
   /** Uniform in [0, 1): jitter. */
@@ -175,8 +177,8 @@ class GitSource implements Source {
 
   async #open(): Promise<Opened> {
     if (this.#opened !== undefined) return this.#opened;
-    const { cacheDir, limits, verify } = this.#options;
-    const store = await GitStore.open(cacheDir, this.#remotes, limits);
+    const { cacheDir, limits, verify, sandbox } = this.#options;
+    const store = await GitStore.open(cacheDir, this.#remotes, limits, sandbox);
     const verifier = verify && new Verifier(verify, store.context, store.objects, join(cacheDir, 'gnupg'));
     this.#opened ??= {
       store,
@@ -189,7 +191,8 @@ class GitSource implements Source {
   async #openProbe(): Promise<GitContext> {
     const folder = join(this.#options.cacheDir, 'probe');
     await openCache(folder);
-    return cacheContext(folder, this.description, this.#options.limits.memoryBytes);
+    const { limits, sandbox } = this.#options;
+    return cacheContext(folder, this.description, limits.memoryBytes, sandbox);
   }
 
   /** Runs behind the fetch that noticed; the next fetch waits for it. */

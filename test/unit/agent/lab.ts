@@ -7,6 +7,7 @@ import type { Json, ObjectStatus, Status } from '../../../src/agent/api.ts';
 import { type AgentClient, connectAgent } from '../../../src/agent/client.ts';
 import type { AgentConfig, SourceConfig } from '../../../src/agent/config.ts';
 import { createIdentity, type Identity, writeIdentity } from '../../../src/session/identity.ts';
+import { SANDBOX } from '../source/lab.ts';
 
 /** What a test changes of a node's configuration; `source` is a folder or a URL, as `--source` has it. */
 export interface Changes extends Partial<Omit<AgentConfig, 'source'>> {
@@ -58,6 +59,7 @@ export class Node {
       identity: join(this.stateDir, 'identity.key'),
       engine: 'memory',
       objects: '',
+      sandbox: SANDBOX,
       logFormat: 'json',
       teardown: false,
       version: '0.0.0-test',

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RemoteOptions } from '../../../src/source/git-remotes.ts';
 import { type Certificate, HttpsGit, makeCertificate } from './https-git.ts';
 import { makeSshKey } from './keys.ts';
-import { failure, freePort, Lab } from './lab.ts';
+import { cacheIn, failure, freePort, Lab } from './lab.ts';
 
 const lab = new Lab();
 const servers: HttpsGit[] = [];
@@ -155,13 +155,14 @@ describe('a token for https', () => {
 
 describe('ssh', () => {
   it('is given the key and the known hosts, and nothing to ask with', async () => {
-    lab.repository('by-ssh').write('a.yaml', '1').commit('one');
+    // A folder of the PATH can be read by what runs in the sandbox: the repository lies in one.
     const bin = lab.folder('ssh-bin');
-    const log = join(lab.root, 'ssh-arguments');
+    lab.repository('ssh-bin/by-ssh').write('a.yaml', '1').commit('one');
+    const cacheDir = lab.folder('ssh-cache');
     // Runs the command where sshd would: the transport of git is the real one.
     writeFileSync(
       join(bin, 'ssh'),
-      `#!/bin/sh\nprintf '%s\\n' "$@" >>'${log}'\nfor last; do :; done\nexec sh -c "$last"\n`,
+      '#!/bin/sh\nprintf \'%s\\n\' "$@" >>"$TMPDIR/ssh-arguments"\nfor last; do :; done\nexec sh -c "$last"\n',
       { mode: 0o755 },
     );
     const path = process.env.PATH;
@@ -170,9 +171,10 @@ describe('ssh', () => {
       const key = makeSshKey(join(lab.root, 'deploy keys', 'a key'));
       const knownHostsFile = join(lab.root, 'known hosts');
       writeFileSync(knownHostsFile, '');
-      const remote = { url: `ssh://git@example.org${lab.root}/by-ssh`, sshKeyFile: key.file, knownHostsFile };
-      expect((await open(remote).fetch(signal)).revision.subject).toBe('one');
-      const lines = readFileSync(log, 'utf8').split('\n');
+      const remote = { url: `ssh://git@example.org${bin}/by-ssh`, sshKeyFile: key.file, knownHostsFile };
+      const source = lab.source({ remotes: [remote], cacheDir });
+      expect((await source.fetch(signal)).revision.subject).toBe('one');
+      const lines = readFileSync(join(cacheIn(cacheDir), 'tmp/ssh-arguments'), 'utf8').split('\n');
       expect(lines).toEqual(
         expect.arrayContaining([
           '-oBatchMode=yes',

@@ -10,6 +10,9 @@ import { type GitSourceOptions, openGitSource } from '../../../src/source/git.ts
 import { defaultLimits } from '../../../src/source/limits.ts';
 import type { Snapshot, Source } from '../../../src/source/source.ts';
 
+/** Made by scripts/build. */
+export const SANDBOX = join(import.meta.dirname, '../../../build/omni-sandbox');
+
 /** Folders, repositories and servers of one test file; `close` removes them all. */
 export class Lab {
   readonly root = mkdtempSync(join(tmpdir(), 'omni-source-'));
@@ -37,6 +40,7 @@ export class Lab {
       intervalMs: 30_000,
       cacheDir: join(this.root, `cache-${this.#caches}`),
       limits: defaultLimits,
+      sandbox: SANDBOX,
       random: () => 0.5,
       clock: systemClock,
       ...options,
