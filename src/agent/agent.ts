@@ -31,7 +31,7 @@ import { lockStateDir } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts';
 import { openRollout } from './open-rollout.ts';
-import { openSource } from './open-source.ts';
+import { logWarnings, openSource } from './open-source.ts';
 import type { Parts } from './parts.ts';
 import { Passes } from './passes.ts';
 import { Peers } from './peers/peers.ts';
@@ -71,6 +71,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const identities = new Identities(config.identity, log);
   const psk = readPsk(config.pskFile);
   const source = openSource(config, identities.current.publicKeyBytes);
+  await logWarnings(source, config, log);
   const stops: Stops = [];
   try {
     stops.push(await lockStateDir(config.stateDir));

@@ -95,6 +95,8 @@ export interface Status {
     readonly nextFetch?: string;
     /** Where there are several: each, in the order of the configuration. */
     readonly remotes?: readonly RemoteState[];
+    /** What speaks against trusting it: a sentence each. */
+    readonly warnings?: readonly string[];
   };
   readonly revision: { readonly lastApplied?: Revision; readonly lastAttempted?: Revision };
   readonly rollout: RolloutReport;

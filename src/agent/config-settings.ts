@@ -27,7 +27,8 @@ type Spec = AgentConfigDocument['spec'];
 type SourceSpec = NonNullable<Spec['source']>;
 type RolloutSpec = NonNullable<Spec['rollout']>;
 
-const { rollout } = agentConfig.properties.spec.properties;
+const { rollout, source } = agentConfig.properties.spec.properties;
+const webhookDefaults = source.properties.webhook.properties;
 const windowDefaults = rollout.properties.windows.items.properties;
 const busyDefaults = rollout.properties.busy.properties;
 /** As `Date` counts them. */
@@ -84,7 +85,8 @@ function sourceSettings(findings: Findings, spec: SourceSpec): AgentSettings {
     ...given('path', path),
     ...(interval === undefined ? {} : { intervalMs: durationMs(interval) }),
     ...(verify === undefined ? {} : { verify: verifyOf(findings, verify) }),
-    ...given('webhook', webhook),
+    ...given('insecureSource', spec.insecure),
+    ...given('webhook', webhook && { ...webhook, listen: webhook.listen ?? webhookDefaults.listen.default }),
   };
 }
 

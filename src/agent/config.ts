@@ -28,6 +28,8 @@ export interface AgentConfig {
   readonly intervalMs: number;
   /** Absent: signatures are not looked at. */
   readonly verify?: VerifyOptions;
+  /** Remotes over `http` and `git` are followed without signatures. */
+  readonly insecureSource?: boolean;
   /** Calls by a git server, to look now. */
   readonly webhook?: WebhookConfig;
   /** A revision that takes more away waits for a human (`parsePruneLimit`); absent: `DEFAULT_PRUNE_LIMIT`. */

@@ -50,6 +50,7 @@ function sourceStatus({ source, follower }: Parts): Status['source'] {
   const { lastFetchMs, error } = follower.state;
   const nextFetchMs = source.nextFetchAt?.();
   const remotes = source.remotes?.() ?? [];
+  const warnings = source.warnings?.() ?? [];
   return {
     kind: source.kind,
     description: source.description,
@@ -57,6 +58,7 @@ function sourceStatus({ source, follower }: Parts): Status['source'] {
     ...(error === undefined ? {} : { lastError: error.message }),
     ...(nextFetchMs === undefined ? {} : { nextFetch: timeText(nextFetchMs) }),
     ...(remotes.length === 0 ? {} : { remotes }),
+    ...(warnings.length === 0 ? {} : { warnings }),
   };
 }
 

@@ -14,6 +14,7 @@ import { cliVersion, installationRoot } from './package.ts';
 export interface AgentOptions extends IdentityOptions {
   readonly config: string;
   readonly source?: readonly string[];
+  readonly insecureSource: boolean;
   readonly ref: string;
   readonly path: string;
   readonly interval: number;
@@ -48,6 +49,7 @@ export function agentConfig(command: Command, settings: AgentSettings, io: Io): 
     ...(underlay === undefined ? {} : { underlay: underlay.split(',').map((name) => name.trim()) }),
     ...(pskFile === undefined ? {} : { pskFile: absolute(pskFile) }),
     ...(metrics === undefined ? {} : { metrics }),
+    insecureSource: chosen('insecureSource', settings.insecureSource),
     ref: chosen('ref', settings.ref),
     path: chosen('path', settings.path),
     intervalMs: chosen('interval', settings.intervalMs),

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { type AgentSettings, readSettings } from '../agent/config-settings.ts';
 import { ManifestsRefused } from '../agent/refused.ts';
 import { ExitCode, OmniError } from '../errors.ts';
+import { exposureOf } from '../source/exposure.ts';
 
 const MAX_BYTES = 64 * 1024;
 
@@ -30,6 +31,8 @@ export async function readConfigFile(path: string, required: boolean): Promise<A
 
 async function readBounded(path: string, required: boolean): Promise<Uint8Array | undefined> {
   try {
+    const exposure = await exposureOf(path);
+    if (exposure !== undefined) throw exposed(path, exposure);
     const file = await open(path, 'r');
     try {
       const buffer = Buffer.alloc(MAX_BYTES + 1);
@@ -39,11 +42,21 @@ async function readBounded(path: string, required: boolean): Promise<Uint8Array 
       await file.close();
     }
   } catch (error) {
+    if (error instanceof OmniError) throw error;
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT' && !required) return undefined;
     throw unusable(path, `cannot be read: ${code ?? String(error)}`, 'Name another with --config.', error);
   }
   throw unusable(path, `is larger than ${MAX_BYTES / 1024} KiB`, 'Name the right file with --config.');
+}
+
+/** The file names commands that the agent runs, and whom it believes. */
+function exposed(path: string, exposure: string): OmniError {
+  return unusable(
+    path,
+    `is not used, since others could change what the agent runs: ${exposure}`,
+    'Look through it, then give it and its folders to root (chown root) and take the right to write from others (chmod go-w).',
+  );
 }
 
 function unusable(path: string, problem: string, fix: string, cause?: unknown): OmniError {

@@ -351,13 +351,17 @@ export interface AgentConfigDocument {
         openpgpKeysFile?: string;
       };
       /**
+       * Follow remotes over `http` and `git` without `verify`: whoever is on the path to such a remote decides what this node does. Without it the agent refuses to start with one.
+       */
+      insecure?: boolean;
+      /**
        * Lets a git server say that there is something new. A call is a hint to look now, never a revision.
        */
       webhook?: {
         /**
-         * The TCP address to listen on, plain HTTP. What the internet is to reach stands behind a proxy that does TLS.
+         * The TCP address to listen on, plain HTTP: GitLab sends its token in clear. Stay on loopback, behind a proxy that does TLS.
          */
-        listen: string;
+        listen?: string;
         /**
          * The secret that the git server was given too, on one line, at least 16 characters; mode 0600.
          */

@@ -3,6 +3,7 @@ import { lstat, opendir, readdir, readFile, realpath, stat } from 'node:fs/promi
 import { join, sep } from 'node:path';
 import { ExitCode, OmniError } from '../errors.ts';
 import type { ManifestFile } from '../manifest/model.ts';
+import { exposureOf, writersOf } from './exposure.ts';
 import { checkFileName, shownName } from './file-name.ts';
 import { fileTooLarge, type SourceLimits, tooLarge, tooManyFiles } from './limits.ts';
 import { comparePaths, isManifestPath } from './manifest-path.ts';
@@ -17,6 +18,8 @@ interface FileState {
   /** Milliseconds since 1970. */
   readonly modifiedMs: number;
   readonly size: number;
+  /** Why others may write it; undefined: they may not. */
+  readonly writers: string | undefined;
 }
 
 /** Hashes by path, kept from scan to scan so that only what changed is read. */
@@ -25,6 +28,8 @@ export type HashCache = Map<string, { readonly stamp: string; readonly file: Man
 export interface Scan {
   readonly files: readonly ManifestFile[];
   readonly notes: readonly string[];
+  /** Why others than root and this user can change it. */
+  readonly exposure: string | undefined;
 }
 
 /** A file changed under the reader; scanning again helps. */
@@ -55,7 +60,14 @@ export async function scan(
   }
   const after = await list(root, limits, signal);
   if (fingerprint(before.states) !== fingerprint(after.states)) throw new ScanDisturbed();
-  return { files, notes: before.notes };
+  return { files, notes: before.notes, exposure: await exposureIn(root, before.states) };
+}
+
+async function exposureIn(root: string, states: readonly FileState[]): Promise<string | undefined> {
+  const folder = await exposureOf(root).catch(disturbedIfGone);
+  if (folder !== undefined) return folder;
+  const state = states.find(({ writers }) => writers !== undefined);
+  return state && `${state.absolute} ${state.writers}`;
 }
 
 /** In order; a few at a time, for the file system answers them side by side. */
@@ -162,7 +174,8 @@ async function stateOf(root: string, realRoot: string, path: string): Promise<Fi
     }
     if (!info.isFile()) return undefined;
     const stamp = `${info.dev}:${info.ino}:${info.size}:${info.mtimeNs}:${info.ctimeNs}`;
-    return { path, absolute, stamp, modifiedMs: Number(info.mtimeMs), size: Number(info.size) };
+    const writers = writersOf({ mode: Number(info.mode), uid: Number(info.uid) });
+    return { path, absolute, stamp, modifiedMs: Number(info.mtimeMs), size: Number(info.size), writers };
   } catch (error) {
     return disturbedIfGone(error);
   }

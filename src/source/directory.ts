@@ -40,6 +40,8 @@ class DirectorySource implements Source {
   readonly #poller: Poller;
   readonly #cache: HashCache = new Map();
   #last: Snapshot | undefined;
+  /** As the last scan found it. */
+  #exposure: string | undefined;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: DirectorySourceOptions) {
@@ -95,12 +97,17 @@ class DirectorySource implements Source {
     await checkFolder(this.#root, signal);
   }
 
+  warnings(): readonly string[] {
+    return this.#exposure === undefined ? [] : [`the source can be changed by others: ${this.#exposure}`];
+  }
+
   nextFetchAt(): number | undefined {
     return this.#poller.nextAt;
   }
 
   async #read(signal: AbortSignal): Promise<Snapshot> {
     const found = await this.#undisturbed(signal);
+    this.#exposure = found.exposure;
     if (found.files.length === 0) {
       throw sourceInvalid(
         `${this.#root} holds no .yaml, .yml or .json file`,

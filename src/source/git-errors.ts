@@ -190,7 +190,7 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-invalid',
     class: 'stall',
     what: 'belongs to another user, and git refuses to read it',
-    fix: 'Serve it over ssh, https or git://, or give the folder to the user that the agent runs as.',
+    fix: 'Serve it over ssh or https, or give the folder to the user that the agent runs as.',
   },
   {
     pattern: /not a git repository \(or any/,

@@ -51,6 +51,11 @@ export function parseRemote(options: RemoteOptions): Remote {
   return { ...options, url: parsed.url, scheme, display: parsed.display, host: hostOf(parsed.url) };
 }
 
+/** Whether whoever is on the path to the remote can say what it holds. Signatures alone tell then. */
+export function isUnauthenticated(url: string): boolean {
+  return /^(?:http|git):\/\//i.test(url);
+}
+
 /** Paths end up in a command line for a shell and in ssh's own syntax: what either would expand is refused. */
 function checkFile(path: string): void {
   if (path.startsWith('/') && !hasControlCharacter(path) && !/["'%$`\\]/.test(path)) return;

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { constants, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writersOf } from './exposure.ts';
 import { unwritable } from './git-errors.ts';
 import { signersUnusable, toolMissing } from './git-trust-errors.ts';
 import { type Sandbox, sandboxed } from './sandbox.ts';
@@ -138,8 +139,9 @@ async function readTrusted(path: string): Promise<Buffer> {
     try {
       const info = await file.stat();
       if (!info.isFile()) throw signersUnusable(path, 'is not a regular file', fix);
-      if ((info.mode & 0o022) !== 0) {
-        throw signersUnusable(path, 'may be written by others than its owner', `Run chmod go-w ${path}; check it.`);
+      const writers = writersOf(info);
+      if (writers !== undefined) {
+        throw signersUnusable(path, writers, `Look through it, then run chmod go-w ${path} and chown root ${path}.`);
       }
       if (info.size > MAX_BYTES) throw signersUnusable(path, 'is larger than 4 MiB', 'Name the right file.');
       return await file.readFile();

@@ -8,7 +8,14 @@ import { GitFetcher } from './git-fetcher.ts';
 import type { Followed } from './git-intake.ts';
 import { cacheContext, type GitContext } from './git-process.ts';
 import { pingRemote } from './git-remote.ts';
-import { joinFailures, parseRemote, type Remote, type RemoteOptions, RemoteOrder } from './git-remotes.ts';
+import {
+  isUnauthenticated,
+  joinFailures,
+  parseRemote,
+  type Remote,
+  type RemoteOptions,
+  RemoteOrder,
+} from './git-remotes.ts';
 import { GitStore } from './git-store.ts';
 import { checkVerifyOptions, Verifier, type VerifyOptions } from './git-verify.ts';
 import type { SourceLimits } from './limits.ts';
@@ -130,6 +137,13 @@ class GitSource implements Source {
 
   remotes(): readonly RemoteState[] {
     return this.#remotes.length === 1 ? [] : this.#order.states();
+  }
+
+  warnings(): readonly string[] {
+    if (this.#options.verify !== undefined) return [];
+    return this.#remotes
+      .filter(({ url }) => isUnauthenticated(url))
+      .map(({ display }) => `${display} is followed without authentication: whoever is on the path decides`);
   }
 
   nudge(): void {

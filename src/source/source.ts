@@ -76,6 +76,8 @@ export interface Source {
   acceptRewind?(): void;
   /** The newest commit that wrote a line of the document that begins there (`file` and `line` as in `Position`), as of a revision; undefined: nobody can tell. */
   blame?(id: string, file: string, line: number, signal: AbortSignal): Promise<LineOrigin | undefined>;
+  /** What a person should know of how far it can be trusted: a sentence each. */
+  warnings?(): readonly string[];
   /** Where there are several remotes: each, in the order of the configuration. */
   remotes?(): readonly RemoteState[];
   /** When the next poll is due, milliseconds since 1970; undefined while nothing polls. */

@@ -111,6 +111,19 @@ describe('an agent refuses to start', () => {
     await untouched();
   });
 
+  it('when nobody vouches for what the source says', async () => {
+    const argv = [
+      ...host.agentArguments().filter((flag) => flag !== '--insecure-source'),
+      '--source',
+      'git://192.0.2.250/x.git',
+    ];
+    const result = await host.exec([process.execPath, MAIN, 'agent', ...argv], { timeoutMs: 20_000 });
+    expect(result.status, result.stderr).toBe(2);
+    expect(result.stderr).toMatch(/git:\/\/192\.0\.2\.250\/x\.git would be followed without authentication/);
+    expect(result.stderr).toContain('--insecure-source');
+    await untouched();
+  });
+
   it.each([
     ['an option in place of a URL', ['--source', '--upload-pack=touch /tmp/x']],
     ['a transport that runs commands', ['--source', 'ext::sh -c true']],

@@ -24,6 +24,11 @@ export function agentCommand(cli: Cli): Command {
         { repeatable: true },
       ),
     )
+    .addOption(
+      new Flag('--insecure-source', 'follow http and git URLs without signatures: whoever is on the path decides', {
+        default: false,
+      }),
+    )
     .addOption(new Flag('--ref <ref>', 'branch or tag to follow', { default: 'main' }))
     .addOption(new Flag('--path <folder>', 'folder of the manifests below the source', { default: '' }))
     .addOption(durationFlag('--interval <duration>', 'how often to ask the source', '30s'))

@@ -50,6 +50,7 @@ function overview(status: StatusView, nowMs: number): Field[] {
     source.lastError === undefined
       ? undefined
       : { name: 'Source error', text: shortDigests(source.lastError), tone: 'bad' },
+    ...(source.warnings ?? []).map((text): Field => ({ name: 'Source warning', text, tone: 'warn' })),
     ...remoteFields(source, nowMs),
     ...rolloutFields(status, nowMs),
     ['Objects', `${objects.ready} of ${objects.total} ready${objects.failed > 0 ? `, ${objects.failed} failed` : ''}`],

@@ -197,7 +197,8 @@ describe('a push to a git server', () => {
         repository.write(`fleet/${name}`, readFileSync(join(node.fleet, name)));
       }
       repository.commit('one robot');
-      await node.start({ source: `${await lab.daemon()}/pushed`, path: 'fleet', intervalMs: 1_000 });
+      const source = `${await lab.daemon()}/pushed`;
+      await node.start({ source, path: 'fleet', intervalMs: 1_000, insecureSource: true });
       await node.ready();
       const other = createIdentity().publicKey;
       repository.write('fleet/robot-2.yaml', peerText('robot-2', other)).commit('another');

@@ -49,6 +49,7 @@ describe('an AgentConfig', () => {
         revokedKeysFile: '/etc/omni/revoked_keys',
         openpgpKeysFile: '/etc/omni/keys.asc',
       },
+      insecureSource: false,
       webhook: { listen: '127.0.0.1:9587', secretFile: '/etc/omni/webhook.secret' },
       pruneLimit: { objects: 5, percent: 20 },
       windows: [{ days: [1, 2, 3, 4, 5], from: 1_320, to: 300, timeZone: 'Europe/Berlin' }],

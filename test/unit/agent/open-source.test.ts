@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runAgent } from '../../../src/agent/agent.ts';
@@ -34,6 +34,35 @@ describe('openSource', () => {
   });
 
   const verify = { commits: 'head', tag: false, allowedSignersFile: '/s' } as const;
+  it.each(['http://a.example/x.git', 'git://a.example/x.git', 'HTTP://a.example/x.git'])(
+    'follows %s with signatures or the word for it alone, and says so for the latter',
+    (url) => {
+      const source = { kind: 'git', remotes: [{ url: 'https://b.example/x.git' }, { url }] } as const;
+      const open = (changes: Partial<AgentConfig>) => openSource(config({ source, ...changes }), key);
+      const refusal = expect.objectContaining({ code: 'source-unauthenticated', exitCode: 2 });
+      expect(() => open({})).toThrow(refusal);
+      expect(() => open({})).toThrow(/whoever is on the path decides/);
+      expect(() => open({ verify: { ...verify, commits: 'off' } })).toThrow(refusal);
+      expect(() => open({ insecureSource: false })).toThrow(refusal);
+      expect(open({ verify }).warnings?.()).toEqual([]);
+      expect(open({ insecureSource: true }).warnings?.()).toEqual([
+        `${url.replace('HTTP', 'http')} is followed without authentication: whoever is on the path decides`,
+      ]);
+    },
+  );
+
+  it('has nothing against transports that authenticate, and files', () => {
+    for (const url of [
+      'https://a.example/x.git',
+      'git@a.example:x.git',
+      'ssh://a.example/x.git',
+      'file:///srv/x.git',
+    ]) {
+      const source = { kind: 'git', remotes: [{ url }] } as const;
+      expect(openSource(config({ source }), key).warnings?.()).toEqual([]);
+    }
+  });
+
   const webhook = { listen: '127.0.0.1:1', secretFile: '/s' };
   it('does not follow without signatures where they are asked for', () => {
     const folder = { kind: 'directory', path: node.fleet } as const;
@@ -41,6 +70,47 @@ describe('openSource', () => {
     expect(() => openSource(config({ verify }), key)).toThrow('what omni apply hands over has none');
     expect(() => openSource(config({ webhook }), key)).toThrow('a webhook is of no use');
     expect(openSource(config({ source: folder, verify: { ...verify, commits: 'off' } }), key).kind).toBe('directory');
+  });
+});
+
+describe('an agent that follows a source without authentication', () => {
+  it('says so in its status, for as long as it does', async () => {
+    const lab = new SourceLab();
+    try {
+      const source = `git://127.0.0.1:${await freePort()}/x`;
+      await node.start({ source, insecureSource: true });
+      const text = `${source} is followed without authentication: whoever is on the path decides`;
+      expect((await node.status()).source.warnings).toEqual([text]);
+      expect(node.log.join()).toContain(text);
+    } finally {
+      lab.close();
+    }
+  });
+
+  it('does not start with a sandbox that is not there', async () => {
+    const life = runAgent(
+      node.config({ source: 'https://a.example/x.git', sandbox: '/nowhere/omni-sandbox' }),
+      AbortSignal.timeout(5_000),
+    );
+    await expect(life).rejects.toMatchObject({ code: 'sandbox-missing', exitCode: 2 });
+  });
+});
+
+describe('an agent that follows a folder', () => {
+  it('says that others may write it, until they may not', async () => {
+    chmodSync(node.fleet, 0o777);
+    await node.start();
+    await until(
+      'it says so',
+      async () => (await node.status()).source.warnings?.[0]?.includes('has mode 0777') === true,
+    );
+    chmodSync(node.fleet, 0o755);
+    chmodSync(join(node.fleet, 'self.yaml'), 0o646);
+    await node.client.reconcile({ timeoutMs: 5_000 });
+    expect((await node.status()).source.warnings?.[0]).toMatch(/self\.yaml has mode 0646: others/);
+    chmodSync(join(node.fleet, 'self.yaml'), 0o644);
+    await node.client.reconcile({ timeoutMs: 5_000 });
+    expect((await node.status()).source.warnings).toBeUndefined();
   });
 });
 

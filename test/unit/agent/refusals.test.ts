@@ -145,7 +145,7 @@ it('ends at once when told, whatever it waits for, and a client learns that it i
   const node = await makeNode();
   const lab = new SourceLab();
   try {
-    await node.start({ source: `git://127.0.0.1:${await lab.listen()}/never-answers` });
+    await node.start({ source: `git://127.0.0.1:${await lab.listen()}/never-answers`, insecureSource: true });
     const started = Date.now();
     await node.stop();
     expect(Date.now() - started).toBeLessThan(2_000);

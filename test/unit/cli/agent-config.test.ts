@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -47,8 +47,9 @@ async function configured({ spec, argv = [], env = {} }: Given): Promise<AgentCo
 
 describe('what an agent is started with', () => {
   it('is the defaults, where nobody says anything', async () => {
-    const { objects: _, writeLog: __, version: ___, ...config } = await configured({});
+    const { objects: _, sandbox: ____, writeLog: __, version: ___, ...config } = await configured({});
     expect(config).toEqual({
+      insecureSource: false,
       ref: 'main',
       path: '',
       intervalMs: 30_000,
@@ -65,7 +66,7 @@ describe('what an agent is started with', () => {
     });
   });
 
-  const spec = `  source: { directory: /srv/fleet, ref: file, path: file, interval: 7s }
+  const spec = `  source: { directory: /srv/fleet, insecure: false, ref: file, path: file, interval: 7s }
   rollout: { pruneLimit: 7 }
   node:
     underlay: [eth7, eth8]
@@ -81,6 +82,7 @@ describe('what an agent is started with', () => {
 `;
   const file = {
     source: { kind: 'directory', path: '/srv/fleet' },
+    insecureSource: false,
     ref: 'file',
     path: 'file',
     intervalMs: 7_000,
@@ -115,10 +117,11 @@ describe('what an agent is started with', () => {
       'psk',
     ],
     ...['--state-dir', 'state', '--bpffs', 'bpf', '--socket', 'socket', '--metrics', '127.0.0.1:9'],
-    ...['--log-format', 'text', '--log-level', 'info'],
+    ...['--log-format', 'text', '--log-level', 'info', '--insecure-source'],
   ];
   const flags = {
     source: { kind: 'directory', path: '/home/ada/here' },
+    insecureSource: true,
     ref: 'flag',
     path: 'flag',
     intervalMs: 30_000,
@@ -223,6 +226,47 @@ error: the configuration a.yaml has 2 errors; the agent does not start
   fix: Mend the file as said above; docs/configuration.md has its form.
 `,
     );
+  });
+
+  const exposures: readonly [string, () => void, RegExp][] = [
+    ['others may write', () => chmodSync(join(folder, 'etc', 'a.yaml'), 0o646), /a\.yaml has mode 0646/],
+    ['a group may write', () => chmodSync(join(folder, 'etc', 'a.yaml'), 0o664), /a\.yaml has mode 0664/],
+    [
+      'lies in a folder that others may write',
+      () => chmodSync(join(folder, 'etc'), 0o777),
+      /etc, which .*a\.yaml lies in/,
+    ],
+    ['lies below a folder that others may write', () => chmodSync(folder, 0o775), /has mode 0775/],
+    [
+      'a link names from where others may write',
+      () => {
+        mkdirSync(join(folder, 'open'));
+        symlinkSync(join(folder, 'etc', 'a.yaml'), join(folder, 'open', 'b.yaml'));
+        chmodSync(join(folder, 'open'), 0o777);
+      },
+      /open, which .*b\.yaml lies in, has mode 0777/,
+    ],
+  ];
+  it.each(exposures)('that %s is not read, for it names what the agent runs: exit 2', async (_, expose, words) => {
+    mkdirSync(join(folder, 'etc'));
+    writeFileSync(join(folder, 'etc', 'a.yaml'), 'apiVersion: omni.io/v1alpha1\nkind: AgentConfig\nspec: {}\n');
+    const path = () =>
+      existsSync(join(folder, 'open')) ? join(folder, 'open', 'b.yaml') : join(folder, 'etc', 'a.yaml');
+    expect(await readConfigFile(path(), true)).toEqual({});
+    expose();
+    const { code, stderr } = await omni(['agent', '--config', path()], { cwd: folder });
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(words);
+    expect(stderr).toContain('chmod go-w');
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('that belongs to somebody else is not read', async () => {
+    const path = join(folder, 'a.yaml');
+    writeFileSync(path, 'apiVersion: omni.io/v1alpha1\nkind: AgentConfig\nspec: {}\n');
+    chownSync(path, 65_534, 65_534);
+    const { code, stderr } = await omni(['agent', '--config', path], { cwd: folder });
+    expect(code, stderr).toBe(2);
+    expect(stderr).toContain('belongs to user id 65534');
   });
 
   it('in the form of version 0.1 says how each line is written now', async () => {

@@ -438,7 +438,10 @@ describe('trust files', () => {
     const cases: readonly [Partial<VerifyOptions>, RegExp][] = [
       [{ allowedSignersFile: join(lab.root, 'nowhere') }, /nowhere cannot be read: ENOENT/],
       [{ allowedSignersFile: lab.root }, /not a regular file/],
-      [{ allowedSignersFile: file(`ada ${ada.publicKey}\n`, 0o666) }, /written by others/],
+      [
+        { allowedSignersFile: file(`ada ${ada.publicKey}\n`, 0o666) },
+        /has mode 0666: others than its owner may write it/,
+      ],
       [{ openpgpKeysFile: file('no keys here\n') }, /OpenPGP|imported/],
       [{ openpgpKeysFile: file(secret) }, /private key/],
     ];
