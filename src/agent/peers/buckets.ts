@@ -33,6 +33,12 @@ export class TokenBuckets<K> {
     return true;
   }
 
+  /** Gives a token back. */
+  give(key: K): void {
+    const fullAtMs = this.#fullAtMs.get(key);
+    if (fullAtMs !== undefined) this.#fullAtMs.set(key, fullAtMs - this.#intervalMs);
+  }
+
   /** Whole milliseconds until there is a token; 0: now. */
   waitMs(key: K): number {
     const nowMs = this.#now();

@@ -1,3 +1,4 @@
+import type { PublicKey } from '../../manifest/model.ts';
 import type { Clock } from '../../reconcile/clock.ts';
 import { TokenBuckets } from './buckets.ts';
 import { fitsNotice } from './codec.ts';
@@ -17,23 +18,43 @@ export interface NoticesOptions {
 
 /** Revisions that we remember to have had. */
 const REMEMBERED = 64;
-/** A notice of what was asked for this recently needs no asking again. */
+/** A notice of what was asked for this recently needs no asking again, whoever sends it. */
 const ASKED_MS = 3_000;
 /** Rounds of telling: a series of commits is told of by its last. */
 const TELLING = { perSecond: 0.5, burst: 4 };
-/** Looks at the source that notices cause, whatever they say. */
-const ASKING = { perSecond: 0.2, burst: 4 };
+/** Looks at the source that notices cause in vain. One that finds the revision costs nothing. */
+const ASKING = { perSecond: 1 / 60, burst: 4 };
+/** A nudged source has answered by then (`Poller.nudge`, `SourceLimits.pollTimeoutMs`). */
+const ANSWER_MS = 15_000;
+/** For how long a peer is ignored whose revision the source does not have; doubled each time in a row. */
+const IGNORED_MS = 60_000;
+const IGNORED_AT_MOST_MS = 3_600_000;
+/** Peers that are remembered for it. */
+const IGNORED_PEERS = 4_096;
+
+/** A look at the source that a notice caused. */
+interface Ask {
+  readonly atMs: number;
+  /** Every peer that spoke of the revision. */
+  readonly from: Set<PublicKey>;
+  /** How many revisions the source had given by then. */
+  readonly learned: number;
+}
 
 /**
  * Spreads the word of new revisions: each node that fetched one tells a few live peers, once, and they look at their own
- * source. A notice is a hint and no more: nothing of a peer is ever taken over.
+ * source. A notice is a hint and no more: nothing of a peer is ever taken over. A peer that names what the source does not
+ * have is ignored for a growing time, so that it cannot make this node ask its git server again and again.
  */
 export class Notices {
   readonly #options: NoticesOptions;
   readonly #known = new Set<string>();
   readonly #telling: TokenBuckets<'all'>;
   readonly #asking: TokenBuckets<'all'>;
-  #asked: { readonly revision: string; readonly atMs: number } | undefined;
+  /** By revision, until the source has given it or has had the time to. */
+  readonly #asks = new Map<string, Ask>();
+  readonly #ignored = new Map<PublicKey, { readonly times: number; readonly untilMs: number }>();
+  #learned = 0;
   #running = false;
   /** To be told of when the next round may begin. */
   #next: string | undefined;
@@ -44,7 +65,7 @@ export class Notices {
     this.#options = options;
     this.#telling = new TokenBuckets({ ...TELLING, now });
     this.#asking = new TokenBuckets({ ...ASKING, now });
-    options.mailbox.on('notice', (_from, { revision }) => this.#heard(revision));
+    options.mailbox.on('notice', ({ peer }, { revision }) => this.#heard(peer, revision));
   }
 
   /** From now on what is learned is told: what came from the disk is no news. */
@@ -62,6 +83,8 @@ export class Notices {
   learned(revision: string): void {
     if (this.#known.has(revision)) return;
     this.#known.add(revision);
+    this.#learned += 1;
+    this.#proved(revision);
     for (const oldest of this.#known) {
       if (this.#known.size <= REMEMBERED) break;
       this.#known.delete(oldest);
@@ -89,14 +112,53 @@ export class Notices {
     await Promise.all(told.map((to) => mailbox.send(to, { type: 'notice', revision })));
   }
 
-  #heard(revision: string): void {
+  #heard(peer: PublicKey, revision: string): void {
     const { clock, nudge } = this.#options;
     if (!this.#running || this.#known.has(revision)) return;
     const nowMs = clock.now();
-    if (this.#asked?.revision === revision && nowMs < this.#asked.atMs + ASKED_MS) return;
-    if (!this.#asking.take('all')) return;
-    this.#asked = { revision, atMs: nowMs };
+    this.#settle(nowMs);
+    if (nowMs < (this.#ignored.get(peer)?.untilMs ?? nowMs)) return;
+    const ask = this.#asks.get(revision);
+    const repeated = ask !== undefined && (ask.from.has(peer) || nowMs < ask.atMs + ASKED_MS);
+    ask?.from.add(peer);
+    if (repeated || !this.#asking.take('all')) return;
+    if (ask === undefined) {
+      this.#asks.set(revision, { atMs: nowMs, from: new Set([peer]), learned: this.#learned });
+    } else {
+      this.#asks.set(revision, { ...ask, atMs: nowMs });
+    }
     nudge();
+  }
+
+  /** The source has it: who spoke of it is believed as before, and the look was not in vain. */
+  #proved(revision: string): void {
+    const ask = this.#asks.get(revision);
+    if (ask === undefined) return;
+    this.#asks.delete(revision);
+    this.#asking.give('all');
+    for (const peer of ask.from) this.#ignored.delete(peer);
+  }
+
+  /** Judges the looks that had their time. Where the source gave something else meanwhile, the peer may just be behind. */
+  #settle(nowMs: number): void {
+    for (const [revision, { atMs, from, learned }] of this.#asks) {
+      if (nowMs < atMs + ANSWER_MS) continue;
+      this.#asks.delete(revision);
+      if (learned === this.#learned) for (const peer of from) this.#ignore(peer, nowMs);
+    }
+  }
+
+  #ignore(peer: PublicKey, nowMs: number): void {
+    const times = this.#ignored.get(peer)?.times ?? 0;
+    this.#ignored.delete(peer); // the newest comes last
+    this.#ignored.set(peer, {
+      times: times + 1,
+      untilMs: nowMs + Math.min(IGNORED_MS * 2 ** times, IGNORED_AT_MOST_MS),
+    });
+    for (const oldest of this.#ignored.keys()) {
+      if (this.#ignored.size <= IGNORED_PEERS) break;
+      this.#ignored.delete(oldest);
+    }
   }
 }
 

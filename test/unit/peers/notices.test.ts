@@ -181,24 +181,73 @@ test('a notice of what we have, or had, asks nobody', async () => {
   expect(agent.nudges).toBe(0);
 });
 
-test('notices that keep coming of what the source does not have ask it at a bounded rate', async () => {
+test('a peer that keeps naming what the source does not have is ignored for a growing time', async () => {
   const { agent, clock, from } = alone();
-  for (let at = 0; at < 600; at++) {
+  const asked: number[] = [];
+  for (let second = 0; second < 3 * 3_600; second++) {
+    const before = agent.nudges;
     agent.hear(from, 'nowhere');
-    await clock.advance(100);
+    if (agent.nudges > before) asked.push(second);
+    await clock.advance(1_000);
   }
-  expect(agent.nudges).toBeGreaterThan(5);
-  expect(agent.nudges).toBeLessThanOrEqual(16);
+  // 15 s for the source to answer, then 1, 2, 4, … 60 minutes.
+  expect(asked.slice(0, 4)).toEqual([0, 75, 210, 465]);
+  expect(asked.length).toBeLessThanOrEqual(9);
 });
 
-test('a peer that makes revisions up cannot make us ask more often', async () => {
-  const { agent, clock, told, from } = alone();
-  for (let at = 0; at < 600; at++) {
-    agent.hear(from, `made-up-${at}`);
-    await clock.advance(100);
+test('peers that make revisions up cannot make us ask more often than once a minute, however many they are', async () => {
+  for (const liars of [1, 40]) {
+    const { agent, clock, told } = alone();
+    for (let at = 0; at < 6_000; at++) {
+      agent.hear(`peer-${at % liars}` as PublicKey, `made-up-${at}`);
+      await clock.advance(100);
+    }
+    expect(agent.nudges).toBeGreaterThan(0);
+    expect(agent.nudges).toBeLessThanOrEqual(14); // in ten minutes
+    expect(told).toEqual([]); // nor tell others of what we have not seen
   }
-  expect(agent.nudges).toBeLessThanOrEqual(16);
-  expect(told).toEqual([]); // nor tell others of what we have not seen
+});
+
+test('what the source turns out to have costs nothing, however often it comes, and clears who spoke of it', async () => {
+  const { agent, clock, from } = alone();
+  agent.hear(from, 'not-there-yet');
+  await clock.advance(15_000);
+  agent.hear(from, 'commit-0');
+  expect(agent.nudges).toBe(1); // it is ignored
+  await clock.advance(60_000);
+  for (let commit = 0; commit < 100; commit++) {
+    agent.hear(from, `commit-${commit}`);
+    expect(agent.nudges).toBe(2 + commit);
+    agent.notices.learned(`commit-${commit}`);
+    await clock.advance(1_000);
+  }
+  agent.hear(from, 'not-there-yet-either');
+  await clock.advance(15_000);
+  agent.hear(from, 'x');
+  await clock.advance(60_000); // a minute again, not two: it was right in between
+  agent.hear(from, 'y');
+  expect(agent.nudges).toBe(103);
+});
+
+test('a peer that is behind is not ignored: the source had something newer', async () => {
+  const { agent, clock, from } = alone();
+  agent.hear(from, 'commit-1');
+  agent.notices.learned('commit-2');
+  await clock.advance(15_000);
+  agent.hear(from, 'commit-3');
+  expect(agent.nudges).toBe(2);
+});
+
+test('a mirror that lags is asked again when another peer names the revision some seconds later', async () => {
+  const { agent, clock } = alone();
+  const hear = (peer: string): void => agent.hear(peer as PublicKey, 'commit-1');
+  hear('peer-0');
+  hear('peer-1');
+  await clock.advance(5_000);
+  hear('peer-0');
+  expect(agent.nudges).toBe(1);
+  hear('peer-2');
+  expect(agent.nudges).toBe(2);
 });
 
 test('after the end nothing is told and nobody is asked', async () => {
