@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { ExitCode, OmniError } from '../errors.ts';
 import { readSecretText } from '../session/secrets.ts';
 import type { WebhookConfig } from './config.ts';
@@ -11,8 +12,13 @@ import { closeServer } from './server.ts';
 
 /** GitHub sends no more; the body is hashed as it comes and never kept. Bytes. */
 const BODY_LIMIT = 25 * 1024 * 1024;
+const HEADERS_TIMEOUT_MS = 5_000;
 const RECEIVE_TIMEOUT_MS = 10_000;
+/** How often connections are held against those; node looks every 30 s unless told. */
+const TIMEOUT_CHECK_MS = 1_000;
 const MAX_CONNECTIONS = 32;
+/** Of one address. Proxies hold several. */
+const MAX_CONNECTIONS_OF_ONE = 8;
 /** Of one address: a server that pushes tags one by one calls in bursts. */
 const CALLS_PER_SECOND = 1;
 const BURST = 10;
@@ -48,20 +54,74 @@ export async function serveWebhook(options: WebhookOptions): Promise<() => Promi
   const { config } = options;
   readWebhookSecret(config.secretFile);
   const receiver = new Receiver(options);
-  const server: Server = createServer((request, response) => {
+  const server: Server = createServer({ connectionsCheckingInterval: TIMEOUT_CHECK_MS }, (request, response) => {
     receiver.answer(request).then(
       ({ status, headers }) => response.writeHead(status, headers).end(),
       () => response.destroy(), // the caller has gone in the middle of its body
     );
   });
   server.requestTimeout = RECEIVE_TIMEOUT_MS;
-  server.headersTimeout = RECEIVE_TIMEOUT_MS;
-  server.maxConnections = MAX_CONNECTIONS;
+  server.headersTimeout = HEADERS_TIMEOUT_MS;
+  const connections = new Connections();
+  server.on('connection', (socket) => connections.add(socket));
   await listenTcp(server, config.listen, {
     what: 'webhook',
     fix: 'Name a free address in spec.source.webhook.listen.',
   });
+  if (!isLoopback(config.listen)) {
+    options.log(
+      'warn',
+      `the webhook listens on ${config.listen}: plain HTTP, so who is on the path reads GitLab's token`,
+      {
+        fix: 'Listen on 127.0.0.1, behind a proxy that does TLS, unless nobody else is on that network.',
+      },
+    );
+  }
   return () => closeServer(server);
+}
+
+/** Whether `host:port` is reached from this machine alone. */
+export function isLoopback(listen: string): boolean {
+  return /^(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\]):[0-9]+$/.test(listen);
+}
+
+/**
+ * A call takes milliseconds, so what is open longest is nobody's call: it gives way to a new connection. Those who only
+ * hold connections open keep no git server out.
+ */
+class Connections {
+  /** By remote address, oldest first. */
+  readonly #open = new Map<string, Set<Socket>>();
+  #count = 0;
+
+  add(socket: Socket): void {
+    const from = socket.remoteAddress ?? '';
+    const own = this.#open.get(from) ?? new Set();
+    if (own.size >= MAX_CONNECTIONS_OF_ONE) this.#drop(from, own);
+    else if (this.#count >= MAX_CONNECTIONS) this.#dropOfMost();
+    this.#open.set(from, own.add(socket));
+    this.#count += 1;
+    socket.once('close', () => this.#forget(from, socket));
+  }
+
+  #dropOfMost(): void {
+    const [most] = [...this.#open].sort(([, a], [, b]) => b.size - a.size);
+    if (most !== undefined) this.#drop(...most);
+  }
+
+  #drop(from: string, sockets: ReadonlySet<Socket>): void {
+    const [oldest] = sockets;
+    if (oldest === undefined) return;
+    this.#forget(from, oldest);
+    oldest.destroy();
+  }
+
+  #forget(from: string, socket: Socket): void {
+    const own = this.#open.get(from);
+    if (own?.delete(socket) !== true) return;
+    this.#count -= 1;
+    if (own.size === 0) this.#open.delete(from);
+  }
 }
 
 interface Answer {

@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createConnection, createServer } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { serveWebhook } from '../../../src/agent/webhook.ts';
+import { isLoopback, serveWebhook } from '../../../src/agent/webhook.ts';
 
 const SECRET = 'a-secret-of-some-length';
 const BODY = '{"ref":"refs/heads/main"}';
@@ -151,6 +151,41 @@ describe('a call', () => {
     });
   }
 
+  /** Connects from an address of loopback, and says nothing. */
+  function idle(localAddress: string): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection({ host: '127.0.0.1', port, localAddress }, () => resolve(socket));
+      socket.on('error', reject);
+    });
+  }
+  const closed = (socket: Socket): Promise<void> => new Promise((done) => socket.once('close', () => done()));
+
+  it('comes through while one address, or many, hold connections open and say nothing', async () => {
+    const headers = { 'X-Gitlab-Token': SECRET };
+    const held: Socket[] = [];
+    for (let count = 0; count < 40; count += 1) held.push(await idle('127.0.0.1'));
+    expect(await call(headers)).toMatchObject({ status: 204 });
+    for (let source = 2; source < 60; source += 1) held.push(await idle(`127.0.0.${source}`));
+    expect(await call(headers)).toMatchObject({ status: 204 });
+    expect(calls).toBe(2);
+    for (const socket of held) socket.destroy();
+  });
+
+  it('lets an address hold eight connections, of which the oldest gives way', async () => {
+    const first = await idle('127.0.0.2');
+    const gone = closed(first);
+    const others: Socket[] = [];
+    for (let count = 0; count < 8; count += 1) others.push(await idle('127.0.0.2'));
+    await gone;
+    expect(others.every(({ destroyed }) => !destroyed)).toBe(true);
+    for (const socket of others) socket.destroy();
+  });
+
+  it('that never comes ends by itself', { timeout: 20_000 }, async () => {
+    const socket = await idle('127.0.0.1');
+    await closed(socket.resume());
+  });
+
   it('that comes too often waits', async () => {
     const headers = { 'X-Gitlab-Token': SECRET };
     for (let count = 0; count < 10; count += 1) expect(await call(headers)).toMatchObject({ status: 204 });
@@ -182,6 +217,28 @@ describe('a call', () => {
 });
 
 describe('at the start', () => {
+  it.each([
+    ['127.0.0.1:9587', true],
+    ['127.9.9.9:1', true],
+    ['[::1]:9587', true],
+    ['localhost:9587', true],
+    ['0.0.0.0:9587', false],
+    ['[::]:9587', false],
+    ['10.0.0.1:9587', false],
+    ['127.0.0.1.example:9587', false],
+  ])('an address that others reach is warned of: %s', async (listen, loopback) => {
+    expect(isLoopback(listen)).toBe(loopback);
+    if (listen !== '0.0.0.0:9587') return;
+    const options = { onCall: () => undefined, now: () => 0 };
+    const said: string[] = [];
+    stop = await serveWebhook({
+      config: { listen: `0.0.0.0:${port}`, secretFile },
+      ...options,
+      log: (level, message) => said.push(`${level} ${message}`),
+    });
+    expect(said).toEqual([expect.stringMatching(/^warn the webhook listens on 0\.0\.0\.0:\d+: plain HTTP/)]);
+  });
+
   it.each([
     ['missing', 'webhook-secret-missing', () => rmSync(secretFile)],
     ['readable by others', 'webhook-secret-exposed', () => chmodSync(secretFile, 0o640)],
