@@ -6,7 +6,12 @@ import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { connectAgent } from '../../agent/client.ts';
+import type { AgentSettings } from '../../agent/config-settings.ts';
 import { loadNative, type Native } from '../../dataplane/kernel/native.ts';
+import { exposureOf } from '../../source/exposure.ts';
+import { sandboxHidesFiles } from '../../source/sandbox.ts';
+import { readConfigFile } from '../config-file.ts';
+import { installationRoot } from '../package.ts';
 
 /** Everything that doctor asks this machine; nothing of it changes anything. */
 export interface Host {
@@ -30,8 +35,20 @@ export interface Host {
   driverOf(interfaceName: string): Promise<string | undefined>;
   /** The errno's name if UDP port `port` cannot be bound. */
   bindUdp(port: number): Promise<string | undefined>;
-  /** Process id of an agent that answers on the socket. */
-  agentAt(socket: string): Promise<number | undefined>;
+  /** An agent that answers on the socket. */
+  agentAt(socket: string): Promise<AgentFacts | undefined>;
+  /** As `readConfigFile` of a file that may be absent. */
+  settings(path: string): Promise<AgentSettings>;
+  /** As `exposureOf`; undefined for what is not there. */
+  exposureOf(path: string): Promise<string | undefined>;
+  /** As the function of that name, of this installation's sandbox. */
+  sandboxHidesFiles(): Promise<boolean>;
+}
+
+export interface AgentFacts {
+  readonly pid: number;
+  /** What it says against its source. */
+  readonly sourceWarnings: readonly string[];
 }
 
 export interface FileFacts {
@@ -74,12 +91,16 @@ export function thisHost(): Host {
     bindUdp,
     agentAt: async (socket) => {
       try {
-        return (await connectAgent({ socket, timeoutMs: AGENT_TIMEOUT_MS }).status()).node.pid;
+        const { node, source } = await connectAgent({ socket, timeoutMs: AGENT_TIMEOUT_MS }).status();
+        return { pid: node.pid, sourceWarnings: source.warnings ?? [] };
       } catch {
         // Whatever keeps it from answering: there is no agent that could hold the port for us.
         return undefined;
       }
     },
+    settings: (path) => readConfigFile(path, false),
+    exposureOf: (path) => exposureOf(path).catch(() => undefined),
+    sandboxHidesFiles: () => sandboxHidesFiles(join(installationRoot(), 'build', 'omni-sandbox')),
   };
 }
 

@@ -6,6 +6,7 @@ import { type Host, thisHost } from '../doctor/host.ts';
 import { kernelFindings } from '../doctor/kernel.ts';
 import { machineFindings } from '../doctor/machine.ts';
 import { networkFindings } from '../doctor/network.ts';
+import { trustFindings } from '../doctor/trust.ts';
 import { addIdentityFlags, Flag, type IdentityOptions, identityPath, outputFlag, socketFlag } from '../options.ts';
 import type { OutputFormat, Printer } from '../output.ts';
 import type { Style, Tone } from '../style.ts';
@@ -14,6 +15,7 @@ import { type Cli, handleVerb } from '../verb.ts';
 
 interface DoctorOptions extends IdentityOptions {
   readonly output: Extract<OutputFormat, 'table' | 'json' | 'yaml'>;
+  readonly config: string;
   readonly bpffs: string;
   readonly underlay?: string;
   readonly port: number;
@@ -27,6 +29,9 @@ export function doctorCommand(cli: Cli, host: () => Host = thisHost): Command {
       'Says what this machine and its kernel can and cannot do for an agent, and what to do about it. Needs no root, but sees more with it.',
     );
   command
+    .addOption(
+      new Flag('--config <file>', "the agent's configuration", { default: '/etc/omni/agent.yaml', completes: 'path' }),
+    )
     .addOption(
       new Flag('--bpffs <dir>', 'where the agent pins maps and programs', {
         default: '/sys/fs/bpf',
@@ -52,16 +57,17 @@ async function examine(
   options: DoctorOptions,
   { cwd, nowMs }: { readonly cwd: string; readonly nowMs: number },
 ): Promise<readonly Finding[]> {
-  const agentPid = await host.agentAt(resolve(cwd, options.socket));
+  const agent = await host.agentAt(resolve(cwd, options.socket));
   const underlay = options.underlay?.split(',').map((name) => name.trim());
   const stateDir = resolve(cwd, options.stateDir);
   const identity = resolve(cwd, identityPath(options));
-  const [machine, kernel, network] = await Promise.all([
+  const [machine, kernel, network, trust] = await Promise.all([
     machineFindings(host, { stateDir, identity, nowMs }),
     kernelFindings(host, resolve(cwd, options.bpffs)),
-    networkFindings(host, { underlay, port: options.port, agentPid }),
+    networkFindings(host, { underlay, port: options.port, agentPid: agent?.pid }),
+    trustFindings(host, { config: resolve(cwd, options.config), agent }),
   ]);
-  return [...kernel, ...network, ...machine];
+  return [...kernel, ...network, ...machine, ...trust];
 }
 
 const INDENT = 4;

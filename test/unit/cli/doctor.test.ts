@@ -1,15 +1,19 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import type { AgentSettings } from '../../../src/agent/config-settings.ts';
 import type { Finding } from '../../../src/cli/doctor/finding.ts';
 import type { FileFacts, Host } from '../../../src/cli/doctor/host.ts';
 import { kernelFindings } from '../../../src/cli/doctor/kernel.ts';
 import { machineFindings } from '../../../src/cli/doctor/machine.ts';
 import { type NetworkQuestion, networkFindings } from '../../../src/cli/doctor/network.ts';
+import { trustFindings } from '../../../src/cli/doctor/trust.ts';
 import { installationRoot } from '../../../src/cli/package.ts';
 import { doctorCommand } from '../../../src/cli/verbs/doctor.ts';
 import type { LinkInfo, Native, RouteInfo } from '../../../src/dataplane/kernel/native.ts';
 import { FEATURES } from '../../../src/dataplane/kernel/needs.ts';
 import { OmniError } from '../../../src/errors.ts';
+import type { RemoteOptions } from '../../../src/source/git-remotes.ts';
+import { sandboxHidesFiles } from '../../../src/source/sandbox.ts';
 import { atLeast } from '../../../src/versions.ts';
 import { NOW_MS, omni } from './run.ts';
 
@@ -87,6 +91,9 @@ function host(machine: Machine = {}, overrides: Partial<Host> = {}): Host {
     driverOf: async () => 'ixgbe',
     bindUdp: async () => undefined,
     agentAt: async () => undefined,
+    settings: async () => ({}),
+    exposureOf: async () => undefined,
+    sandboxHidesFiles: async () => true,
     ...overrides,
   };
 }
@@ -103,6 +110,7 @@ async function all(
     ...(await kernelFindings(one, '/sys/fs/bpf')),
     ...(await networkFindings(one, network)),
     ...(await machineFindings(one, machineQuestion)),
+    ...(await trustFindings(one, { config: '/etc/omni/agent.yaml', agent: await one.agentAt('') })),
   ];
 }
 
@@ -136,6 +144,10 @@ describe('doctor', () => {
   const unbuilt = () => {
     throw new OmniError('not built', { code: 'native-missing', class: 'stall', fix: 'Build it.' });
   };
+  const refused = (message: string) =>
+    new OmniError(message, { code: 'invalid-config', class: 'stall', fix: 'Run chmod go-w.' });
+  const following = (remotes: readonly RemoteOptions[], settings: AgentSettings = {}) =>
+    host({}, { settings: async () => ({ source: { kind: 'git', remotes }, ...settings }) });
   const sysctlLess: Partial<ReturnType<Native['probe']>> = { ringbuf: false, log: 'ringbuf: EINVAL' };
 
   it.each<[string, string, Host, RegExp]>([
@@ -167,6 +179,14 @@ describe('doctor', () => {
       host({}, { has: async (name) => name !== 'prlimit' }),
       /prlimit is not installed.*memory/,
     ],
+    ['sandbox', 'no sandbox', host({}, { sandboxHidesFiles: () => sandboxHidesFiles('/nowhere') }), /does not run/],
+    [
+      'config',
+      'a configuration that others may write',
+      host({}, { settings: () => Promise.reject(refused('x has mode 0666')) }),
+      /0666/,
+    ],
+    ['source', 'git:// without a word', following([{ url: 'git://a/x' }]), /^git:\/\/a\/x is followed without/],
     ['git', 'an old git', host({}, { versionOf: async () => 'git version 2.20.1' }), /2\.20\.1 is older/],
     ['underlay', 'an underlay that is down', host({ links: [{ ...ETH0, up: false }] }), /eth0 is down/],
     ['port', 'a port in use', host({}, { bindUdp: async () => 'EADDRINUSE' }), /51820 is in use/],
@@ -191,6 +211,32 @@ describe('doctor', () => {
       host({}, { has: async (command) => command !== program }),
       new RegExp(`^${program} is not installed: an agent cannot `),
     ]) as [string, string, Host, RegExp][]),
+    ['sandbox', 'no Landlock', host({}, { sandboxHidesFiles: async () => false }), /no Landlock/],
+    ['source', 'git:// with a word', following([{ url: 'git://a/x' }], { insecureSource: true }), /^git:\/\/a\/x is/],
+    [
+      'source',
+      'what the running agent says of its source',
+      host({}, { agentAt: async () => ({ pid: 1, sourceWarnings: ['a folder that others may write'] }) }),
+      /^a folder that others may write$/,
+    ],
+    [
+      'source',
+      'a folder that others may write',
+      host(
+        {},
+        {
+          settings: async () => ({ source: { kind: 'directory', path: '/srv' } }),
+          exposureOf: async (path) => `${path} is open`,
+        },
+      ),
+      /\/srv is open/,
+    ],
+    [
+      'webhook',
+      'a webhook that others reach',
+      host({}, { settings: async () => ({ webhook: { listen: '0.0.0.0:9587', secretFile: '/s' } }) }),
+      /0\.0\.0\.0:9587/,
+    ],
     ['kernel', 'an old kernel', host({}, { kernelRelease: '5.10.0-30' }), /5\.10.* older than 5\.15/],
     ['bpf-jit', 'no JIT', host({ probe: { jit: false, log: 'jit: off\n' } }), /no machine code.*\(off\).*interpreter/],
     ['btf', 'no BTF', host({ files: { '/sys/kernel/btf/vmlinux': absent } }), /no BTF/],
@@ -291,6 +337,15 @@ describe('doctor', () => {
     expect(failures).toHaveLength(2);
     expect(failures[0]).toContain('ring buffers');
     expect(failures[1]).toContain('atomic operations');
+  });
+
+  it('has nothing against a source that is signed, or authenticated, and no say in a file that it cannot read', async () => {
+    const verify = { commits: 'head', tag: false, allowedSignersFile: '/s' } as const;
+    for (const one of [following([{ url: 'git://a/x' }], { verify }), following([{ url: 'https://a/x' }])]) {
+      expect((await all(one)).filter(({ check }) => check === 'source')).toEqual([]);
+    }
+    const settings = () => Promise.reject(refused('cannot be read: EACCES'));
+    expect(await statusOf('config', host({}, { settings, isRoot: false }))).toMatchObject({ status: 'unknown' });
   });
 
   it('takes the port and the hook of our own agent for granted', async () => {
