@@ -23,3 +23,9 @@ export async function dumpMap<V>(host: Host, map: string): Promise<readonly MapR
 export async function deleteRow(host: Host, map: string, key: Uint8Array): Promise<void> {
   await must(['bpftool', 'map', 'delete', 'pinned', pinOf(host, map), 'key', ...Array.from(key, String)]);
 }
+
+/** Makes or overwrites a row, likewise. */
+export async function writeRow(host: Host, map: string, key: Uint8Array, value: Uint8Array): Promise<void> {
+  const [keyBytes, valueBytes] = [key, value].map((bytes) => Array.from(bytes, String)) as [string[], string[]];
+  await must(['bpftool', 'map', 'update', 'pinned', pinOf(host, map), 'key', ...keyBytes, 'value', ...valueBytes]);
+}

@@ -118,6 +118,16 @@ export class BpfMap {
   entries(): { count: number; keys: Buffer; values: Buffer };
   /** Same layout. Throws with `object` naming the first entry that failed (its index), after writing those before it. */
   updateBatch(options: { count: number; keys: Uint8Array; values: Uint8Array }): void;
+  /**
+   * From now on keeps account of what this object writes, beginning with what is there. Of values the bytes count whose byte
+   * in `mask`, as long as a value, is not 0.
+   */
+  track(options: { mask: Uint8Array }): void;
+  /**
+   * Keys, concatenated, of entries that are not as this object wrote them or found them last: others made, changed or
+   * deleted them since. Reads the whole map; TypeError without `track`.
+   */
+  foreignChanges(): { added: Buffer; changed: Buffer; removed: Buffer };
   close(): void;
 }
 

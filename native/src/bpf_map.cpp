@@ -8,6 +8,7 @@
 #include "error.h"
 #include "exports.h"
 #include "guard.h"
+#include "map_tracker.h"
 
 namespace omni {
 namespace {
@@ -26,7 +27,8 @@ class BpfMap : public Wrapped<BpfMap> {
         env, "BpfMap",
         {Expose<&BpfMap::Lookup>("lookup"), Expose<&BpfMap::Update>("update"), Expose<&BpfMap::Delete>("delete"),
          Expose<&BpfMap::Take>("take"), Expose<&BpfMap::Entries>("entries"),
-         Expose<&BpfMap::UpdateBatch>("updateBatch"), Expose<&BpfMap::Close>("close")});
+         Expose<&BpfMap::UpdateBatch>("updateBatch"), Expose<&BpfMap::Track>("track"),
+         Expose<&BpfMap::ForeignChanges>("foreignChanges"), Expose<&BpfMap::Close>("close")});
   }
 
   explicit BpfMap(const Napi::CallbackInfo& info) : Wrapped(info) {
@@ -63,6 +65,7 @@ class BpfMap : public Wrapped<BpfMap> {
     if (args.Has("lock") && args.Flag("lock")) flags |= BPF_F_LOCK;
     args.Done();
     Open("bpf(BPF_MAP_UPDATE_ELEM)").Update(key.data(), value.data(), flags);
+    if (tracker_) tracker_->Wrote(key.data(), value.data());
     return info.Env().Undefined();
   }
 
@@ -70,14 +73,18 @@ class BpfMap : public Wrapped<BpfMap> {
     Args args(info, "BpfMap.delete");
     const Bytes key = Key(args);
     args.Done();
-    return Napi::Boolean::New(info.Env(), Open("bpf(BPF_MAP_DELETE_ELEM)").Delete(key));
+    const bool deleted = Open("bpf(BPF_MAP_DELETE_ELEM)").Delete(key);
+    if (tracker_) tracker_->Deleted(key.data());
+    return Napi::Boolean::New(info.Env(), deleted);
   }
 
   Napi::Value Take(const Napi::CallbackInfo& info) {
     Args args(info, "BpfMap.take");
     const Bytes key = Key(args);
     args.Done();
-    return ToJs(info.Env(), Open("bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)").Take(key));
+    const std::optional<Bytes> value = Open("bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)").Take(key);
+    if (tracker_) tracker_->Deleted(key.data());
+    return ToJs(info.Env(), value);
   }
 
   Napi::Value Entries(const Napi::CallbackInfo& info) {
@@ -98,12 +105,39 @@ class BpfMap : public Wrapped<BpfMap> {
     const Bytes values = Sized(args, "values", size_t{count} * map_->valueSize());
     args.Done();
     Open("bpf(BPF_MAP_UPDATE_BATCH)").UpdateAll(count, keys, values);
+    for (uint32_t at = 0; tracker_ && at < count; ++at) {
+      tracker_->Wrote(keys.data() + size_t{at} * map_->info().key_size, values.data() + at * map_->valueSize());
+    }
     return info.Env().Undefined();
+  }
+
+  Napi::Value Track(const Napi::CallbackInfo& info) {
+    Args args(info, "BpfMap.track");
+    const Bytes mask = Sized(args, "mask", map_->valueSize());
+    args.Done();
+    tracker_.emplace(Open("bpf(BPF_MAP_LOOKUP_BATCH)"), mask);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value ForeignChanges(const Napi::CallbackInfo& info) {
+    NoArgs(info, "BpfMap.foreignChanges");
+    if (!tracker_) throw Napi::TypeError::New(info.Env(), "BpfMap.foreignChanges: the map is not tracked");
+    const MapChanges changes = tracker_->Compare(Open("bpf(BPF_MAP_LOOKUP_BATCH)"));
+    Napi::Env env = info.Env();
+    Napi::Object result = Napi::Object::New(env);
+    const auto set = [&](const char* name, const std::string& keys) {
+      result.Set(name, Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(keys.data()), keys.size()));
+    };
+    set("added", changes.added);
+    set("changed", changes.changed);
+    set("removed", changes.removed);
+    return result;
   }
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
     NoArgs(info, "BpfMap.close");
     map_->Close();
+    tracker_.reset();
     return info.Env().Undefined();
   }
 
@@ -138,6 +172,7 @@ class BpfMap : public Wrapped<BpfMap> {
 
   // Always set after construction.
   std::optional<MapHandle> map_;
+  std::optional<MapTracker> tracker_;
 };
 
 }  // namespace

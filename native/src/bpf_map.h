@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,8 @@ class MapHandle {
     Bytes values;
   };
   Entries ReadAll() const;
+  /** All entries, without ever holding all of them. */
+  void Visit(const std::function<void(const uint8_t* key, const uint8_t* value)>& visit) const;
   /** Throws with the index of the first entry that failed as `object`. */
   void UpdateAll(uint32_t count, const Bytes& keys, const Bytes& values) const;
 

@@ -94,6 +94,17 @@ export class SessionShell {
       this.#moves.moved(event);
       return;
     }
+    if (event.type === 'disturbed') {
+      const gone = event.lost === 1 ? 'one session' : `${event.lost} sessions`;
+      const message =
+        event.lost === 0
+          ? 'somebody removed which session its frames go out on; put back'
+          : `somebody removed ${gone} from the data plane; a new one is being made`;
+      const object = `peer/${event.name}`;
+      log('warn', message, { object });
+      events.record({ type: 'Warning', reason: 'SessionDisturbed', object, message });
+      return;
+    }
     const reachable = event.type === 'established';
     const before = this.#reachable.get(event.peer);
     this.#reachable.set(event.peer, reachable);

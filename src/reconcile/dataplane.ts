@@ -248,6 +248,13 @@ export type PeerEvent =
       readonly path: Path;
       readonly message: PathMessage;
     }
+  /** Somebody else changed the rows of the peer's sessions. `lost`: those that are gone; the others were put right. */
+  | {
+      readonly type: 'session-disturbed';
+      readonly interface: string;
+      readonly peer: PublicKey;
+      readonly lost: readonly SessionId[];
+    }
   /** This node's own address towards the peer's endpoint is another one now, or there is none any more. */
   | { readonly type: 'source-changed'; readonly interface: string; readonly peer: PublicKey };
 

@@ -80,7 +80,8 @@ function whatChanged({ from, to }: Change & { op: 'update' }, field: string, nam
     if (field === 'mtu' && from.mtu === 0) return 'was down, missing or altered';
     if (field === 'mtu' && to.mtu === 'auto')
       return `had an mtu of ${from.mtu} that does not fit the underlay any more`;
-    if (field === 'port' && from.port === 0) return 'had programs that did not see every packet';
+    if (field === 'port' && from.port === 0)
+      return 'had programs that did not see every packet, or rows of theirs changed';
   }
   if (from.kind === 'neighbour' && field === 'fault' && from.fault !== undefined) return NEIGHBOUR_FAULTS[from.fault];
   return `had its ${field} changed from ${fieldText(to, field, nameOf)} to ${fieldText(from, field, nameOf)}`;
@@ -89,6 +90,7 @@ function whatChanged({ from, to }: Change & { op: 'update' }, field: string, nam
 const NEIGHBOUR_FAULTS: Readonly<Record<NeighbourFault, string>> = {
   'not-in-map': "was removed from the programs' map",
   'not-in-stack': "was removed from the stack's neighbour table",
+  'other-in-stack': "was given another MAC in the stack's neighbour table",
   'not-permanent': "was made an entry of the stack's neighbour table that anybody can change",
 };
 

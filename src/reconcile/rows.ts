@@ -74,8 +74,8 @@ export interface NeighbourRow {
   readonly fault?: NeighbourFault;
 }
 
-/** `not-in-map`: questions are not answered from it; `not-in-stack`, `not-permanent`: of the stack's own table. */
-export type NeighbourFault = 'not-in-map' | 'not-in-stack' | 'not-permanent';
+/** `not-in-map`: questions are not answered from it; the others are of the stack's own table. */
+export type NeighbourFault = 'not-in-map' | 'not-in-stack' | 'other-in-stack' | 'not-permanent';
 
 /** A subnet of the cluster: inside it only the addresses of neighbour rows are sources. */
 export interface SubnetRow {

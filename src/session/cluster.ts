@@ -139,6 +139,11 @@ export class ClusterSessions {
         if (this.#services.isOverlay(event.path.remote.address)) break;
         void peer?.paths.take({ type: 'message', path: event.path, message: event.message });
         break;
+      case 'session-disturbed':
+        if (peer === undefined) break;
+        if (event.lost.length > 0) peer.dispatch({ type: 'vanished', ids: event.lost });
+        this.#services.disturbed(peer, event.lost.length);
+        break;
       case 'source-changed':
         void peer?.paths.take({ type: 'source-changed' });
     }

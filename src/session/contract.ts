@@ -43,6 +43,8 @@ export type ManagerEvent =
   | { readonly type: 'established'; readonly name: string; readonly peer: PublicKey; readonly initiator: boolean }
   /** Nobody answered for a whole attempt. */
   | { readonly type: 'unreachable'; readonly name: string; readonly peer: PublicKey }
+  /** Somebody else changed its sessions in the data plane; `lost` of them are gone. */
+  | { readonly type: 'disturbed'; readonly name: string; readonly peer: PublicKey; readonly lost: number }
   /** Data to the peer goes to another endpoint. */
   | { readonly type: 'path-moved'; readonly name: string; readonly peer: PublicKey; readonly move: Move }
   /** Two machines speak as the peer, in turns; once an hour. */

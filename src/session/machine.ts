@@ -1,4 +1,4 @@
-import type { SessionState } from '../reconcile/dataplane.ts';
+import type { SessionId, SessionState } from '../reconcile/dataplane.ts';
 import { adoptSessions } from './adopt.ts';
 import { attemptDue, beginAttempt } from './attempt.ts';
 import { applySnapshot, poll } from './liveness.ts';
@@ -116,6 +116,9 @@ function react(draft: Draft, input: MachineInput): void {
     case 'rekey-due':
       rekeyDue(draft, input.localId);
       break;
+    case 'vanished':
+      vanished(draft, input.ids);
+      break;
     case 'snapshot':
       applySnapshot(draft, input.generation, input.asked, input.sessions);
       break;
@@ -161,6 +164,13 @@ function frameQueued(draft: Draft): void {
 function rekeyDue(draft: Draft, localId: bigint): void {
   const { current } = draft.state;
   if (current?.localId === localId && current.initiator) beginAttempt(draft, 'rekey');
+}
+
+/** The peer does not know, and goes on sending on a session that is not there: a new one is made without waiting for traffic. */
+function vanished(draft: Draft, ids: readonly SessionId[]): void {
+  const { current } = draft.state;
+  forget(draft, ids);
+  if (current !== undefined && draft.state.current === undefined) beginAttempt(draft, 'traffic');
 }
 
 function timer(draft: Draft): void {

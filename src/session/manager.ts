@@ -266,6 +266,9 @@ export class SessionManager {
       poll: (peer, generation, ids) => this.#polls.ask(peer, generation, ids),
       established: (peer, initiator) => this.#established(peer, initiator),
       failed: (peer, reason) => this.#failed(peer, reason),
+      disturbed: ({ intent }, lost) => {
+        this.#options.onEvent({ type: 'disturbed', name: intent.name, peer: intent.publicKey, lost });
+      },
       refused: (reason) => this.#counts.fail(reason),
       isOverlay: (address) => this.#overlay.has(address),
       frameDropped: () => this.#queues.countDropped(1),

@@ -114,6 +114,8 @@ export type MachineInput =
   /** The data plane saw the first authentic datagram on an unconfirmed session and sends on it now. */
   | { readonly type: 'confirmed'; readonly localId: SessionId }
   | { readonly type: 'rekey-due'; readonly localId: SessionId }
+  /** Somebody else deleted these from the data plane. */
+  | { readonly type: 'vanished'; readonly ids: readonly SessionId[] }
   /** What the data plane said of the `asked` sessions of that `generation`; those that it does not know are left out. */
   | {
       readonly type: 'snapshot';

@@ -46,6 +46,8 @@ export interface PeerServices {
   poll(peer: PeerSessions, generation: number, ids: readonly SessionId[]): void;
   established(peer: PeerSessions, initiator: boolean): void;
   failed(peer: PeerSessions, reason: FailureReason): void;
+  /** Somebody else changed its sessions in the data plane; so many are gone. */
+  disturbed(peer: PeerSessions, lost: number): void;
   report(error: unknown): void;
 }
 

@@ -27,6 +27,8 @@ export interface Machine {
   reopen(): Promise<DataPlane>;
   /** Takes an address or a link away, as a person with root would. */
   breakIt(row: Row): Promise<void>;
+  /** Deletes a row from the map that holds it, past the data plane. */
+  erase?(row: Row): Promise<void>;
   /** Lets authentic datagrams arrive on a session of ours, one per frame, in order; an empty frame is a keepalive. */
   arrive?(session: NewSession, frames: readonly Uint8Array[]): Promise<void>;
   /** Makes things like ours that are not ours; the result says whether all of them are still there. */
@@ -38,6 +40,7 @@ export interface Machine {
 export interface Abilities {
   readonly arrive: boolean;
   readonly foreign: boolean;
+  readonly erase: boolean;
 }
 
 const INTERFACE = 'omni0';
@@ -96,6 +99,7 @@ const examples: readonly { readonly name: string; readonly row: Row; readonly ot
     other: { kind: 'policy', interface: INTERFACE, foreignSources: 'allow', etherTypes: '0x8892,0x88f7' },
   },
 ];
+const inMaps = [peer, ...examples.map(({ row }) => row).filter(({ kind }) => kind === 'fdb' || kind === 'neighbour')];
 const named = examples.map((example) => [example.name, example] as const);
 const everything: readonly Row[] = [link, { ...peer, publicKey: OTHER }, ...examples.map(({ row }) => row)].filter(
   (row, at, all) => all.findIndex((other) => rowKey(other) === rowKey(row)) === at,
@@ -620,6 +624,21 @@ export function describeDataPlane(name: string, abilities: Abilities, make: () =
         await sleep(NOTICE_MS);
         expect(woken).toEqual([]);
       });
+
+      if (abilities.erase)
+        it.each(inMaps.map((row) => [row.kind, row] as const))(
+          'tells of a %s row that somebody deleted past it within two seconds, and making it again heals it',
+          async (_, row) => {
+            for (const each of everything) await create(each);
+            const woken: (ReadonlySet<RowKey> | 'unknown')[] = [];
+            plane.watch((keys) => woken.push(keys));
+            await machine.erase?.(row);
+            await until(() => woken.some((keys) => keys === 'unknown' || keys.has(rowKey(row))));
+            expect((await read(row))?.row).not.toEqual(row);
+            await create(row);
+            await expectRow(row);
+          },
+        );
 
       it('tells of a link that somebody deleted, and making it again heals it', async () => {
         for (const row of everything) await create(row);

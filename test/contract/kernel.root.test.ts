@@ -1,9 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import { deleteRow } from '../../lab/bpf.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { must, run } from '../../lab/shell.ts';
+import { addressBytes, macBytes } from '../../src/dataplane/kernel/addresses.ts';
+import { u64 } from '../../src/dataplane/kernel/codec.ts';
 import { seal } from '../../src/dataplane/memory/seal.ts';
+import { peerIdOf } from '../../src/manifest/keys.ts';
 import type { Row } from '../../src/reconcile/rows.ts';
 import { startPlane } from '../netns/dataplane-fixture.ts';
 import { describeDataPlane, type Machine } from './dataplane-suite.ts';
@@ -35,6 +39,13 @@ async function breakIt(row: Row): Promise<void> {
   if (row.kind === 'link') await host.must(['ip', 'link', 'del', row.interface]);
   else if (row.kind === 'address') await host.must(['ip', 'address', 'del', row.address, 'dev', row.interface]);
   else throw new TypeError(`nobody breaks a ${row.kind} row from outside`);
+}
+
+async function erase(row: Row): Promise<void> {
+  if (row.kind === 'peer') await deleteRow(host, 'peer_map', u64(peerIdOf(row.publicKey)));
+  else if (row.kind === 'fdb') await deleteRow(host, 'fdb_map', Buffer.concat([macBytes(row.mac), Buffer.alloc(2)]));
+  else if (row.kind === 'neighbour') await deleteRow(host, 'neigh_map', addressBytes(row.address));
+  else throw new TypeError(`no map holds a ${row.kind} row`);
 }
 
 /** A veth pair with an alias, an address and a route, and a folder of pins: each a bit like ours. */
@@ -69,6 +80,7 @@ async function makeMachine(): Promise<Machine> {
       return plane;
     },
     breakIt,
+    erase,
     arrive: async ({ localId, receiveKey }, frames) => {
       const datagrams = frames.map((frame, counter) => {
         const datagram = seal(receiveKey, { sessionId: localId, counter: BigInt(counter) }, frame);
@@ -85,6 +97,6 @@ async function makeMachine(): Promise<Machine> {
   };
 }
 
-describeDataPlane('the kernel data plane', { arrive: true, foreign: true }, makeMachine);
+describeDataPlane('the kernel data plane', { arrive: true, foreign: true, erase: true }, makeMachine);
 describeRotation('the kernel data plane', makeMachine);
 describePaths('the kernel data plane', makeMachine);

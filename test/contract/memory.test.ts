@@ -29,6 +29,6 @@ async function makeMachine(): Promise<Machine> {
 }
 
 // Everything in this engine's tables is its own: there is nothing foreign to leave alone.
-describeDataPlane('the memory data plane', { arrive: true, foreign: false }, makeMachine);
+describeDataPlane('the memory data plane', { arrive: true, foreign: false, erase: false }, makeMachine);
 describeRotation('the memory data plane', makeMachine);
 describePaths('the memory data plane', makeMachine);

@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { appendFile, cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deleteRow, dumpMap, writeRow } from '../../lab/bpf.ts';
 import { type Host, Lab } from '../../lab/lab.ts';
 import { datagrams } from '../../lab/pcap.ts';
 import { Background, must, run, until } from '../../lab/shell.ts';
+import { u64 } from '../../src/dataplane/kernel/codec.ts';
 import { macOf } from '../../src/manifest/keys.ts';
 import type { Cidr, IpAddress } from '../../src/manifest/model.ts';
 import type { SessionEvent, Stop } from '../../src/reconcile/dataplane.ts';
@@ -289,6 +291,20 @@ describe('drift', () => {
     expect(await converge(a.plane, rowsOf(a, b))).toEqual([]);
     expect(await a.plane.sessions.list()).toHaveLength(1);
     expect(await ping(a.host, b.vip4, '-c', '1')).toEqual({ sent: 1, received: 1 });
+  });
+
+  it('goes on expecting an answer whose row somebody deleted, and expects no other', async () => {
+    const { woken, stop } = watching();
+    const rows = async () => (await dumpMap(a.host, 'pending_map')).map(({ key }) => key.join());
+    await a.plane.sessions.expectAnswer(0x1122n, 60_000);
+    const expected = await rows();
+    expect(expected).toHaveLength(1);
+    await deleteRow(a.host, 'pending_map', u64(0x1122n));
+    await writeRow(a.host, 'pending_map', u64(0x99n), new Uint8Array(8));
+    await until('the row is back, alone', async () => (await rows()).join(';') === expected.join(';'), 2_000);
+    await a.plane.sessions.forgetAnswer(0x1122n);
+    await stop();
+    expect(woken.size).toBe(0);
   });
 
   it('sees a sysctl that was changed, and sets it back', async () => {

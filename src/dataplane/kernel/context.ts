@@ -66,4 +66,6 @@ export interface Context {
   readonly stack: StackNeighbours;
   /** Rows that could not be made yet, for want of an underlay or a route: tried again when the network changes. */
   readonly waiting: Set<RowKey>;
+  /** Rows of `pending_map`, by our sender id: initiations that answers are welcome to. */
+  readonly expected: Map<bigint, Buffer>;
 }

@@ -47,19 +47,33 @@ export function replaceGate(context: Context, change: Partial<Gate>): void {
  * What `change` leaves out stays as it is pinned: that is of the agent before, which knew the fleet; this one may have read
  * nothing yet. Where nothing is, it is what new interfaces begin with.
  */
-export function writeGate(context: Context, overlay: Pick<Overlay, 'name' | 'maps'>, change: Partial<Gate> = {}): void {
+export function writeGate(
+  context: Context,
+  overlay: Pick<Overlay, 'name' | 'maps' | 'kept'>,
+  change: Partial<Gate> = {},
+): void {
   const object = `link/${overlay.name}`;
   const { calls } = context;
   const found = calls.read(object, () => overlay.maps.gate.lookup({ key: ONE_KEY }));
-  const pinned = found === undefined ? undefined : decodeGate(found);
+  const before = overlay.kept.gate ?? found;
+  const pinned = before === undefined ? undefined : decodeGate(before);
   const value = encodeGate({ ...(pinned ?? context.gate), ...change });
   try {
     if (found?.equals(value) !== true) calls.write(object, () => overlay.maps.gate.update({ key: ONE_KEY, value }));
   } finally {
     found?.fill(0);
-    value.fill(0);
+    overlay.kept.gate?.fill(0);
+    overlay.kept.gate = value;
     if (pinned !== undefined) wipe([...pinned.mac1Keys, ...pinned.cookieSecrets]);
   }
+}
+
+/** Somebody else changed the row since it was written. */
+export function gateFaults(context: Context, { name, maps, kept }: Pick<Overlay, 'name' | 'maps' | 'kept'>): string[] {
+  const found = context.calls.read(`link/${name}`, () => maps.gate.lookup({ key: ONE_KEY }));
+  const right = kept.gate === undefined || found?.equals(kept.gate) === true;
+  found?.fill(0);
+  return right ? [] : ['what handshakes must show was changed'];
 }
 
 /** A `gate_entry`; it holds keys. */

@@ -1,11 +1,13 @@
 import type { Change, LinkRow, ObservedRow } from '../../reconcile/rows.ts';
 import { attachmentFaults } from './attach.ts';
-import type { Meta } from './codec.ts';
+import { encodeMeta, type Meta, ONE_KEY } from './codec.ts';
 import type { Context } from './context.ts';
 import { failedWith } from './errors.ts';
-import { readMeta } from './overlay.ts';
+import { gateFaults } from './gate.ts';
+import { type Overlay, readMeta } from './overlay.ts';
 import { isPinned, type Pins, pinnedInterfaces, pinsOf } from './pins.ts';
 import { ensureLink, removeInterface } from './setup.ts';
+import { spreadFaults } from './spread.ts';
 import { automaticMtu, findUnderlays, type Underlays } from './underlay.ts';
 import { ALIAS_PREFIX, findPair, isOurs, markedInterfaces, type Pair, pairFaults } from './veth.ts';
 
@@ -69,7 +71,18 @@ function programFaults(context: Context, pins: Pins, pair: Pair, underlays: Unde
   const overlay = context.overlays.get(pins.interface);
   return [
     ...attachmentFaults(context, pins, pair.outer, underlays),
+    ...(overlay === undefined ? [] : rowFaults(context, overlay)),
     ...(overlay !== undefined && overlay.outer !== pair.outer.ifindex ? [`${pair.outer.name} was made anew`] : []),
+  ];
+}
+
+/** Rows of one-row maps that somebody else changed. */
+function rowFaults(context: Context, overlay: Overlay): string[] {
+  const meta = context.calls.read(`link/${overlay.name}`, () => overlay.maps.meta.lookup({ key: ONE_KEY }));
+  return [
+    ...(meta?.equals(encodeMeta(overlay.meta)) === true ? [] : ['the record of what is loaded was changed']),
+    ...gateFaults(context, overlay),
+    ...spreadFaults(context, overlay),
   ];
 }
 

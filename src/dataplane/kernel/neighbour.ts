@@ -52,7 +52,7 @@ function look(context: Context, overlay: Overlay, ids: ReadonlySet<string> | und
 
 function compare(row: NeighbourRow, entry: NeighbourInfo | undefined): Look {
   if (entry === undefined || entry.mac === '') return { row: { ...row, fault: 'not-in-stack' }, right: false };
-  if (entry.mac !== row.mac) return { row: { ...row, mac: entry.mac as NeighbourRow['mac'] }, right: false };
+  if (entry.mac !== row.mac) return { row: { ...row, fault: 'other-in-stack' }, right: false };
   if ((entry.state & NUD_PERMANENT) === 0) return { row: { ...row, fault: 'not-permanent' }, right: false };
   return { row, right: true };
 }

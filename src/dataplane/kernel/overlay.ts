@@ -1,13 +1,14 @@
 import { OmniError } from '../../errors.ts';
 import type { BpfMap } from './calls.ts';
-import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, readU64 } from './codec.ts';
+import { decodeMeta, decodePeer, decodeSession, type Meta, ONE_KEY, type PeerValue, readU64 } from './codec.ts';
 import type { Context } from './context.ts';
 import { writeGate } from './gate.ts';
 import { type FormerCounters, inheritGate, openFormerCounters } from './older-pins.ts';
 import { Outlets } from './outlets.ts';
 import { PeerIds } from './peer-ids.ts';
 import { isPinned, type Pins, pinsOf } from './pins.ts';
-import { SPREAD_MAPS } from './spread.ts';
+import { guardMaps } from './sentry.ts';
+import { readSpread, SPREAD_MAPS } from './spread.ts';
 import { TRANSMIT_MAP } from './transmit.ts';
 
 const MAP_NAMES = {
@@ -45,6 +46,10 @@ export interface Overlay {
   readonly outlets: Outlets;
   /** Peer by local session id: the index that a peer's deletion needs. Ours alone to keep, as only we insert and remove. */
   readonly sessionPeer: Map<bigint, bigint>;
+  /** Rows of one-row maps as this process wrote or found them, to tell and undo what others do to them. `gate` holds keys. */
+  readonly kept: { gate?: Buffer; spread?: Buffer };
+  /** Endpoints that a handshake proved, by peer: a row that somebody else deletes comes back with its own. */
+  readonly proved: Map<bigint, PeerValue>;
   /** As loaded; changed by the link row alone. */
   meta: Meta;
   /** Interface indexes of the veth pair; 0: not there. */
@@ -86,6 +91,8 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
       former,
       outlets: new Outlets(),
       sessionPeer: new Map(),
+      kept: {},
+      proved: new Map(),
       meta,
       inner: 0,
       outer: 0,
@@ -94,6 +101,9 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
     learnSessions(context, overlay);
     inheritGate(context, overlay);
     writeGate(context, overlay);
+    const spread = readSpread(context, pins);
+    if (spread !== undefined) overlay.kept.spread = spread;
+    guardMaps(context, overlay);
     context.overlays.set(name, overlay);
     return overlay;
   } catch (error) {
@@ -104,6 +114,7 @@ export function openOverlay(context: Context, name: string, meta: Meta): Overlay
 
 export function closeOverlay(context: Context, overlay: Overlay): void {
   context.overlays.delete(overlay.name);
+  overlay.kept.gate?.fill(0);
   for (const map of [...Object.values(overlay.maps), ...Object.values(overlay.former)]) map.close();
 }
 
@@ -127,7 +138,9 @@ export function eachEntry(
 
 function learnPeers(context: Context, overlay: Overlay): void {
   eachEntry(context, overlay.maps.peer, `peers of ${overlay.name}`, (key, value) => {
-    overlay.peers.learn(readU64(key), decodePeer(value).publicKey);
+    const peer = decodePeer(value);
+    overlay.peers.learn(readU64(key), peer.publicKey);
+    if (peer.observed) overlay.proved.set(readU64(key), peer);
   });
 }
 

@@ -73,6 +73,7 @@ export function findPeer(context: Context, overlay: Overlay, publicKey: PublicKe
 export function writePeer(context: Context, overlay: Overlay, { id, ...peer }: PeerEntry): void {
   const value = encodePeer(peer);
   context.calls.write(objectOf(overlay, peer.publicKey), () => overlay.maps.peer.update({ key: u64(id), value }));
+  if (peer.observed) overlay.proved.set(id, peer);
 }
 
 function objectOf(overlay: Overlay, publicKey: PublicKey): string {
@@ -104,6 +105,16 @@ function put(context: Context, row: PeerRow): void {
   // A handshake proved its endpoint a moment ago; the plan was made from what was seen before.
   if (before?.observed) {
     putRoles(context, overlay, before, row.roles);
+    return;
+  }
+  const proved = overlay.proved.get(id);
+  if (before === undefined && proved !== undefined) {
+    writePeer(context, overlay, {
+      ...proved,
+      id,
+      publicKey: row.publicKey,
+      ...(row.roles !== undefined && { roles: row.roles }),
+    });
     return;
   }
   const remote = row.endpoint === undefined ? undefined : parseEndpoint(row.endpoint);
@@ -163,6 +174,7 @@ function remove(context: Context, row: PeerRow): void {
   if (id === undefined || overlay.peers.keyOf(id) !== row.publicKey) return;
   const object = objectOf(overlay, row.publicKey);
   overlay.peers.setNextKey(id, undefined);
+  overlay.proved.delete(id);
   context.calls.erase(object, () => overlay.maps.send.delete({ key: u64(id) }));
   context.calls.erase(object, () => overlay.maps.peer.delete({ key: u64(id) }));
   for (const [session, peer] of overlay.sessionPeer) {

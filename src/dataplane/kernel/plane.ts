@@ -34,11 +34,12 @@ import { applyPolicy, applySubnet } from './policy.ts';
 import { digestObjects } from './programs.ts';
 import { readRefusals } from './refusals.ts';
 import { applyRoute } from './route.ts';
+import { Sentry } from './sentry.ts';
 import { KernelSessions } from './sessions.ts';
 import { removeInterface } from './setup.ts';
 import { bindSocket } from './socket.ts';
 import { StackNeighbours } from './stack-neighbours.ts';
-import { stopOf, Watcher } from './watch.ts';
+import { Watcher } from './watch.ts';
 
 export type { KernelDataPlaneOptions } from './context.ts';
 
@@ -86,6 +87,7 @@ function contextOf(options: KernelDataPlaneOptions, native: Native): Context {
     events: new EventHub(() => context),
     stack: new StackNeighbours(calls),
     waiting: new Set(),
+    expected: new Map(),
   };
   return context;
 }
@@ -95,7 +97,8 @@ class KernelDataPlane implements DataPlane {
   readonly messages: MessagePlane;
   readonly bindSocket: BindSocket;
   readonly #context: Context;
-  readonly #watchers = new Set<Watcher>();
+  readonly #watchers = new Map<Watcher, Wake>();
+  readonly #sentry: Sentry;
   #last: Promise<unknown> = Promise.resolve();
   #working = false;
 
@@ -104,6 +107,13 @@ class KernelDataPlane implements DataPlane {
     this.sessions = new KernelSessions(context);
     this.messages = new KernelMessages(context);
     this.bindSocket = bindSocket(context);
+    this.#sentry = new Sentry(
+      context,
+      () => this.#working,
+      (keys) => {
+        for (const wake of this.#watchers.values()) wake(keys);
+      },
+    );
   }
 
   get writes(): number {
@@ -128,15 +138,20 @@ class KernelDataPlane implements DataPlane {
         if (error instanceof OmniError && error.class === 'wait') this.#context.waiting.add(change.key);
         throw error;
       } finally {
-        for (const watcher of this.#watchers) watcher.acknowledge(change);
+        for (const watcher of this.#watchers.keys()) watcher.acknowledge(change);
       }
     });
   }
 
   watch(wake: Wake): Stop {
     const watcher = new Watcher(this.#context, wake, () => this.#working);
-    this.#watchers.add(watcher);
-    return stopOf(this.#watchers, watcher);
+    this.#watchers.set(watcher, wake);
+    this.#sentry.start();
+    return async () => {
+      this.#watchers.delete(watcher);
+      watcher.stop();
+      if (this.#watchers.size === 0) this.#sentry.stop();
+    };
   }
 
   async counters(): Promise<DataPlaneCounters> {
@@ -153,7 +168,8 @@ class KernelDataPlane implements DataPlane {
 
   async close(): Promise<void> {
     await this.#last;
-    for (const watcher of this.#watchers) watcher.stop();
+    this.#sentry.stop();
+    for (const watcher of this.#watchers.keys()) watcher.stop();
     this.#watchers.clear();
     this.#context.events.closeAll();
     this.#context.stack.close();

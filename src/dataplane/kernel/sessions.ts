@@ -253,6 +253,7 @@ export class KernelSessions implements SessionPlane {
   async expectAnswer(localId: SessionId, forMs: number): Promise<void> {
     const { calls, overlays } = this.#context;
     const value = encodePendingEntry({ expiresNs: this.#nowNs() + BigInt(Math.round(forMs * NS_PER_MS)) });
+    this.#context.expected.set(localId, value);
     for (const overlay of overlays.values()) {
       calls.write(`session/${overlay.name}`, () => overlay.maps.pending.update({ key: u64(localId), value }));
     }
@@ -265,7 +266,8 @@ export class KernelSessions implements SessionPlane {
   }
 
   async forgetAnswer(localId: SessionId): Promise<void> {
-    const { calls, overlays } = this.#context;
+    const { calls, overlays, expected } = this.#context;
+    expected.delete(localId);
     for (const overlay of overlays.values()) {
       calls.erase(`session/${overlay.name}`, () => overlay.maps.pending.delete({ key: u64(localId) }));
     }

@@ -5,6 +5,7 @@ import type { LinkInfo } from './calls.ts';
 import { encodeMeta, type Meta, ONE_KEY, settingsOf } from './codec.ts';
 import type { Context } from './context.ts';
 import { eraseSessions } from './erase.ts';
+import { writeGate } from './gate.ts';
 import { OMNI_LAYOUT_VERSION } from './layout.ts';
 import { changeMac, prepareMacChange } from './mac.ts';
 import { missingCapabilities } from './needs.ts';
@@ -68,6 +69,7 @@ async function ensurePrograms(context: Context, prepared: Prepared, signal: Abor
   };
   const overlay = openWith(context, row.interface, pair, meta);
   writeMeta(context, overlay, before, meta);
+  writeGate(context, overlay);
   restoreNeighbours(context, overlay);
 }
 

@@ -3,6 +3,7 @@ import { ONE_KEY, u32Key } from './codec.ts';
 import type { Context } from './context.ts';
 import { allowedCpus, onlineCpus } from './cpus.ts';
 import { decodeSpreadEntry, encodeSpreadEntry, OMNI_MAX_RECEIVE_CPUS, OMNI_MAX_SPREAD_UNDERLAYS } from './layout.ts';
+import type { Overlay } from './overlay.ts';
 import { isPinned, type Pins } from './pins.ts';
 import { programId } from './programs.ts';
 import { findLink } from './veth.ts';
@@ -13,6 +14,8 @@ export type ReceiveCpus = 'auto' | 'none' | readonly number[];
 const MAPS = { spread: 'spread_map', cpu: 'cpu_map', open: 'open_map' } as const;
 /** Pins that lack one of these are an older build's; the programs alone use the last two. */
 export const SPREAD_MAPS: readonly string[] = [...Object.values(MAPS), 'load_map'];
+/** Those that user space writes. */
+export const SPREAD_ROWS: readonly string[] = Object.values(MAPS);
 
 /** Datagrams that may wait for a CPU: ten milliseconds of work on full-size ones. */
 const QUEUE = 2048;
@@ -66,10 +69,35 @@ export function syncSpread(context: Context, pins: Pins, underlays: readonly Lin
     cpus: Array.from({ length: OMNI_MAX_RECEIVE_CPUS }, (_, at) => cpus[at] ?? 0),
     ifindexes: Array.from({ length: OMNI_MAX_SPREAD_UNDERLAYS }, (_, at) => ifindexes[at] ?? 0),
   });
+  const overlay = context.overlays.get(pins.interface);
+  if (overlay !== undefined) overlay.kept.spread = value;
   withMap(context, pins, 'spread', (map) => {
     if (map.lookup({ key: ONE_KEY })?.equals(value) === true) return;
     context.calls.write(pins.map(MAPS.spread), () => map.update({ key: ONE_KEY, value }));
   });
+}
+
+/** The row in force. */
+export function readSpread(context: Context, pins: Pins): Buffer | undefined {
+  return withMap(context, pins, 'spread', (map) => map.lookup({ key: ONE_KEY }));
+}
+
+/** What somebody changed of it: the row, the program that opens datagrams, or the CPUs' queues. */
+export function spreadFaults(context: Context, { pins, kept }: Pick<Overlay, 'pins' | 'kept'>): string[] {
+  if (kept.spread === undefined) return [];
+  const row = readSpread(context, pins);
+  const opener = withMap(context, pins, 'open', (map) => map.lookup({ key: ONE_KEY }));
+  const { count, cpus } = decodeSpreadEntry(kept.spread);
+  const lacking = withMap(context, pins, 'cpu', (map) =>
+    cpus.slice(0, count).filter((cpu) => map.lookup({ key: u32Key(cpu) }) === undefined),
+  );
+  return [
+    ...(row?.equals(kept.spread) === true ? [] : ['the CPUs that datagrams are spread over were changed']),
+    ...(opener?.readUInt32LE() === programId(context, pins.program('open'))
+      ? []
+      : ['the program in open_map was changed']),
+    ...lacking.map((cpu) => `CPU ${cpu} has no queue in cpu_map`),
+  ];
 }
 
 function setOpener(context: Context, pins: Pins): void {

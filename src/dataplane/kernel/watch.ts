@@ -1,4 +1,4 @@
-import type { Stop, Wake } from '../../reconcile/dataplane.ts';
+import type { Wake } from '../../reconcile/dataplane.ts';
 import type { Change, ObservedRow, RowKey } from '../../reconcile/rows.ts';
 import { canonicalAddress } from './addresses.ts';
 import type { LinkNotification } from './calls.ts';
@@ -241,11 +241,4 @@ export class Watcher {
     }
     return keys;
   }
-}
-
-export function stopOf(watchers: Set<Watcher>, watcher: Watcher): Stop {
-  return async () => {
-    watchers.delete(watcher);
-    watcher.stop();
-  };
 }

@@ -52,6 +52,47 @@ export const scenarios = {
     map.close();
   },
 
+  'a tracked map tells what others did to it, and nothing else': async () => {
+    const pins = pinFolder('track');
+    await loadSmall(pins);
+    for (const name of ['hash_map', 'trie_map']) {
+      const open = () => new native.BpfMap({ pin: join(pins, name) });
+      const [map, other] = [open(), open()];
+      const { keySize, valueSize } = map.info;
+      const keyOf = (at) =>
+        Buffer.concat([u32(8 * Math.min(keySize, 4)), Buffer.alloc(keySize, at)]).subarray(0, keySize);
+      // Not where one of the maps has its lock, which the kernel keeps to itself.
+      const rowOf = (at, last = 0) => Buffer.from([...Buffer.alloc(valueSize - 2), at, last]);
+      const told = () =>
+        Object.fromEntries(Object.entries(map.foreignChanges()).map(([how, keys]) => [how, keys.toString('hex')]));
+      const nothing = { added: '', changed: '', removed: '' };
+      const hex = (...numbers) => Buffer.concat(numbers.map(keyOf)).toString('hex');
+      assert.throws(() => map.foreignChanges(), TypeError);
+      assert.throws(() => map.track({ mask: Buffer.alloc(valueSize + 1) }), TypeError);
+      other.update({ key: keyOf(1), value: rowOf(1) });
+      map.track({ mask: Buffer.from([...Buffer.alloc(valueSize - 1, 1), 0]) });
+      assert.deepEqual(told(), nothing);
+      for (const at of [2, 3, 4]) map.update({ key: keyOf(at), value: rowOf(at) });
+      map.update({ key: keyOf(3), value: rowOf(33) });
+      map.delete({ key: keyOf(4) });
+      assert.deepEqual(told(), nothing);
+      // The last byte does not count.
+      other.update({ key: keyOf(2), value: rowOf(2, 9) });
+      assert.deepEqual(told(), nothing);
+      other.update({ key: keyOf(2), value: rowOf(22) });
+      other.update({ key: keyOf(5), value: rowOf(5) });
+      other.delete({ key: keyOf(1) });
+      assert.deepEqual(told(), { added: hex(5), changed: hex(2), removed: hex(1) });
+      assert.deepEqual(told(), nothing);
+      // A deletion that hides behind a write of ours to another row.
+      other.delete({ key: keyOf(3) });
+      map.update({ key: keyOf(2), value: rowOf(2) });
+      assert.deepEqual(told(), { ...nothing, removed: hex(3) });
+      for (const each of [map, other]) each.close();
+      refused(() => map.track({ mask: Buffer.alloc(valueSize) }), 'EBADF');
+    }
+  },
+
   'what is pinned is kept: rows, size, and the program that a link runs': async () => {
     const pins = pinFolder('reload');
     await loadSmall(pins, { verdict: XDP.drop });

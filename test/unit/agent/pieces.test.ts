@@ -175,6 +175,7 @@ describe('SessionShell', () => {
     });
     shell.onEvent({ type: 'new-generation', ended: 7 });
     expect(events.after(0).at(-1)).toMatchObject({ type: 'Warning', message: expect.stringContaining('7 sessions') });
+    for (const lost of [0, 1]) shell.onEvent({ type: 'disturbed', name: 'robot-2', peer, lost });
     expect(events.after(0).map(({ reason, object }) => `${reason} ${object}`)).toEqual([
       'SessionEstablished peer/robot-2',
       'PeerUnreachable peer/robot-2',
@@ -182,6 +183,8 @@ describe('SessionShell', () => {
       'SessionError node',
       'KeyInUseTwice peer/robot-2',
       'SnapshotRestored node',
+      'SessionDisturbed peer/robot-2',
+      'SessionDisturbed peer/robot-2',
     ]);
   });
 

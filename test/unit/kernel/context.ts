@@ -71,6 +71,7 @@ export function contextOf(native: Partial<Native>, folder: string): Context {
     stack: new StackNeighbours(calls),
     sockets: new Set(),
     waiting: new Set(),
+    expected: new Map(),
   };
   return context;
 }
@@ -85,6 +86,8 @@ export function overlayOf(context: Context, maps: Partial<Record<keyof Overlay['
     former: {},
     outlets: new Outlets(),
     sessionPeer: new Map(),
+    kept: {},
+    proved: new Map(),
     meta: {
       layoutVersion: 1,
       buildId: Buffer.alloc(32),

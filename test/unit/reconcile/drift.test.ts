@@ -214,7 +214,7 @@ describe('a cluster of mode report', () => {
     }
     expect(lab.events.map(({ message }) => message)).toEqual([
       'had an mtu of 1300 that does not fit the underlay any more; set back',
-      'had programs that did not see every packet; set back',
+      'had programs that did not see every packet, or rows of theirs changed; set back',
     ]);
   });
 

@@ -692,3 +692,20 @@ test('a removed peer leaves nothing behind', () => {
   expect(types(effects)).toContain('discard');
   expect(nextDeadlineMs(driver.state)).toBe(Number.POSITIVE_INFINITY);
 });
+
+test('a session that somebody deleted from the data plane is replaced at once; one that was retiring is just forgotten', () => {
+  const driver = new Driver().established(1n);
+  driver.wait(10_000);
+  const effects = driver.put({ type: 'vanished', ids: [1n] });
+  expect(types(effects)).toContain('initiate');
+  expect(driver.state.current).toBeUndefined();
+  expect(types(driver.put({ type: 'vanished', ids: [1n] }))).toEqual([]);
+
+  const renewed = new Driver().established(1n);
+  renewed.wait(10_000);
+  renewed.put({ type: 'rekey-due', localId: 1n });
+  renewed.put({ type: 'response', sequence: renewed.state.sequence, localId: 2n });
+  renewed.put({ type: 'installed', localId: 2n });
+  expect(types(renewed.put({ type: 'vanished', ids: [1n] }))).not.toContain('initiate');
+  expect(renewed.state.current?.localId).toBe(2n);
+});
