@@ -21,7 +21,7 @@ import { readBootId } from './boot-id.ts';
 import { ClusterSecret } from './cluster-secret.ts';
 import type { AgentConfig } from './config.ts';
 import { EndpointResolver, systemLookup } from './dns.ts';
-import { createEngine } from './engine.ts';
+import { type CreateDataPlane, createEngine } from './engine.ts';
 import { EventLog } from './events.ts';
 import { type FleetRevision, Fleets, HostNames, peersAt, portOf } from './fleets.ts';
 import { Follower, type Offer } from './follower.ts';
@@ -61,13 +61,17 @@ import { serveWebhook } from './webhook.ts';
  * exposed, another agent, missing capabilities, a port in use, an interface that is not ours. A source that does not
  * answer, or holds errors, is no reason to end: status and log tell of it, and the agent keeps trying.
  */
-export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+export async function runAgent(
+  config: AgentConfig,
+  signal: AbortSignal,
+  createDataPlane: CreateDataPlane = createEngine,
+): Promise<void> {
   const log = createLog({
     format: config.logFormat,
     level: config.logLevel ?? 'info',
     write: config.writeLog ?? ((line) => process.stderr.write(line)),
   });
-  if (config.teardown) return teardown(config, log, signal);
+  if (config.teardown) return teardown(config, log, signal, createDataPlane);
   const identities = new Identities(config.identity, log);
   const psk = readPsk(config.pskFile);
   const source = openSource(config, identities.current.publicKeyBytes);
@@ -75,7 +79,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const stops: Stops = [];
   try {
     stops.push(await lockStateDir(config.stateDir));
-    const dataPlane = createEngine(config, mac1Key(identities.current.publicKeyBytes, psk), log);
+    const dataPlane = createDataPlane(config, mac1Key(identities.current.publicKeyBytes, psk), log);
     stops.push(() => dataPlane.close());
     const store = openRolloutStore(config.stateDir);
     const loaded = await store.load();
@@ -89,10 +93,15 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
 }
 
 /** `omni agent --teardown`: needs no identity and no source, for they may be what is broken. */
-async function teardown(config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+async function teardown(
+  config: AgentConfig,
+  log: Log,
+  signal: AbortSignal,
+  createDataPlane: CreateDataPlane,
+): Promise<void> {
   const unlock = await lockStateDir(config.stateDir);
   try {
-    const dataPlane = createEngine(config, new Uint8Array(32), log);
+    const dataPlane = createDataPlane(config, new Uint8Array(32), log);
     await dataPlane.teardown(signal);
     await dataPlane.close();
     log('info', 'removed everything of ours from this node');

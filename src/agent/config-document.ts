@@ -61,7 +61,6 @@ const SETTING_OF_FLAG: ReadonlyMap<string, string> = new Map([
   ['path', '`spec.source.path`'],
   ['interval', '`spec.source.interval`'],
   ['underlay', '`spec.node.underlay`'],
-  ['engine', '`spec.node.engine`'],
   ['xdp-mode', '`spec.node.xdpMode`'],
   ['identity', '`spec.node.identity`'],
   ['psk-file', '`spec.node.pskFile`'],

@@ -44,7 +44,6 @@ export function readSettings(bytes: Uint8Array, file: string): AgentSettingsResu
     ...sourceSettings(findings, source),
     ...rolloutSettings(findings, gates),
     ...given('underlay', node.underlay),
-    ...given('engine', node.engine),
     ...given('xdpMode', node.xdpMode),
     ...given('receiveCpus', node.receiveCpus === undefined ? undefined : parseReceiveCpus(String(node.receiveCpus))),
     ...given('identity', node.identity),

@@ -49,10 +49,9 @@ export interface AgentConfig {
   /** The node's key. */
   readonly identity: string;
   readonly pskFile?: string;
-  readonly engine: 'kernel' | 'memory';
-  /** Of the kernel engine: `auto` is native where every interface can. */
+  /** `auto` is native where every interface can. */
   readonly xdpMode?: 'auto' | 'native' | 'generic';
-  /** Of the kernel engine: CPUs that datagrams may be opened on while the one that they arrive on is busy. */
+  /** CPUs that datagrams may be opened on while the one that they arrive on is busy. */
   readonly receiveCpus?: 'auto' | 'none' | readonly number[];
   /** Folder of the compiled BPF programs: `build/bpf` of the installation. */
   readonly objects: string;

@@ -24,7 +24,6 @@ export interface AgentOptions extends IdentityOptions {
   readonly socket: string;
   readonly bpffs: string;
   readonly metrics?: string;
-  readonly engine: AgentConfig['engine'];
   readonly xdpMode: NonNullable<AgentConfig['xdpMode']>;
   readonly receiveCpus: string;
   readonly logFormat: AgentConfig['logFormat'];
@@ -57,7 +56,6 @@ export function agentConfig(command: Command, settings: AgentSettings, io: Io): 
     socket: absolute(chosen('socket', settings.socket)),
     bpffs: absolute(chosen('bpffs', settings.bpffs)),
     identity: absolute(identityPath({ stateDir, ...(identity === undefined ? {} : { identity }) })),
-    engine: chosen('engine', settings.engine),
     xdpMode: chosen('xdpMode', settings.xdpMode),
     receiveCpus:
       command.getOptionValueSource('receiveCpus') === 'default'

@@ -440,10 +440,6 @@ export interface AgentConfigDocument {
        */
       underlay?: string[];
       /**
-       * What carries packets.
-       */
-      engine?: 'kernel' | 'memory';
-      /**
        * The kind of XDP; `auto` is native where an interface can.
        */
       xdpMode?: 'auto' | 'native' | 'generic';

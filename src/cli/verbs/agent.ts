@@ -49,9 +49,6 @@ export function agentCommand(cli: Cli): Command {
     )
     .addOption(new Flag('--metrics <address>', 'serve metrics over TCP too, as in 127.0.0.1:9586'))
     .addOption(
-      new Flag('--engine <engine>', 'what carries packets', { default: 'kernel', choices: ['kernel', 'memory'] }),
-    )
-    .addOption(
       new Flag('--xdp-mode <mode>', 'kind of XDP; auto is native where an interface can', {
         default: 'auto',
         choices: ['auto', 'native', 'generic'],

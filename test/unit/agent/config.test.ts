@@ -55,7 +55,6 @@ describe('an AgentConfig', () => {
       windows: [{ days: [1, 2, 3, 4, 5], from: 1_320, to: 300, timeZone: 'Europe/Berlin' }],
       busy: { kind: 'command', command: ['/usr/local/bin/mission-running'], timeoutMs: 2_000, onError: 'busy' },
       underlay: ['eth0'],
-      engine: 'kernel',
       xdpMode: 'auto',
       receiveCpus: 'auto',
       identity: '/var/lib/omni/identity.key',

@@ -6,6 +6,7 @@ import { runAgent } from '../../../src/agent/agent.ts';
 import type { Json, ObjectStatus, Status } from '../../../src/agent/api.ts';
 import { type AgentClient, connectAgent } from '../../../src/agent/client.ts';
 import type { AgentConfig, SourceConfig } from '../../../src/agent/config.ts';
+import { createMemoryDataPlane } from '../../../src/dataplane/memory/plane.ts';
 import { createIdentity, type Identity, writeIdentity } from '../../../src/session/identity.ts';
 import { SANDBOX } from '../source/lab.ts';
 
@@ -57,7 +58,6 @@ export class Node {
       socket: this.socket,
       bpffs: join(this.folder, 'bpf'),
       identity: join(this.stateDir, 'identity.key'),
-      engine: 'memory',
       objects: '',
       sandbox: SANDBOX,
       logFormat: 'json',
@@ -75,7 +75,7 @@ export class Node {
 
   async startWith(config: AgentConfig): Promise<void> {
     const stop = new AbortController();
-    const ended = runAgent(config, stop.signal);
+    const ended = runAgent(config, stop.signal, () => createMemoryDataPlane());
     this.#running = { stop, ended };
     let failure: unknown;
     ended.catch((error: unknown) => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runAgent } from '../../../src/agent/agent.ts';
 import type { AgentConfig } from '../../../src/agent/config.ts';
 import { openSource } from '../../../src/agent/open-source.ts';
+import { createMemoryDataPlane } from '../../../src/dataplane/memory/plane.ts';
 import { freePort, Lab as SourceLab } from '../source/lab.ts';
 import { Node, until } from './lab.ts';
 
@@ -142,7 +143,8 @@ describe('an agent with a webhook', () => {
 
   it('does not start without its secret', async () => {
     const webhook = { listen: '127.0.0.1:1', secretFile: join(node.folder, 'absent') };
-    const life = runAgent(node.config({ source: 'https://a.example/x.git', webhook }), AbortSignal.timeout(5_000));
+    const config = node.config({ source: 'https://a.example/x.git', webhook });
+    const life = runAgent(config, AbortSignal.timeout(5_000), () => createMemoryDataPlane());
     await expect(life).rejects.toMatchObject({ code: 'webhook-secret-missing', exitCode: 2 });
   });
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { runAgent } from '../../../src/agent/agent.ts';
 import type { AgentConfig } from '../../../src/agent/config.ts';
+import { createMemoryDataPlane } from '../../../src/dataplane/memory/plane.ts';
 import { Lab as SourceLab } from '../source/lab.ts';
 import { clusterText, Node, until } from './lab.ts';
 
@@ -26,7 +27,7 @@ async function refused(config: AgentConfig): Promise<unknown> {
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), 5_000);
   try {
-    await runAgent(config, stop.signal);
+    await runAgent(config, stop.signal, () => createMemoryDataPlane());
     return undefined;
   } catch (error) {
     return error;

@@ -57,7 +57,6 @@ describe('what an agent is started with', () => {
       socket: '/run/omni/omni.sock',
       bpffs: '/sys/fs/bpf',
       identity: '/var/lib/omni/identity.key',
-      engine: 'kernel',
       xdpMode: 'auto',
       receiveCpus: 'auto',
       logFormat: 'text',
@@ -70,7 +69,6 @@ describe('what an agent is started with', () => {
   rollout: { pruneLimit: 7 }
   node:
     underlay: [eth7, eth8]
-    engine: memory
     xdpMode: native
     receiveCpus: 7
     identity: /file/key
@@ -88,7 +86,6 @@ describe('what an agent is started with', () => {
     intervalMs: 7_000,
     pruneLimit: { objects: 7, percent: 0 },
     underlay: ['eth7', 'eth8'],
-    engine: 'memory',
     xdpMode: 'native',
     receiveCpus: [7],
     identity: '/file/key',
@@ -105,8 +102,6 @@ describe('what an agent is started with', () => {
     ...[
       '--underlay',
       'eth0, eth1',
-      '--engine',
-      'kernel',
       '--xdp-mode',
       'auto',
       '--receive-cpus',
@@ -127,7 +122,6 @@ describe('what an agent is started with', () => {
     intervalMs: 30_000,
     pruneLimit: { objects: 5, percent: 30 },
     underlay: ['eth0', 'eth1'],
-    engine: 'kernel',
     xdpMode: 'auto',
     receiveCpus: [2, 3, 6],
     identity: '/home/ada/key',

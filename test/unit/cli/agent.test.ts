@@ -4,12 +4,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createMemoryDataPlane } from '../../../src/dataplane/memory/plane.ts';
 import { identityOf, writeIdentity } from '../../../src/session/identity.ts';
 import { manifests, robot } from './fixture.ts';
 import { interruption, type Outcome, omni } from './run.ts';
 
-/* A whole agent, started by the command line on the memory engine, and the verbs that ask it. */
+/* A whole agent, started by the command line over the memory data plane, and the verbs that ask it. */
+vi.mock('../../../src/agent/engine.ts', () => ({ createEngine: () => createMemoryDataPlane() }));
 
 let folder: string;
 let fleet: string;
@@ -39,7 +41,7 @@ const ask = (...argv: readonly string[]): Promise<Outcome> =>
 /** Starts an agent and waits until it answers. Its end is `stop`'s outcome. */
 async function start(...argv: readonly string[]): Promise<void> {
   const { signal, press } = interruption();
-  const flags = ['--engine', 'memory', '--identity', 'id.key', '--state-dir', 'state', '--socket', 'omni.sock'];
+  const flags = ['--identity', 'id.key', '--state-dir', 'state', '--socket', 'omni.sock'];
   const life = omni(['agent', ...flags, ...argv], { cwd: folder, signal, realTime: true });
   stop = () => {
     press();
