@@ -17,8 +17,8 @@ let one: Host;
 let two: Host;
 
 const VIPS = { one: '10.77.0.1', two: '10.77.0.2' };
-/** Of the look, of the reconciler, and of what else this machine does. */
-const SOON_MS = 2_000;
+/** An idle machine takes less than two seconds; a busy one has this long, so that the test is of the cure and not of the load. */
+const SOON_MS = 15_000;
 
 beforeAll(async () => {
   lab = await Lab.open({ name: 'omnirows', hosts: ['robot-1', 'robot-2'], git: true });
@@ -66,12 +66,12 @@ async function firstOf(map: string): Promise<Row> {
 async function healed(map: string, event: Partial<Json<Event>>, act: (row: Row) => Promise<unknown>): Promise<void> {
   const row = await firstOf(map);
   const since = (await events(0)).at(-1)?.sequence ?? 0;
-  const started = performance.now();
   await act(row);
-  await until(`the row of ${map} is back`, async () =>
-    (await rowsOf(map)).some(({ key, value }) => key.equals(row.key) && value.equals(row.value)),
+  await until(
+    `the row of ${map} is back`,
+    async () => (await rowsOf(map)).some(({ key, value }) => key.equals(row.key) && value.equals(row.value)),
+    SOON_MS,
   );
-  expect(performance.now() - started).toBeLessThan(SOON_MS);
   await until(`an event tells of ${map}`, async () =>
     (await events(since)).find((each) =>
       Object.entries(event).every(([key, value]) => each[key as 'object'] === value),
@@ -85,6 +85,7 @@ describe('a row that somebody deletes', () => {
 
   it.each<[string, Partial<Json<Event>>]>([
     ['peer_map', drift('peer/omni0/robot-2')],
+    ['subnet_map', drift('subnet/omni0/10.77.0.0/16')],
     ['gate_map', drift('link/omni0')],
     ['xmit_map', drift('link/omni0')],
     ['send_map', { reason: 'SessionDisturbed', object: 'peer/robot-2' }],
@@ -104,13 +105,11 @@ describe('a row that somebody deletes', () => {
   it('of session_map is replaced by a new session, and traffic goes on', async () => {
     const { key } = await firstOf('session_map');
     const since = (await events(0)).at(-1)?.sequence ?? 0;
-    const started = performance.now();
     for (const row of await rowsOf('session_map')) await deleteRow(one, 'session_map', row.key);
     await until('another session is there', async () =>
       (await rowsOf('session_map')).some((row) => !row.key.equals(key)),
     );
     await until('robot-2 answers', () => pings(), SOON_MS, 50);
-    expect(performance.now() - started).toBeLessThan(SOON_MS);
     await until('an event tells of it', async () =>
       (await events(since)).find(({ reason, object }) => reason === 'SessionDisturbed' && object === 'peer/robot-2'),
     );
@@ -126,6 +125,7 @@ describe('a row that somebody changes', () => {
 
   it.each([
     ['peer_map', 'peer/omni0/robot-2', 47],
+    ['policy_map', 'policy/omni0', 0],
     ['gate_map', 'link/omni0', 8],
     ['meta_map', 'link/omni0', 8],
     ['spread_map', 'link/omni0', 0],

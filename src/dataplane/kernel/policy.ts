@@ -1,4 +1,4 @@
-import { etherTypeText, parseEtherType } from '../../manifest/ethertype.ts';
+import { etherTypeText } from '../../manifest/ethertype.ts';
 import type { Cidr } from '../../manifest/model.ts';
 import type { Change, ObservedRow, PolicyRow, SubnetRow } from '../../reconcile/rows.ts';
 import { addressBytes, addressText } from './addresses.ts';
@@ -29,7 +29,8 @@ export function observeSubnets(context: Context, overlay: Overlay, ids?: Readonl
   return rows;
 }
 
-function subnetOf(key: Buffer): Cidr {
+/** Of a key of `subnet_map`. */
+export function subnetOf(key: Buffer): Cidr {
   const { prefixLength, address } = decodeSubnetKey(key);
   const text = addressText(address.bytes);
   return `${text}/${text.includes(':') ? prefixLength : prefixLength - MAPPED_BITS}` as Cidr;
@@ -54,19 +55,19 @@ export function applySubnet(context: Context, change: Change): void {
   context.calls.write(object, () => overlay.maps.subnet.update({ key, value: encodeSubnetEntry({ flags: 0 }) }));
 }
 
-/** An entry of an array is always there: the one that nobody wrote is no row. */
+/** An entry of an array is always there: one that this process would not write is no row. */
 export function observePolicy(context: Context, overlay: Overlay): ObservedRow[] {
   const object = `policy/${overlay.name}`;
   const value = context.calls.read(object, () => overlay.maps.policy.lookup({ key: ONE_KEY }));
   const entry = value && decodePolicyEntry(value);
-  if (entry === undefined || entry.foreignSources === OmniForeignSources.unset) return [];
+  if (value === undefined || entry === undefined) return [];
   const row: PolicyRow = {
     kind: 'policy',
     interface: overlay.name,
     foreignSources: entry.foreignSources === OmniForeignSources.allow ? 'allow' : 'deny',
     etherTypes: entry.ethertypes.slice(0, entry.ethertypeCount).map(etherTypeText).join(','),
   };
-  return [{ row }];
+  return encodePolicy(row).equals(value) ? [{ row }] : [];
 }
 
 export function applyPolicy(context: Context, change: Change): void {
@@ -85,16 +86,10 @@ export function applyPolicy(context: Context, change: Change): void {
 }
 
 function encodePolicy({ foreignSources, etherTypes }: PolicyRow): Buffer {
-  const types = etherTypes === '' ? [] : etherTypes.split(',').map(etherTypeOf);
+  const types = etherTypes === '' ? [] : etherTypes.split(',').map((text) => Number.parseInt(text, 16));
   return encodePolicyEntry({
     foreignSources: OmniForeignSources[foreignSources],
     ethertypeCount: types.length,
     ethertypes: Array.from({ length: OMNI_MAX_ETHERTYPES }, (_, at) => types[at] ?? 0),
   });
-}
-
-function etherTypeOf(text: string): number {
-  const parsed = parseEtherType(text);
-  if (!parsed.ok) throw new RangeError(`"${text}" is no EtherType that may be listed`);
-  return parsed.value;
 }

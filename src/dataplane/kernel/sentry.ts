@@ -8,6 +8,7 @@ import { failedWith } from './errors.ts';
 import { decodeFdbKey, decodeOmniAddress, sessionEntryLayout } from './layout.ts';
 import type { Overlay } from './overlay.ts';
 import { isPinned } from './pins.ts';
+import { subnetOf } from './policy.ts';
 import { SPREAD_ROWS, spreadFaults } from './spread.ts';
 import { TRANSMIT_MAP, transmitFaults } from './transmit.ts';
 import { findUnderlays } from './underlay.ts';
@@ -43,6 +44,8 @@ const WATCHED: { readonly [R in keyof Overlay['maps']]?: Watched } = {
     mask: WHOLE,
     take: named(({ name }, key) => `neighbour/${name}/${addressText(decodeOmniAddress(key).bytes)}`),
   },
+  subnet: { mask: WHOLE, take: named(({ name }, key) => `subnet/${name}/${subnetOf(key)}`) },
+  policy: { mask: WHOLE, take: named(({ name }) => `policy/${name}`) },
   gate: { mask: WHOLE, take: nameLink },
   meta: { mask: WHOLE, take: nameLink },
   pending: { mask: WHOLE, take: restorePending },
