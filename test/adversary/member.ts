@@ -16,10 +16,10 @@ import { montgomeryKeys } from '../../src/session/keys.ts';
 import { Psks } from '../../src/session/psks.ts';
 
 /** A cluster without a pre-shared key. */
-export const NO_PSK = new Uint8Array(32);
+const NO_PSK = new Uint8Array(32);
 
 /** As a member knows it: its key, and where its port is. */
-export interface Victim {
+interface Victim {
   readonly publicKey: Uint8Array;
   readonly address: string;
   readonly port: number;
@@ -42,7 +42,7 @@ export function partyOf(identity: Identity): LocalParty {
   };
 }
 
-export function remoteOf(publicKey: Uint8Array): RemoteParty {
+function remoteOf(publicKey: Uint8Array): RemoteParty {
   const [staticKey] = montgomeryKeys([publicKey]);
   if (staticKey === undefined) throw new TypeError('a key has an image');
   return { publicKey, staticKey };
