@@ -11,10 +11,20 @@ export interface DhKeyPair {
   agree(remotePublicKey: Uint8Array): Uint8Array | undefined;
 }
 
-/** A new key pair from the system's random source. Its private half never leaves OpenSSL, which wipes it in the end. */
+/** Node encodes one half and keeps the other a key object where it is asked to; its types do not know. */
+const generate = generateKeyPairSync as unknown as (
+  type: 'x25519',
+  options: { readonly publicKeyEncoding: { readonly type: 'spki'; readonly format: 'der' } },
+) => { readonly publicKey: Buffer; readonly privateKey: KeyObject };
+
+/**
+ * A new key pair from the system's random source. Its private half never leaves OpenSSL, which wipes it in the end. The
+ * generator itself encodes the public half: an export of the key object that collects garbage meanwhile may wait for
+ * itself for good, since the generator's job locks the key once more when it is collected (Node 20).
+ */
 export function generateKeyPair(): DhKeyPair {
-  const { privateKey, publicKey } = generateKeyPairSync('x25519');
-  return wrap(privateKey, rawPublicKey(publicKey));
+  const { privateKey, publicKey } = generate('x25519', { publicKeyEncoding: { type: 'spki', format: 'der' } });
+  return wrap(privateKey, publicKey.subarray(-DH_LEN));
 }
 
 /** The key pair of 32 private bytes (clamped by X25519 itself), which the caller wipes. */

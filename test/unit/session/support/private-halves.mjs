@@ -8,8 +8,8 @@ import { setImmediate } from 'node:timers/promises';
 const crypto = createRequire(import.meta.url)('node:crypto');
 const made = [];
 // Session code keeps private keys to itself; here is who made them.
-crypto.generateKeyPairSync = (type) => {
-  const pair = generate(type);
+crypto.generateKeyPairSync = (...how) => {
+  const pair = generate(...how);
   made.push(pair.privateKey);
   return pair;
 };
