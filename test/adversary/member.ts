@@ -18,13 +18,6 @@ import { Psks } from '../../src/session/psks.ts';
 /** A cluster without a pre-shared key. */
 const NO_PSK = new Uint8Array(32);
 
-/** As a member knows it: its key, and where its port is. */
-interface Victim {
-  readonly publicKey: Uint8Array;
-  readonly address: string;
-  readonly port: number;
-}
-
 /** What a session's owner may do with it, and what the programs never would. */
 export interface Keys {
   readonly sendKey: Uint8Array;
@@ -68,7 +61,7 @@ export function initiation(
 }
 
 /** The keys that a response to `made` brings; undefined: it is none. */
-export function finish(made: ReturnType<typeof initiation>, payload: Uint8Array): Keys | undefined {
+function finish(made: ReturnType<typeof initiation>, payload: Uint8Array): Keys | undefined {
   const message = decodeHandshake(payload);
   if (message?.type !== 'response' || message.receiverId !== made.senderId) return undefined;
   const keys = readResponse(made.psk, made.state, message);

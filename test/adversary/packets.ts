@@ -76,7 +76,7 @@ function sum(bytes: Uint8Array, from = 0): number {
   if (even < bytes.length) total += (bytes[even] ?? 0) << 8;
   return total;
 }
-export function checksum(...parts: readonly Uint8Array[]): number {
+function checksum(...parts: readonly Uint8Array[]): number {
   let total = 0;
   for (const part of parts) total = sum(part, total);
   while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);

@@ -193,7 +193,7 @@ export class Wire {
   }
 }
 
-export function macText(bytes: Uint8Array): string {
+function macText(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString('hex')
     .replace(/(..)(?=.)/g, '$1:');

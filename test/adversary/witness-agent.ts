@@ -33,7 +33,7 @@ export async function noticeOf(host: Host): Promise<Notice> {
   };
 }
 
-export async function cpuMsOf(host: Host): Promise<number> {
+async function cpuMsOf(host: Host): Promise<number> {
   const text = await readFile(`/proc/${host.agent?.pid}/stat`, 'utf8');
   // utime and stime are fields 14 and 15; the name in field 2 may hold anything, and ends with the last parenthesis.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');

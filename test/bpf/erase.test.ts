@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Calls } from '../../src/dataplane/kernel/calls.ts';
-import { eraseSession } from '../../src/dataplane/kernel/erase.ts';
+import { eraseSession, SPENT_COUNTER } from '../../src/dataplane/kernel/erase.ts';
 import { decodeSessionEntry, type SessionEntry } from '../../src/dataplane/kernel/layout.ts';
 import { type BpfMap, loadNative } from '../../src/dataplane/kernel/native.ts';
 import { datagram, ethernet, OUTER, opened, sealed } from './frames.ts';
@@ -57,7 +57,7 @@ it('first nobody begins to use the row, then its keys are gone, then it is', () 
   lab.setSession(ID, { peer: PEER, ...keys, txCounter: 9n, rxPackets: 8n, replayLatest: 7n });
   const { map, seen } = watched(ID);
   expect(erase(ID, map)).toMatchObject({ txPackets: 9n, rxPackets: 8n });
-  const over = { expiresNs: 0n, txCounter: 2n ** 64n - 1n, rxPackets: 8n, replayLatest: 7n };
+  const over = { expiresNs: 0n, txCounter: SPENT_COUNTER, rxPackets: 8n, replayLatest: 7n };
   expect(seen).toMatchObject([
     { ...over, ...keys },
     { ...over, rxKey: words(NO_KEY), txKey: words(NO_KEY) },
