@@ -289,11 +289,11 @@ export interface AgentConfigDocument {
          */
         url: string;
         /**
-         * The private key that `ssh` offers, and no other; mode 0600, without passphrase. Absent: root's own.
+         * The private key that `ssh` offers, and no other; mode 0600, without passphrase. Absent: those of the agent's user.
          */
         sshKeyFile?: string;
         /**
-         * The host keys that `ssh` believes, and no others. Absent: root's and the system's.
+         * The host keys that `ssh` believes, and no others. Absent: those of the agent's user and of the system.
          */
         knownHostsFile?: string;
         /**

@@ -2,11 +2,13 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -34,6 +36,7 @@ export function createSecretFile(
     const file = openSync(path, 'wx', 0o600);
     try {
       fchmodSync(file, 0o600);
+      giveToOwnerOf(dirname(path), file);
       writeSync(file, line);
       fsyncSync(file);
     } finally {
@@ -48,6 +51,13 @@ export function createSecretFile(
   } finally {
     line.fill(0);
   }
+}
+
+/** Root makes keys for an agent that runs as the user whom the state folder belongs to, and reads them itself. */
+function giveToOwnerOf(folder: string, file: number): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = statSync(folder);
+  fchownSync(file, uid, gid);
 }
 
 /**

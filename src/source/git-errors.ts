@@ -161,7 +161,7 @@ const PATTERNS: readonly Pattern[] = [
     code: 'source-auth',
     class: 'stall',
     what: 'presents an ssh host key that this node does not know',
-    fix: "Check the key's fingerprint with the host's operator, then add it to the remote's knownHostsFile, or to /root/.ssh/known_hosts.",
+    fix: "Check the key's fingerprint with the host's operator, then add it to the remote's knownHostsFile.",
   },
   {
     pattern:

@@ -7,9 +7,9 @@ import { hasControlCharacter, hostOf, parseSourceUrl, sourceInvalid } from './ur
 /** One place to fetch a repository from. Files are read at each use, so that keys and tokens can be exchanged. */
 export interface RemoteOptions {
   readonly url: string;
-  /** For ssh: this key alone is offered; absent: what root's ssh configuration says. */
+  /** For ssh: this key alone is offered; absent: what the ssh configuration of the agent's user says. */
   readonly sshKeyFile?: string;
-  /** For ssh: this file alone says which host keys are right; absent: root's and the system's. */
+  /** For ssh: this file alone says which host keys are right; absent: those of the agent's user and of the system. */
   readonly knownHostsFile?: string;
   /** For https: one line, mode 0600 or stricter; sent as the password. */
   readonly tokenFile?: string;

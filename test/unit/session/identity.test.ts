@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -157,6 +167,14 @@ describe('psk', () => {
     expect(failureOf(() => readPsk(path))).toMatchObject({ code: 'psk-exposed', exitCode: 2 });
     expect(failureOf(() => readPsk(join(folder, 'none')))).toMatchObject({ code: 'psk-missing', exitCode: 2 });
   });
+});
+
+test.skipIf(process.getuid?.() !== 0)('a key that root makes belongs to whom the state folder belongs to', () => {
+  const state = join(folder, 'of-somebody');
+  mkdirSync(state);
+  chownSync(state, 65_534, 65_534);
+  writeIdentity(join(state, 'identity.key'), createIdentity());
+  expect(statSync(join(state, 'identity.key'))).toMatchObject({ uid: 65_534, gid: 65_534 });
 });
 
 describe("peers' keys", () => {
