@@ -39,6 +39,10 @@ class BtfReader {
   const btf_type* TypeOf(uint32_t id) const {
     const btf_type* type = btf__type_by_id(btf_, id);
     if (type == nullptr) Fail(EINVAL, "type " + std::to_string(id), "is not in the BTF of " + object_);
+    // libbpf accepts a header of any length, behind which the types begin.
+    if (reinterpret_cast<uintptr_t>(type) % alignof(btf_type) != 0) {
+      Fail(EINVAL, "type " + std::to_string(id), "is not aligned in the BTF of " + object_);
+    }
     return type;
   }
 
