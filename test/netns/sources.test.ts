@@ -82,7 +82,8 @@ async function unharmed(scenario: () => Promise<void>): Promise<void> {
   for (const [at, host] of everyone.entries()) {
     const { node, writes, revision } = await status(host);
     // Counted since the agent's start: one that was started anew has written nothing at all.
-    expect(writes, `${host.name} writes`).toBe(node.pid === before[at]?.node.pid ? before[at]?.writes : 0);
+    const wrote = `${host.name} wrote: ${host.agent?.text.slice(-2_000)}`;
+    expect(writes, wrote).toBe(node.pid === before[at]?.node.pid ? before[at]?.writes : 0);
     expect(revision.lastApplied?.id).toBe(before[at]?.revision.lastApplied?.id);
   }
 }
