@@ -361,10 +361,15 @@ static void restrict_calls(int network)
 	/* A pair of datagram sockets could send to any other one by its name. */
 	RULE(__NR_socketpair, LOAD(ARGUMENT(0)), IF_EQUAL(AF_UNIX, 0, 4), LOAD(ARGUMENT(1)), MASK(0xf),
 	     IF_EQUAL(SOCK_STREAM, 0, 1), ALLOW, DENY);
-	/* O_TRUNC without a right to write: no Landlock before Linux 6.2 minds that. */
-	RULE(__NR_openat, LOAD(ARGUMENT(2)), MASK(O_TRUNC | O_ACCMODE), IF_EQUAL(O_TRUNC, 0, 1), DENY, ALLOW);
+	/*
+	 * O_TRUNC without write access (mode 0), or with mode 3, which carries no access bits: Landlock before Linux 6.2
+	 * does not check either.
+	 */
+	RULE(__NR_openat, LOAD(ARGUMENT(2)), MASK(O_TRUNC | O_ACCMODE), IF_EQUAL(O_TRUNC, 1, 0),
+	     IF_EQUAL(O_TRUNC | O_ACCMODE, 0, 1), DENY, ALLOW);
 #ifdef __NR_open
-	RULE(__NR_open, LOAD(ARGUMENT(1)), MASK(O_TRUNC | O_ACCMODE), IF_EQUAL(O_TRUNC, 0, 1), DENY, ALLOW);
+	RULE(__NR_open, LOAD(ARGUMENT(1)), MASK(O_TRUNC | O_ACCMODE), IF_EQUAL(O_TRUNC, 1, 0),
+	     IF_EQUAL(O_TRUNC | O_ACCMODE, 0, 1), DENY, ALLOW);
 #endif
 	/* Characters typed into a terminal. */
 	RULE(__NR_ioctl, LOAD(ARGUMENT(1)), IF_EQUAL(TIOCSTI, 1, 0), IF_EQUAL(TIOCLINUX, 0, 1), DENY, ALLOW);
