@@ -37,7 +37,8 @@ void MapHandle::Visit(const std::function<void(const uint8_t*, const uint8_t*)>&
       continue;
     }
     if (error != 0 && error != ENOENT) {
-      // Maps without batches are small.
+      if (started) ThrowError(error, "bpf", "map");
+      // This map type has no batch operations. Only the first call may fall back: later ones have visited entries already.
       const Entries entries = ReadAll();
       for (uint32_t at = 0; at < entries.count; ++at) {
         visit(entries.keys.data() + at * keySize, entries.values.data() + at * valueSize_);

@@ -86,8 +86,13 @@ class UeventMonitor : public Stream<UeventMonitor> {
     }
     // Port 0 is the kernel itself. Others may send to the group, in whatever namespace they have CAP_SYS_ADMIN.
     const bool fromKernel = header.msg_namelen == sizeof(from) && from.nl_pid == 0;
-    if (fromKernel && (header.msg_flags & MSG_TRUNC) == 0)
+    if (!fromKernel) return true;
+    // A message that is cut short counts as lost: it may have been the one.
+    if ((header.msg_flags & MSG_TRUNC) != 0) {
+      events.emplace_back(std::nullopt);
+    } else {
       events.emplace_back(Bytes(buffer.begin(), buffer.begin() + size));
+    }
     return true;
   }
 
