@@ -23,7 +23,7 @@
 #define INNER_MAX_TAGS 2
 
 #define INNER_FRAME OMNI_DROP_NONE
-/* Beside enum omni_drop: a path message, for the agent. */
+/* inner_check() returns a drop reason, OMNI_DROP_NONE for a frame, or this, which is no drop reason, for a path message. */
 #define INNER_PATH OMNI_DROP_MAX
 
 static __always_inline int inner_is_tag(__be16 type)
@@ -109,7 +109,7 @@ static __always_inline void inner_readdress(struct ethhdr *eth)
 	struct fdb_entry *forward;
 	struct fdb_key key = {};
 
-	if (mac_equal(eth->h_dest, mac) || eth->h_dest[0] & 1)
+	if (mac_equal(eth->h_dest, mac))
 		return;
 	mac_copy(key.mac, eth->h_dest);
 	forward = bpf_map_lookup_elem(&fdb_map, &key);

@@ -110,7 +110,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct datagram *da
 	if (reason == INNER_PATH) {
 		reason = path_receive(ctx, datagram, receipt->id, receipt->peer, receipt->now_ns);
 		if (reason)
-			return drop(reason);
+			return refuse(receipt->peer, reason);
 		count_received(inner_length);
 		return XDP_DROP;
 	}

@@ -4,9 +4,9 @@ import type { Context } from './context.ts';
 import { decodeRefusedKey, encodeRefusedKey, OmniDrop, omniDropNames } from './layout.ts';
 import { eachEntry, type Overlay } from './overlay.ts';
 
-/** Under which a frame of an authenticated peer is dropped (bpf/lib/inner.h). */
+/** Reasons under which a frame of an authenticated peer is dropped (bpf/lib/receive.h). */
 const REASONS: readonly number[] = omniDropNames.flatMap((name, reason) =>
-  reason === OmniDrop.multicast || name.startsWith('inner-') ? [reason] : [],
+  reason === OmniDrop.multicast || reason === OmniDrop.path || name.startsWith('inner-') ? [reason] : [],
 );
 
 export function readRefusals(context: Context): Refusal[] {
