@@ -78,7 +78,7 @@ struct {
 	__type(value, struct subnet_entry);
 } subnet_map SEC(".maps");
 
-/* Not preallocated: an honest peer never needs a row. */
+/* Not preallocated: most peers never have a frame refused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

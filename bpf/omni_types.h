@@ -8,12 +8,13 @@
  * (__be16/__be32) or said beside the field; all else is host order in maps and
  * little-endian on the wire.
  *
- * Who writes what: a map row has one writer. User space writes peer_map,
+ * Who writes what: a map row has one writer, but for order_map (user space
+ * writes, the egress program deletes) and refused_map (the programs write, user
+ * space deletes with the peer). User space writes peer_map,
  * fdb_map, neigh_map, policy_map, subnet_map and inserts or deletes
  * session_map rows; the programs write what happens to a session (counter,
  * window, statistics), the send_map flip of a confirmed session, source_map,
- * seen_map, ticket_map, path_map, and the counters. refused_map has rows of
- * the programs that user space deletes with their peer.
+ * the seen maps, ticket_map, path_map, and the counters.
  */
 #ifndef OMNI_TYPES_H
 #define OMNI_TYPES_H

@@ -98,7 +98,7 @@ export class SessionShell {
       const gone = event.lost === 1 ? 'one session' : `${event.lost} sessions`;
       const message =
         event.lost === 0
-          ? 'somebody removed which session its frames go out on; put back'
+          ? 'somebody deleted the row of send_map; it was restored'
           : `somebody removed ${gone} from the data plane; a new one is being made`;
       const object = `peer/${event.name}`;
       log('warn', message, { object });

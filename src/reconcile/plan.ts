@@ -9,8 +9,8 @@ import type { Change, FdbRow, Plan, Row, RowKind } from './rows.ts';
  *   0      peers that go: a revoked peer is cut before anything else happens
  *   1..4   rows of an interface that goes, and then its link: two interfaces cannot share the port and the underlay's hook
  *   5      MACs that become this node's own, on a link that is there: before the link takes one of them
- *   6..10  create, update: link, peer, address, fdb and neighbour and subnet, route and policy: what lets foreign sources in comes
- *          after the subnets that are none
+ *   6..10  create, update: link, peer, address, fdb and neighbour and subnet, route and policy: policy comes after subnet, so that
+ *          foreign sources are never allowed while a subnet is still unknown
  *   11..15 other deletions in reverse: route and policy, fdb and neighbour and subnet, address, link
  *
  * Deterministic: by key within a stage.

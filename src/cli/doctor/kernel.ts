@@ -145,7 +145,7 @@ async function snapshotFinding(host: Host): Promise<Finding> {
     const message = `nothing tells when this virtual machine goes on from a snapshot: ${unheard}`;
     return warning('snapshots', message, `Give the machine a generation ID (QEMU: -device vmgenid). ${fix}`);
   }
-  return ok('snapshots', 'this is no virtual machine, as far as the kernel tells');
+  return ok('snapshots', 'nothing shows that this is a virtual machine');
 }
 
 function bpffsFinding(host: Host, native: Native, path: string): Finding {

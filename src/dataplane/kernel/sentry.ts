@@ -36,7 +36,7 @@ interface Watched {
 const WHOLE = (size: number) => new Uint8Array(size).fill(1);
 const KEYS_ALONE = (size: number) => new Uint8Array(size);
 
-/** Every map whose rows this process writes and which it keeps open. One that is added here is guarded. */
+/** Maps of lasting rows that this process writes. Rows of `order_map` live for a second, and those of `known_map` are hints. */
 const WATCHED: { readonly [R in keyof Overlay['maps']]?: Watched } = {
   peer: { mask: WHOLE, take: namePeers },
   forwarding: { mask: WHOLE, take: named(({ name }, key) => `fdb/${name}/${macText(decodeFdbKey(key).mac)}`) },
@@ -70,7 +70,10 @@ export function guardMaps(context: Context, { name, maps }: Pick<Overlay, 'name'
 /** Between two looks: what is changed is back within two seconds. */
 const LOOK_MS = 1_000;
 const MAX_LOOK_MS = 1_500;
-/** A look takes about 12 ms of a core where there are 10,000 peers: at most one per cent of it. */
+/**
+ * The pause is this multiple of a look's CPU time, which is below one per cent, and never longer than MAX_LOOK_MS: beyond
+ * about 10,000 peers (12 ms a look) it is more.
+ */
 const IDLE_RATIO = 120;
 /** A change of ours is half made: sooner. */
 const BUSY_MS = 50;
