@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab } from '../../lab/lab.ts';
-import { type Background, sleep, until } from '../../lab/shell.ts';
+import { type Background, must, sleep, until } from '../../lab/shell.ts';
 import type { BpfMap } from '../../src/dataplane/kernel/calls.ts';
 import { OmniStat } from '../../src/dataplane/kernel/layout.ts';
 import { loadNative } from '../../src/dataplane/kernel/native.ts';
@@ -137,7 +137,17 @@ function programOf(name: 'open_map' | 'cpu_map'): number {
   return value.readUInt32LE(value.length - 4);
 }
 
-/** Datagrams that were sent to b, and those that b opened or had no room for. */
+/**
+ * Frames that the wires to b had no room for: the rings of veth take 256, and a busy processor empties them late. The
+ * programs never see these.
+ */
+async function lostOnWires(): Promise<bigint> {
+  const counter = (device: string) => ['cat', `/sys/class/net/${device}/statistics/tx_dropped`];
+  const texts = [...senders().map(({ host }) => host.must(counter('eth0'))), must(lab.onUnderlay(counter('b.p')))];
+  return (await Promise.all(texts)).reduce((total, text) => total + BigInt(text.trim()), 0n);
+}
+
+/** Datagrams that were sent to b, and those that b opened or a queue had no room for. */
 async function accounts(): Promise<{ readonly sent: bigint; readonly opened: bigint; readonly drops: bigint[] }> {
   const sum = (sessions: readonly SessionState[], of: (session: SessionState) => bigint) =>
     sessions.reduce((total, session) => total + of(session), 0n);
@@ -145,7 +155,8 @@ async function accounts(): Promise<{ readonly sent: bigint; readonly opened: big
     senders().map(async ({ plane }) => sum(await plane.sessions.list(), (s) => s.txPackets)),
   );
   const { backlog = 0n, multicast: _, ...others } = (await b.plane.counters()).drops;
-  const opened = sum(await b.plane.sessions.list(), ({ rxPackets }) => rxPackets) + backlog;
+  const full = backlog + (await lostOnWires());
+  const opened = sum(await b.plane.sessions.list(), ({ rxPackets }) => rxPackets) + full;
   return { sent: sent.reduce((total, count) => total + count, 0n), opened, drops: Object.values(others) };
 }
 
@@ -201,8 +212,10 @@ describe.skipIf(availableParallelism() < 2)('receiving on several CPUs', () => {
     const reports = await carryAll([...bursts(), trickle], 1);
     expect(reports.map(({ disordered }) => disordered)).toEqual([0, 0, 0]);
     const opened = byCpu(OmniStat.rxPackets).map((count, cpu) => count - (before[cpu] ?? 0n));
-    expect(opened.filter((count) => count > 1000n).length, `opened by CPU: ${opened}`).toBeGreaterThan(1);
-    expect((await b.plane.counters()).handedOver).toBeGreaterThan(1000n);
+    // A share, not a number: on a busy machine the senders send less in their second.
+    const share = opened.reduce((total, count) => total + count, 0n) / 12n;
+    expect(opened.filter((count) => count > share).length, `opened by CPU: ${opened}`).toBeGreaterThan(1);
+    expect((await b.plane.counters()).handedOver).toBeGreaterThan(share);
 
     const known = (await b.plane.counters()).handedOver;
     await burst(a);
