@@ -131,7 +131,11 @@ async function heal(stage: Stage): Promise<string> {
     return { ...(deleted === undefined ? {} : { deleted }), ...(added === undefined ? {} : { added }) };
   };
   try {
-    await until('ip monitor runs', async () => (await run(['cat', `/proc/${monitor.pid}/wchan`])).status === 0);
+    // It runs before it listens: it does once it tells of another address.
+    await until('ip monitor listens', async () => {
+      await host.must(['ip', 'address', 'replace', '127.0.0.9/32', 'dev', 'lo']);
+      return monitor.text.includes('127.0.0.9/32');
+    });
     await host.must(['ip', 'address', 'delete', `${vip('robot-1')}/32`, 'dev', 'omni0']);
     const back = await until(
       'the address is back',

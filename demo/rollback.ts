@@ -46,8 +46,11 @@ export class BadCommit {
     await fleet.push();
     const bad = (await fleet.git('rev-parse', 'HEAD')).trim();
     const verdict = this.#wait(bad);
-    const trial = await until('a probe fails on robot-1', () => this.#statusLine(/^On trial: .*failing.*$/m));
-    const during = await this.#mtu();
+    const trial = await until('the commit is on trial', () => this.#statusLine(/^On trial: .*$/m));
+    const during = await until('omni0 has the MTU of the commit', async () => {
+      const mtu = await this.#mtu();
+      return mtu === TOO_LARGE_MTU ? mtu : undefined;
+    });
     this.#quote('omni status', trial);
     const { status, stderr } = await verdict;
     const seconds = epochSeconds() - pushed;
