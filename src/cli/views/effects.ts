@@ -1,3 +1,4 @@
+import { etherTypeText } from '../../manifest/ethertype.ts';
 import type { AddressChange, KeyChange } from '../../reconcile/impact/blast.ts';
 import type { PathLoss } from '../../reconcile/impact/paths.ts';
 import type { Refusal } from '../../reconcile/impact/refusals.ts';
@@ -25,6 +26,7 @@ export function effectsOf(comparison: RevisionComparison, code: Code): Effect[] 
       .map((loss) => lossEffect(loss, code))
       .sort((a, b) => Number(b.tone === 'bad') - Number(a.tone === 'bad')),
     ...clusterEffects(comparison, code),
+    ...trustEffects(comparison, code),
     ...addresses.flatMap((change) => addressEffect(change, code)),
     ...keys.map((change) => keyEffect(change, code)),
   ];
@@ -59,6 +61,31 @@ function clusterEffects({ manifests, after }: RevisionComparison, code: Code): E
   });
 }
 
+/** What nodes take from each other from then on, and did not before. */
+function trustEffects({ manifests, after }: RevisionComparison, code: Code): Effect[] {
+  return manifests.flatMap(({ op, object, fields }): Effect[] => {
+    if (op === 'removed') return [];
+    const isNew = (name: string) => op === 'added' || fields.some(({ field }) => field === name);
+    const [cluster, peer] = [after.clusters.get(nameOf('cluster', object)), after.peers.get(nameOf('peer', object))];
+    const texts: string[] = [];
+    if (cluster?.foreignSources === 'allow' && isNew('foreignSources')) {
+      texts.push(`members of ${code(object)} may send from addresses outside its subnets`);
+    }
+    if (cluster !== undefined && cluster.etherTypes.length > 0 && isNew('etherTypes')) {
+      const types = cluster.etherTypes.map((type) => code(etherTypeText(type))).join(', ');
+      texts.push(`members of ${code(object)} may send ${types}: nothing but the source MAC of such frames is checked`);
+    }
+    if (peer !== undefined && peer.roles.length > 0 && isNew('roles')) {
+      texts.push(`${code(object)} becomes ${peer.roles.join(' and ')}: the others believe what it says as such`);
+    }
+    return texts.map((text) => ({ tone: 'warn', text }));
+  });
+}
+
+function nameOf(kind: string, object: string): string {
+  return object.startsWith(`${kind}/`) ? object.slice(kind.length + 1) : '';
+}
+
 function addressEffect({ cluster, address, from, to }: AddressChange, code: Code): Effect[] {
   if (from === undefined || to === undefined) return [];
   return [{ tone: 'warn', text: `${code(address)} of ${code(cluster)} moves from ${code(from)} to ${code(to)}` }];
@@ -79,7 +106,10 @@ function keyEffect({ peer, change, from, to, confirmWithinMs }: KeyChange, code:
     case 'revoked':
       return {
         tone: 'warn',
-        text: `the key ${old} of ${who} is revoked: every node cuts it off at once, even where it refuses the rest of the commit, and no rollback lets it back in`,
+        text:
+          peer === undefined
+            ? `the key ${old} is revoked, and no Peer had it: nothing is cut by it. Is it the right one?`
+            : `the key ${old} of ${who} is revoked: every node cuts it off at once, even where it refuses the rest of the commit, and no rollback lets it back in`,
       };
     case 'readmitted':
       return { tone: 'warn', text: `the key ${next} of ${who} is revoked no more: it may be used again` };

@@ -51,6 +51,13 @@ beforeAll(() => {
   commit('rekeyed', { ...withKeys(keyOf(12)), 'warehouse.yaml': revoking(2) });
   commit('many', manifests(ROBOTS));
   commit('stolen', { ...manifests(ROBOTS.slice(7)), 'warehouse.yaml': revoking(...ROBOTS.slice(0, 7)) });
+  const trusting = (cluster: string, roles: string) => ({
+    ...manifests([1, 2, 3]),
+    'warehouse.yaml': `${CLUSTER}${cluster}`,
+    'robot-2.yaml': robot(2).replace(/publicKey: .*/, (line) => `${line}\n  roles: [${roles}]`),
+  });
+  commit('trusting', trusting('  foreignSources: allow\n  etherTypes: ["0x8892"]\n', 'router'));
+  commit('typo', { ...manifests([1, 2, 3]), 'warehouse.yaml': revoking(19) });
   commit('renamed', { ...manifests(ROBOTS), 'warehouse.yaml': `${CLUSTER}  interface: omni7\n` });
 }, 60_000);
 afterAll(() => rmSync(repo, { recursive: true }));
@@ -224,5 +231,19 @@ describe('diff --rev', () => {
     expect(outcome).toMatchObject({ code, stdout: '' });
     expect(outcome.stderr).toMatch(message);
     expect(outcome.stderr).toMatch(/\n {2,4}fix: /);
+  });
+});
+
+describe('what nodes believe from then on', () => {
+  it('names foreign sources, EtherTypes and roles that a commit lets in', async () => {
+    const { stdout } = await diff('three..trusting');
+    expect(stdout).toContain('members of cluster/warehouse may send from addresses outside its subnets');
+    expect(stdout).toContain('members of cluster/warehouse may send 0x8892');
+    expect(stdout).toContain('peer/robot-2 becomes router');
+    expect((await diff('trusting..three')).stdout).not.toContain('⚠ members');
+  });
+
+  it('doubts a revoked key that no Peer had', async () => {
+    expect((await diff('three..typo')).stdout).toContain('no Peer had it: nothing is cut by it');
   });
 });
