@@ -11,6 +11,8 @@ export default defineConfig({
           include: ['test/{unit,property,contract}/**/*.test.ts'],
           exclude: ['**/*.root.test.ts'],
           pool: 'forks',
+          // A bound for what hangs: on a busy machine some that run processes take longer than the default of 5 s.
+          testTimeout: 30_000,
         },
       },
       {
