@@ -13,7 +13,7 @@ import { createIdentity } from '../../src/session/identity.ts';
 import { watchPath } from '../netns/onlookers.ts';
 import { initiation, partyOf, type Sealer, withCookie } from './member.ts';
 import { OuterFrames } from './outer-frames.ts';
-import { EtherType, ethernet, icmp, ipv4, mac, Protocol, tagged, u16, udp } from './packets.ts';
+import { EtherType, ethernet, icmp, ip, ipv4, mac, Protocol, tagged, u16, udp } from './packets.ts';
 import { Random, seedOfRun } from './random.ts';
 import type { Wire } from './wire.ts';
 import { noticeOf, replyKind } from './witness-agent.ts';
@@ -382,6 +382,51 @@ describe('S5: an endpoint inside the overlay', () => {
     }
     expect(answered).toBe(0);
     mallory.onDatagram = () => undefined;
+  });
+});
+
+describe('S20: frames and addresses that are nobody’s business', () => {
+  it('S20.9: who may send raw frames out of omni0 orders no datagram to anywhere', async () => {
+    const inside = await world.wireInside('bravo', 'omni0');
+    const { alpha: to, bravo: from } = world.places;
+    const via = Buffer.concat([ip('::ffff:192.0.2.6'), ip('::ffff:192.0.2.2'), u16(5000), u16(PORT), Buffer.alloc(4)]);
+    const [before, frames] = [replies.length, [] as Buffer[]];
+    for (const kind of [1, 2]) {
+      const body = Buffer.concat([Buffer.of(1, kind, 0, 0, 0, 0, 0, 0), randomBytes(8), via, Buffer.alloc(200)]);
+      for (const source of [from.mac, stranger.mac]) frames.push(ethernet(to.mac, source, 0x88b5, body));
+    }
+    await inside.sendAll(new Array(20).fill(frames).flat(), 1_000);
+    // The wire answers this: whatever the frames made bravo say was said before.
+    await bravo.must(['ping', '-n', '-c', '1', '-W', '2', alpha.address]);
+    await stranger.flush();
+    expect(replies.length - before).toBe(0);
+  });
+
+  it('S20.11: a datagram to the port of somebody else is not the agent’s', async () => {
+    const { datagram } = initiation(partyOf(createIdentity()), world.identity('bravo').publicKeyBytes);
+    const other = Buffer.from(toBravo('192.0.2.6', datagram));
+    // Bravo's address at the MAC of another: an interface that is promiscuous hears it.
+    other.set(mac('02:00:00:00:00:77'), 0);
+    await bravo.must(['ip', 'link', 'set', 'eth0', 'promisc', 'on']);
+    const before = await noticeOf(bravo);
+    await stranger.sendAll(new Array<Buffer>(20).fill(other), 1_000);
+    const after = await noticeOf(bravo);
+    await bravo.must(['ip', 'link', 'set', 'eth0', 'promisc', 'off']);
+    expect(after.failed - before.failed).toBe(0);
+  });
+});
+
+// The way through the kernel: test/unit/kernel/generation.test.ts, test/unit/session/generation.test.ts.
+describe('S10: snapshots', () => {
+  it('S10: what somebody writes into a uevent file ends no session', async () => {
+    await reaches('alpha');
+    const ids = async () => (await dumpMap(bravo, 'session_map')).map(({ key }) => key.join('')).sort();
+    const before = await ids();
+    const uuid = '5f2b3c3e-6d3f-4f0e-9d55-0b8a2f6f1c11';
+    for (const word of ['NEW_VMGENID=1', '1NEW_VMGENID=1', 'DRIVER=vmgenid'])
+      await bravo.exec(['sh', '-c', `echo 'change ${uuid} ${word}' > /sys/class/net/omni0/uevent`]);
+    await reaches('alpha');
+    expect((await ids()).filter((id) => before.includes(id))).toEqual(before);
   });
 });
 

@@ -117,6 +117,15 @@ export class World {
     return wire;
   }
 
+  /** Raw frames out of an interface of an honest robot, as somebody sends them who may there. */
+  async wireInside(robot: Robot, name: string): Promise<Wire> {
+    const host = this.host(robot);
+    const wire = new Wire(host.inside([this.#wireTool, name]), this.places[robot].mac);
+    this.#wires.push(wire);
+    await wire.ready();
+    return wire;
+  }
+
   /** Mallory's session with a robot, over the underlay, in user space. */
   async session(wire: Wire, victim: Robot, as: Robot = 'mallory'): Promise<Sealer> {
     const [from, to] = [this.host('mallory').address, this.host(victim).address];
