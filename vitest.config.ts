@@ -21,8 +21,9 @@ export default defineConfig({
           include: ['test/{adversary,bpf,netns,kernels}/**/*.test.ts', 'test/contract/**/*.root.test.ts'],
           pool: 'forks',
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          // Bounds of a machine where both processors are busy with other things.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 300_000 } },
