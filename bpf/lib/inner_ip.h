@@ -26,8 +26,6 @@
 #define INNER_OPTION_PAD1 0
 #define INNER_OPTION_PADN 1
 #define INNER_OPTION_ROUTER_ALERT 5	/* RFC 2711 */
-/* IPv4's Router Alert option, RFC 2113, without its value. */
-#define INNER_ROUTER_ALERT_IPV4 0x9404
 /* The shortest header of an upper layer that is accepted; of ICMP only the type is needed. */
 #define INNER_UPPER_LENGTH 8
 
@@ -56,8 +54,9 @@
  * what comes out of it was authenticated by a key that was put here for it.
  * Refused because a stack may look inside: IPv4 and IPv6 in IP (4, 41), GRE
  * (47), AH (51), EtherIP (97), IPComp (108), L2TP (115), MPLS (137), and PIM
- * (103), whose Register messages carry packets. What a host unwraps from UDP
- * (VXLAN, WireGuard) it was configured to.
+ * (103), whose Register messages carry packets, and IGMP (2), which carries
+ * those of PIM's first version and speaks to groups otherwise. What a host
+ * unwraps from UDP (VXLAN, WireGuard) it was configured to.
  */
 static __always_inline int inner_protocol_known(__u8 protocol)
 {
@@ -143,6 +142,9 @@ OMNI_GLOBAL int inner_icmp6(struct xdp_md *ctx, __u32 at, __u32 end, __u32 exten
 		return OMNI_DROP_NONE;
 	if (at + 8 + sizeof(*quoted) > end || (void *)(quoted + 1) > message.end)
 		return OMNI_DROP_INNER_HEADER;
+	/* Behind a segment routing header Linux takes its last segment for the destination (seg6_get_daddr). */
+	if (!inner_protocol_known(quoted->nexthdr) && quoted->nexthdr != IPPROTO_ICMPV6)
+		return OMNI_DROP_INNER_HEADER;
 	address = address_from_ipv6(&quoted->daddr);
 	return inner_source_ipv6(ctx, &address, peer);
 }
@@ -151,7 +153,7 @@ OMNI_GLOBAL int inner_icmp6(struct xdp_md *ctx, __u32 at, __u32 end, __u32 exten
 OMNI_GLOBAL int inner_ipv4(struct xdp_md *ctx, __u32 at, __u64 peer)
 {
 	struct span packet = packet_from(ctx, at);
-	__u32 available = packet_length(ctx) - at, header_length = sizeof(struct iphdr), length;
+	__u32 available = packet_length(ctx) - at, length;
 	struct iphdr *ip = packet.at;
 	struct omni_address address;
 	__u16 fragment;
@@ -161,19 +163,13 @@ OMNI_GLOBAL int inner_ipv4(struct xdp_md *ctx, __u32 at, __u64 peer)
 	if ((void *)(ip + 1) > packet.end)
 		return OMNI_DROP_INNER_HEADER;
 	protocol = ip->protocol;
-	if (*(__u8 *)ip != 0x45) {
-		/* IGMP has the one option; no other is known, source routes least of all. */
-		__be16 *option = (void *)(ip + 1);
-
-		if (*(__u8 *)ip != 0x46 || (void *)(option + 2) > packet.end || protocol != IPPROTO_IGMP ||
-		    option[0] != bpf_htons(INNER_ROUTER_ALERT_IPV4))
-			return OMNI_DROP_INNER_HEADER;
-		header_length += 4;
-	}
-	length = bpf_ntohs(ip->tot_len);
-	if (length < header_length || length > available)
+	/* No options: IGMP's, which goes to groups, and source routes least of all. */
+	if (*(__u8 *)ip != 0x45)
 		return OMNI_DROP_INNER_HEADER;
-	if (!inner_protocol_known(protocol) && protocol != IPPROTO_ICMP && protocol != IPPROTO_IGMP)
+	length = bpf_ntohs(ip->tot_len);
+	if (length < sizeof(*ip) || length > available)
+		return OMNI_DROP_INNER_HEADER;
+	if (!inner_protocol_known(protocol) && protocol != IPPROTO_ICMP)
 		return OMNI_DROP_INNER_PROTOCOL;
 	if ((ip->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || ip->daddr == 0xffffffff)
 		return OMNI_DROP_MULTICAST;
@@ -186,8 +182,8 @@ OMNI_GLOBAL int inner_ipv4(struct xdp_md *ctx, __u32 at, __u64 peer)
 	if (reason || fragment & INNER_FRAGMENT_OFFSET)
 		return reason;
 
-	at += header_length;
-	length -= header_length;
+	at += sizeof(struct iphdr);
+	length -= sizeof(struct iphdr);
 	if (length < (protocol == IPPROTO_ICMP ? 1 : INNER_UPPER_LENGTH))
 		return OMNI_DROP_INNER_HEADER;
 	if (protocol == IPPROTO_UDP)

@@ -157,6 +157,7 @@ describe('EtherTypes', () => {
 describe('IPv4', () => {
   const alert = Buffer.from('94040000', 'hex');
   const igmp = Buffer.from('1100eeff00000000', 'hex');
+  const register = Buffer.concat([Buffer.from('1401000010000000', 'hex'), four({ from: '10.77.0.3' }).subarray(14)]);
   table([
     ['UDP', four(), 'pass'],
     ['padded', Buffer.concat([four(), Buffer.alloc(9)]), 'pass'],
@@ -169,14 +170,10 @@ describe('IPv4', () => {
     ['loose source route', four({ options: Buffer.from('8303040a', 'hex') }), 'innerHeader'],
     ['record route', four({ options: Buffer.from('0703040a', 'hex') }), 'innerHeader'],
     ['no operation', four({ options: Buffer.from('01010101', 'hex') }), 'innerHeader'],
-    ['IGMP with Router Alert', four({ protocol: 2, payload: igmp, options: alert }), 'pass'],
-    [
-      'IGMP with Router Alert and more',
-      four({ protocol: 2, payload: igmp, options: Buffer.concat([alert, alert]) }),
-      'innerHeader',
-    ],
+    ['IGMP', four({ protocol: 2, payload: igmp }), 'innerProtocol'],
+    ['a register message of PIM version 1, in IGMP', four({ protocol: 2, payload: register }), 'innerProtocol'],
+    ['IGMP with Router Alert', four({ protocol: 2, payload: igmp, options: alert }), 'innerHeader'],
     ['UDP with Router Alert', four({ options: alert }), 'innerHeader'],
-    ['Router Alert cut short', four({ protocol: 2, payload: igmp, options: alert }).subarray(0, 36), 'innerHeader'],
     ['to a group', four({ to: '224.0.0.251' }), 'multicast'],
     ['to loopback', four({ to: '127.0.0.1' }), 'innerHeader'],
     ['to all', four({ to: '255.255.255.255' }), 'multicast'],
@@ -189,7 +186,7 @@ describe('IPv4', () => {
   ]);
 
   const protocols: readonly (readonly [number, string])[] = [
-    ...[1, 2, 6, 17, 33, 50, 89, 112, 132, 136].map((protocol) => [protocol, 'pass'] as const),
+    ...[1, 6, 17, 33, 50, 89, 112, 132, 136].map((protocol) => [protocol, 'pass'] as const),
     ...[0, 4, 41, 43, 44, 46, 47, 51, 58, 59, 60, 94, 97, 98, 103, 108, 115, 135, 137, 139, 140, 143, 253, 255].map(
       (protocol) => [protocol, 'innerProtocol'] as const,
     ),
@@ -615,6 +612,19 @@ describe('ICMP errors speak of the packet that they quote', () => {
       [`ICMPv6 type ${type}, to a foreign address`, quoting6(type, '2001:db8::3'), 'innerForeign'],
       [`ICMPv6 type ${type}, cut short`, quoting6(type, 'fd77::2', 39), 'innerHeader'],
     ]),
+    ...[0, 43, 44, 60].map(
+      (header): Row => [
+        `ICMPv6, to the peer by way of extension header ${header}`,
+        icmpv6(
+          'fd77::2',
+          Buffer.concat([
+            Buffer.from([1, 4, 0, 0, 0, 0, 0, 0]),
+            six({ from: 'fd77::1', to: 'fd77::2', protocol: header, payload: Buffer.alloc(32) }).subarray(14),
+          ]),
+        ),
+        'innerHeader',
+      ],
+    ),
     ['an ICMPv6 echo', icmpv6('fd77::2', echo), 'pass'],
     [
       'behind options',
