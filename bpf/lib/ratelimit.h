@@ -43,17 +43,20 @@ static __always_inline struct omni_address ratelimit_everybody(enum ratelimit_sh
 OMNI_GLOBAL int ratelimit_take(struct omni_address *source, __u32 rate, __u64 now_ns)
 {
 	struct source_entry fresh = {}, *entry;
+	struct omni_address key;
 	__u64 cost;
 
 	if (!source || !rate)
 		return 0;
 	cost = NSEC_PER_SEC / rate;
 
-	entry = bpf_map_lookup_elem(&source_map, source);
+	/* Linux 6.1 takes a key from the stack, and not from where a global function's argument points. */
+	key = *source;
+	entry = bpf_map_lookup_elem(&source_map, &key);
 	if (!entry) {
 		/* EEXIST: another CPU was first; the bucket is there in any case. */
-		bpf_map_update_elem(&source_map, source, &fresh, BPF_NOEXIST);
-		entry = bpf_map_lookup_elem(&source_map, source);
+		bpf_map_update_elem(&source_map, &key, &fresh, BPF_NOEXIST);
+		entry = bpf_map_lookup_elem(&source_map, &key);
 		if (!entry)
 			return 0;
 	}
