@@ -1,4 +1,5 @@
 import type { Endpoint, SessionId } from '../reconcile/dataplane.ts';
+import { sameEndpoint } from './paths/ways.ts';
 
 /*
  * Two machines with one key take the sessions of a peer from each other:
@@ -84,8 +85,4 @@ function signOf({ nowMs, current, previous }: Observation): Sign | undefined {
   );
   if (!alive || speaking === undefined) return undefined;
   return { newerId: current.localId, older: speaking.from, newer: current.from, atMs: nowMs };
-}
-
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a.address === b.address && a.port === b.port;
 }

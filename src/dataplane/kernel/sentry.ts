@@ -274,8 +274,6 @@ function restorePending(context: Context, overlay: Overlay, changes: Changes): r
     if (value === undefined) context.calls.erase(object, () => overlay.maps.pending.delete({ key }));
     else context.calls.write(object, () => overlay.maps.pending.update({ key, value }));
   }
-  if (allOf(changes).length > 0) {
-    context.log('warn', 'put back whose answers are welcome, which somebody had changed', { interface: overlay.name });
-  }
+  context.log('warn', 'somebody changed pending_map; its rows were restored', { interface: overlay.name });
   return [];
 }
